@@ -4203,6 +4203,94 @@ func (x *ListRecipientsResponse) GetRecipients() []*Recipient {
 	return nil
 }
 
+type LookupLocationRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	LocationId    string                 `protobuf:"bytes,1,opt,name=location_id,json=locationId,proto3" json:"location_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LookupLocationRequest) Reset() {
+	*x = LookupLocationRequest{}
+	mi := &file_realguardio_customer_v1_customer_proto_msgTypes[72]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LookupLocationRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LookupLocationRequest) ProtoMessage() {}
+
+func (x *LookupLocationRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_realguardio_customer_v1_customer_proto_msgTypes[72]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LookupLocationRequest.ProtoReflect.Descriptor instead.
+func (*LookupLocationRequest) Descriptor() ([]byte, []int) {
+	return file_realguardio_customer_v1_customer_proto_rawDescGZIP(), []int{72}
+}
+
+func (x *LookupLocationRequest) GetLocationId() string {
+	if x != nil {
+		return x.LocationId
+	}
+	return ""
+}
+
+type LookupLocationResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Location      *Location              `protobuf:"bytes,1,opt,name=location,proto3" json:"location,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LookupLocationResponse) Reset() {
+	*x = LookupLocationResponse{}
+	mi := &file_realguardio_customer_v1_customer_proto_msgTypes[73]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LookupLocationResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LookupLocationResponse) ProtoMessage() {}
+
+func (x *LookupLocationResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_realguardio_customer_v1_customer_proto_msgTypes[73]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LookupLocationResponse.ProtoReflect.Descriptor instead.
+func (*LookupLocationResponse) Descriptor() ([]byte, []int) {
+	return file_realguardio_customer_v1_customer_proto_rawDescGZIP(), []int{73}
+}
+
+func (x *LookupLocationResponse) GetLocation() *Location {
+	if x != nil {
+		return x.Location
+	}
+	return nil
+}
+
 var File_realguardio_customer_v1_customer_proto protoreflect.FileDescriptor
 
 const file_realguardio_customer_v1_customer_proto_rawDesc = "" +
@@ -4545,13 +4633,18 @@ const file_realguardio_customer_v1_customer_proto_rawDesc = "" +
 	"\x16ListRecipientsResponse\x12B\n" +
 	"\n" +
 	"recipients\x18\x01 \x03(\v2\".realguardio.customer.v1.RecipientR\n" +
-	"recipients*\x89\x01\n" +
+	"recipients\"C\n" +
+	"\x15LookupLocationRequest\x12*\n" +
+	"\vlocation_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\n" +
+	"locationId\"W\n" +
+	"\x16LookupLocationResponse\x12=\n" +
+	"\blocation\x18\x01 \x01(\v2!.realguardio.customer.v1.LocationR\blocation*\x89\x01\n" +
 	"\x04Role\x12\x14\n" +
 	"\x10ROLE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12COMPANY_ROLE_ADMIN\x10\x01\x12\x19\n" +
 	"\x15SECURITY_SYSTEM_ARMER\x10\x02\x12\x1c\n" +
 	"\x18SECURITY_SYSTEM_DISARMER\x10\x03\x12\x1a\n" +
-	"\x16SECURITY_SYSTEM_VIEWER\x10\x042\x951\n" +
+	"\x16SECURITY_SYSTEM_VIEWER\x10\x042\x952\n" +
 	"\x0fCustomerService\x12\xc7\x01\n" +
 	"\x0eCreateCustomer\x12..realguardio.customer.v1.CreateCustomerRequest\x1a/.realguardio.customer.v1.CreateCustomerResponse\"T\xda\xe7\x18*\x12\x01\x01\x1a\x11REALGUARDIO_ADMIN\"\x0ecustomer.write0\x018\x01\x82\xd3\xe4\x93\x02 :\x01*b\bcustomer\"\x11/api/v1/customers\x12\xb7\x01\n" +
 	"\vGetCustomer\x12+.realguardio.customer.v1.GetCustomerRequest\x1a,.realguardio.customer.v1.GetCustomerResponse\"M\xda\xe7\x18\x15\x12\x02\x01\x02\"\rcustomer.read0\x01\x82\xd3\xe4\x93\x02+b\bcustomer\x12\x1f/api/v1/customers/{customer_id}\x90\x02\x01\x12\xa5\x01\n" +
@@ -4587,7 +4680,8 @@ const file_realguardio_customer_v1_customer_proto_rawDesc = "" +
 	"\fCreateApiKey\x12,.realguardio.customer.v1.CreateApiKeyRequest\x1a-.realguardio.customer.v1.CreateApiKeyResponse\"M\xda\xe7\x18\x17\x12\x01\x01\"\x0ecustomer.write0\x018\x01\x82\xd3\xe4\x93\x02,:\x01*\"'/api/v1/customers/{customer_id}/apikeys\x12\xb4\x01\n" +
 	"\vListApiKeys\x12+.realguardio.customer.v1.ListApiKeysRequest\x1a,.realguardio.customer.v1.ListApiKeysResponse\"J\xda\xe7\x18\x14\x12\x01\x01\"\rcustomer.read0\x01\x82\xd3\xe4\x93\x02)\x12'/api/v1/customers/{customer_id}/apikeys\x90\x02\x01\x12\xd0\x01\n" +
 	"\fRevokeApiKey\x12,.realguardio.customer.v1.RevokeApiKeyRequest\x1a-.realguardio.customer.v1.RevokeApiKeyResponse\"c\xda\xe7\x18\x17\x12\x01\x01\"\x0ecustomer.write0\x018\x01\x82\xd3\xe4\x93\x02?b\aapi_key*4/api/v1/customers/{customer_id}/apikeys/{api_key_id}\x90\x02\x02\x12\x93\x01\n" +
-	"\fListMyGrants\x12,.realguardio.customer.v1.ListMyGrantsRequest\x1a-.realguardio.customer.v1.ListMyGrantsResponse\"&\xda\xe7\x18\x06\x12\x02\x01\x020\x01\x82\xd3\xe4\x93\x02\x13\x12\x11/api/v1/me/grants\x90\x02\x01\x12\x8b\x01\n" +
+	"\fListMyGrants\x12,.realguardio.customer.v1.ListMyGrantsRequest\x1a-.realguardio.customer.v1.ListMyGrantsResponse\"&\xda\xe7\x18\x06\x12\x02\x01\x020\x01\x82\xd3\xe4\x93\x02\x13\x12\x11/api/v1/me/grants\x90\x02\x01\x12~\n" +
+	"\x0eLookupLocation\x12..realguardio.customer.v1.LookupLocationRequest\x1a/.realguardio.customer.v1.LookupLocationResponse\"\v\xda\xe7\x18\x04\x12\x02\x01\x02\x90\x02\x01\x12\x8b\x01\n" +
 	"\x0eListRecipients\x12..realguardio.customer.v1.ListRecipientsRequest\x1a/.realguardio.customer.v1.ListRecipientsResponse\"\x18\xda\xe7\x18\x11\x12\x01\x03*\fnotification\x90\x02\x01B\xf8\x01\n" +
 	"\x1bcom.realguardio.customer.v1B\rCustomerProtoP\x01ZLgithub.com/realguardio/realguardio/gen/go/realguardio/customer/v1;customerv1\xa2\x02\x03RCX\xaa\x02\x17Realguardio.Customer.V1\xca\x02\x17Realguardio\\Customer\\V1\xe2\x02#Realguardio\\Customer\\V1\\GPBMetadata\xea\x02\x19Realguardio::Customer::V1b\x06proto3"
 
@@ -4604,7 +4698,7 @@ func file_realguardio_customer_v1_customer_proto_rawDescGZIP() []byte {
 }
 
 var file_realguardio_customer_v1_customer_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_realguardio_customer_v1_customer_proto_msgTypes = make([]protoimpl.MessageInfo, 72)
+var file_realguardio_customer_v1_customer_proto_msgTypes = make([]protoimpl.MessageInfo, 74)
 var file_realguardio_customer_v1_customer_proto_goTypes = []any{
 	(Role)(0),                        // 0: realguardio.customer.v1.Role
 	(*Customer)(nil),                 // 1: realguardio.customer.v1.Customer
@@ -4679,26 +4773,28 @@ var file_realguardio_customer_v1_customer_proto_goTypes = []any{
 	(*ListMyGrantsResponse)(nil),     // 70: realguardio.customer.v1.ListMyGrantsResponse
 	(*ListRecipientsRequest)(nil),    // 71: realguardio.customer.v1.ListRecipientsRequest
 	(*ListRecipientsResponse)(nil),   // 72: realguardio.customer.v1.ListRecipientsResponse
-	(*timestamppb.Timestamp)(nil),    // 73: google.protobuf.Timestamp
+	(*LookupLocationRequest)(nil),    // 73: realguardio.customer.v1.LookupLocationRequest
+	(*LookupLocationResponse)(nil),   // 74: realguardio.customer.v1.LookupLocationResponse
+	(*timestamppb.Timestamp)(nil),    // 75: google.protobuf.Timestamp
 }
 var file_realguardio_customer_v1_customer_proto_depIdxs = []int32{
-	73, // 0: realguardio.customer.v1.Customer.create_time:type_name -> google.protobuf.Timestamp
-	73, // 1: realguardio.customer.v1.Customer.update_time:type_name -> google.protobuf.Timestamp
-	73, // 2: realguardio.customer.v1.Location.create_time:type_name -> google.protobuf.Timestamp
-	73, // 3: realguardio.customer.v1.Location.update_time:type_name -> google.protobuf.Timestamp
-	73, // 4: realguardio.customer.v1.Employee.create_time:type_name -> google.protobuf.Timestamp
-	73, // 5: realguardio.customer.v1.Employee.update_time:type_name -> google.protobuf.Timestamp
-	73, // 6: realguardio.customer.v1.Team.create_time:type_name -> google.protobuf.Timestamp
-	73, // 7: realguardio.customer.v1.Team.update_time:type_name -> google.protobuf.Timestamp
+	75, // 0: realguardio.customer.v1.Customer.create_time:type_name -> google.protobuf.Timestamp
+	75, // 1: realguardio.customer.v1.Customer.update_time:type_name -> google.protobuf.Timestamp
+	75, // 2: realguardio.customer.v1.Location.create_time:type_name -> google.protobuf.Timestamp
+	75, // 3: realguardio.customer.v1.Location.update_time:type_name -> google.protobuf.Timestamp
+	75, // 4: realguardio.customer.v1.Employee.create_time:type_name -> google.protobuf.Timestamp
+	75, // 5: realguardio.customer.v1.Employee.update_time:type_name -> google.protobuf.Timestamp
+	75, // 6: realguardio.customer.v1.Team.create_time:type_name -> google.protobuf.Timestamp
+	75, // 7: realguardio.customer.v1.Team.update_time:type_name -> google.protobuf.Timestamp
 	0,  // 8: realguardio.customer.v1.Grant.role:type_name -> realguardio.customer.v1.Role
-	73, // 9: realguardio.customer.v1.Grant.start_time:type_name -> google.protobuf.Timestamp
-	73, // 10: realguardio.customer.v1.Grant.end_time:type_name -> google.protobuf.Timestamp
-	73, // 11: realguardio.customer.v1.Grant.create_time:type_name -> google.protobuf.Timestamp
-	73, // 12: realguardio.customer.v1.Grant.update_time:type_name -> google.protobuf.Timestamp
+	75, // 9: realguardio.customer.v1.Grant.start_time:type_name -> google.protobuf.Timestamp
+	75, // 10: realguardio.customer.v1.Grant.end_time:type_name -> google.protobuf.Timestamp
+	75, // 11: realguardio.customer.v1.Grant.create_time:type_name -> google.protobuf.Timestamp
+	75, // 12: realguardio.customer.v1.Grant.update_time:type_name -> google.protobuf.Timestamp
 	0,  // 13: realguardio.customer.v1.EffectiveGrant.role:type_name -> realguardio.customer.v1.Role
-	73, // 14: realguardio.customer.v1.EffectiveGrant.end_time:type_name -> google.protobuf.Timestamp
-	73, // 15: realguardio.customer.v1.ApiKey.create_time:type_name -> google.protobuf.Timestamp
-	73, // 16: realguardio.customer.v1.ApiKey.revoke_time:type_name -> google.protobuf.Timestamp
+	75, // 14: realguardio.customer.v1.EffectiveGrant.end_time:type_name -> google.protobuf.Timestamp
+	75, // 15: realguardio.customer.v1.ApiKey.create_time:type_name -> google.protobuf.Timestamp
+	75, // 16: realguardio.customer.v1.ApiKey.revoke_time:type_name -> google.protobuf.Timestamp
 	1,  // 17: realguardio.customer.v1.CreateCustomerResponse.customer:type_name -> realguardio.customer.v1.Customer
 	1,  // 18: realguardio.customer.v1.GetCustomerResponse.customer:type_name -> realguardio.customer.v1.Customer
 	1,  // 19: realguardio.customer.v1.ListCustomersResponse.customers:type_name -> realguardio.customer.v1.Customer
@@ -4718,88 +4814,91 @@ var file_realguardio_customer_v1_customer_proto_depIdxs = []int32{
 	4,  // 33: realguardio.customer.v1.AddTeamMemberResponse.team:type_name -> realguardio.customer.v1.Team
 	4,  // 34: realguardio.customer.v1.RemoveTeamMemberResponse.team:type_name -> realguardio.customer.v1.Team
 	0,  // 35: realguardio.customer.v1.CreateGrantRequest.role:type_name -> realguardio.customer.v1.Role
-	73, // 36: realguardio.customer.v1.CreateGrantRequest.start_time:type_name -> google.protobuf.Timestamp
-	73, // 37: realguardio.customer.v1.CreateGrantRequest.end_time:type_name -> google.protobuf.Timestamp
+	75, // 36: realguardio.customer.v1.CreateGrantRequest.start_time:type_name -> google.protobuf.Timestamp
+	75, // 37: realguardio.customer.v1.CreateGrantRequest.end_time:type_name -> google.protobuf.Timestamp
 	5,  // 38: realguardio.customer.v1.CreateGrantResponse.grant:type_name -> realguardio.customer.v1.Grant
 	5,  // 39: realguardio.customer.v1.GetGrantResponse.grant:type_name -> realguardio.customer.v1.Grant
 	5,  // 40: realguardio.customer.v1.ListGrantsResponse.grants:type_name -> realguardio.customer.v1.Grant
-	73, // 41: realguardio.customer.v1.UpdateGrantRequest.start_time:type_name -> google.protobuf.Timestamp
-	73, // 42: realguardio.customer.v1.UpdateGrantRequest.end_time:type_name -> google.protobuf.Timestamp
+	75, // 41: realguardio.customer.v1.UpdateGrantRequest.start_time:type_name -> google.protobuf.Timestamp
+	75, // 42: realguardio.customer.v1.UpdateGrantRequest.end_time:type_name -> google.protobuf.Timestamp
 	5,  // 43: realguardio.customer.v1.UpdateGrantResponse.grant:type_name -> realguardio.customer.v1.Grant
 	7,  // 44: realguardio.customer.v1.CreateApiKeyResponse.api_key:type_name -> realguardio.customer.v1.ApiKey
 	7,  // 45: realguardio.customer.v1.ListApiKeysResponse.api_keys:type_name -> realguardio.customer.v1.ApiKey
 	7,  // 46: realguardio.customer.v1.RevokeApiKeyResponse.api_key:type_name -> realguardio.customer.v1.ApiKey
 	6,  // 47: realguardio.customer.v1.ListMyGrantsResponse.grants:type_name -> realguardio.customer.v1.EffectiveGrant
 	8,  // 48: realguardio.customer.v1.ListRecipientsResponse.recipients:type_name -> realguardio.customer.v1.Recipient
-	9,  // 49: realguardio.customer.v1.CustomerService.CreateCustomer:input_type -> realguardio.customer.v1.CreateCustomerRequest
-	11, // 50: realguardio.customer.v1.CustomerService.GetCustomer:input_type -> realguardio.customer.v1.GetCustomerRequest
-	13, // 51: realguardio.customer.v1.CustomerService.ListCustomers:input_type -> realguardio.customer.v1.ListCustomersRequest
-	15, // 52: realguardio.customer.v1.CustomerService.UpdateCustomer:input_type -> realguardio.customer.v1.UpdateCustomerRequest
-	17, // 53: realguardio.customer.v1.CustomerService.RemoveCustomer:input_type -> realguardio.customer.v1.RemoveCustomerRequest
-	19, // 54: realguardio.customer.v1.CustomerService.CreateLocation:input_type -> realguardio.customer.v1.CreateLocationRequest
-	21, // 55: realguardio.customer.v1.CustomerService.GetLocation:input_type -> realguardio.customer.v1.GetLocationRequest
-	23, // 56: realguardio.customer.v1.CustomerService.ListLocations:input_type -> realguardio.customer.v1.ListLocationsRequest
-	25, // 57: realguardio.customer.v1.CustomerService.UpdateLocation:input_type -> realguardio.customer.v1.UpdateLocationRequest
-	27, // 58: realguardio.customer.v1.CustomerService.RemoveLocation:input_type -> realguardio.customer.v1.RemoveLocationRequest
-	29, // 59: realguardio.customer.v1.CustomerService.CreateEmployee:input_type -> realguardio.customer.v1.CreateEmployeeRequest
-	31, // 60: realguardio.customer.v1.CustomerService.GetEmployee:input_type -> realguardio.customer.v1.GetEmployeeRequest
-	33, // 61: realguardio.customer.v1.CustomerService.ListEmployees:input_type -> realguardio.customer.v1.ListEmployeesRequest
-	35, // 62: realguardio.customer.v1.CustomerService.UpdateEmployee:input_type -> realguardio.customer.v1.UpdateEmployeeRequest
-	37, // 63: realguardio.customer.v1.CustomerService.RemoveEmployee:input_type -> realguardio.customer.v1.RemoveEmployeeRequest
-	39, // 64: realguardio.customer.v1.CustomerService.CreateTeam:input_type -> realguardio.customer.v1.CreateTeamRequest
-	41, // 65: realguardio.customer.v1.CustomerService.GetTeam:input_type -> realguardio.customer.v1.GetTeamRequest
-	43, // 66: realguardio.customer.v1.CustomerService.ListTeams:input_type -> realguardio.customer.v1.ListTeamsRequest
-	45, // 67: realguardio.customer.v1.CustomerService.UpdateTeam:input_type -> realguardio.customer.v1.UpdateTeamRequest
-	47, // 68: realguardio.customer.v1.CustomerService.RemoveTeam:input_type -> realguardio.customer.v1.RemoveTeamRequest
-	49, // 69: realguardio.customer.v1.CustomerService.AddTeamMember:input_type -> realguardio.customer.v1.AddTeamMemberRequest
-	51, // 70: realguardio.customer.v1.CustomerService.RemoveTeamMember:input_type -> realguardio.customer.v1.RemoveTeamMemberRequest
-	53, // 71: realguardio.customer.v1.CustomerService.CreateGrant:input_type -> realguardio.customer.v1.CreateGrantRequest
-	55, // 72: realguardio.customer.v1.CustomerService.GetGrant:input_type -> realguardio.customer.v1.GetGrantRequest
-	57, // 73: realguardio.customer.v1.CustomerService.ListGrants:input_type -> realguardio.customer.v1.ListGrantsRequest
-	59, // 74: realguardio.customer.v1.CustomerService.UpdateGrant:input_type -> realguardio.customer.v1.UpdateGrantRequest
-	61, // 75: realguardio.customer.v1.CustomerService.RemoveGrant:input_type -> realguardio.customer.v1.RemoveGrantRequest
-	63, // 76: realguardio.customer.v1.CustomerService.CreateApiKey:input_type -> realguardio.customer.v1.CreateApiKeyRequest
-	65, // 77: realguardio.customer.v1.CustomerService.ListApiKeys:input_type -> realguardio.customer.v1.ListApiKeysRequest
-	67, // 78: realguardio.customer.v1.CustomerService.RevokeApiKey:input_type -> realguardio.customer.v1.RevokeApiKeyRequest
-	69, // 79: realguardio.customer.v1.CustomerService.ListMyGrants:input_type -> realguardio.customer.v1.ListMyGrantsRequest
-	71, // 80: realguardio.customer.v1.CustomerService.ListRecipients:input_type -> realguardio.customer.v1.ListRecipientsRequest
-	10, // 81: realguardio.customer.v1.CustomerService.CreateCustomer:output_type -> realguardio.customer.v1.CreateCustomerResponse
-	12, // 82: realguardio.customer.v1.CustomerService.GetCustomer:output_type -> realguardio.customer.v1.GetCustomerResponse
-	14, // 83: realguardio.customer.v1.CustomerService.ListCustomers:output_type -> realguardio.customer.v1.ListCustomersResponse
-	16, // 84: realguardio.customer.v1.CustomerService.UpdateCustomer:output_type -> realguardio.customer.v1.UpdateCustomerResponse
-	18, // 85: realguardio.customer.v1.CustomerService.RemoveCustomer:output_type -> realguardio.customer.v1.RemoveCustomerResponse
-	20, // 86: realguardio.customer.v1.CustomerService.CreateLocation:output_type -> realguardio.customer.v1.CreateLocationResponse
-	22, // 87: realguardio.customer.v1.CustomerService.GetLocation:output_type -> realguardio.customer.v1.GetLocationResponse
-	24, // 88: realguardio.customer.v1.CustomerService.ListLocations:output_type -> realguardio.customer.v1.ListLocationsResponse
-	26, // 89: realguardio.customer.v1.CustomerService.UpdateLocation:output_type -> realguardio.customer.v1.UpdateLocationResponse
-	28, // 90: realguardio.customer.v1.CustomerService.RemoveLocation:output_type -> realguardio.customer.v1.RemoveLocationResponse
-	30, // 91: realguardio.customer.v1.CustomerService.CreateEmployee:output_type -> realguardio.customer.v1.CreateEmployeeResponse
-	32, // 92: realguardio.customer.v1.CustomerService.GetEmployee:output_type -> realguardio.customer.v1.GetEmployeeResponse
-	34, // 93: realguardio.customer.v1.CustomerService.ListEmployees:output_type -> realguardio.customer.v1.ListEmployeesResponse
-	36, // 94: realguardio.customer.v1.CustomerService.UpdateEmployee:output_type -> realguardio.customer.v1.UpdateEmployeeResponse
-	38, // 95: realguardio.customer.v1.CustomerService.RemoveEmployee:output_type -> realguardio.customer.v1.RemoveEmployeeResponse
-	40, // 96: realguardio.customer.v1.CustomerService.CreateTeam:output_type -> realguardio.customer.v1.CreateTeamResponse
-	42, // 97: realguardio.customer.v1.CustomerService.GetTeam:output_type -> realguardio.customer.v1.GetTeamResponse
-	44, // 98: realguardio.customer.v1.CustomerService.ListTeams:output_type -> realguardio.customer.v1.ListTeamsResponse
-	46, // 99: realguardio.customer.v1.CustomerService.UpdateTeam:output_type -> realguardio.customer.v1.UpdateTeamResponse
-	48, // 100: realguardio.customer.v1.CustomerService.RemoveTeam:output_type -> realguardio.customer.v1.RemoveTeamResponse
-	50, // 101: realguardio.customer.v1.CustomerService.AddTeamMember:output_type -> realguardio.customer.v1.AddTeamMemberResponse
-	52, // 102: realguardio.customer.v1.CustomerService.RemoveTeamMember:output_type -> realguardio.customer.v1.RemoveTeamMemberResponse
-	54, // 103: realguardio.customer.v1.CustomerService.CreateGrant:output_type -> realguardio.customer.v1.CreateGrantResponse
-	56, // 104: realguardio.customer.v1.CustomerService.GetGrant:output_type -> realguardio.customer.v1.GetGrantResponse
-	58, // 105: realguardio.customer.v1.CustomerService.ListGrants:output_type -> realguardio.customer.v1.ListGrantsResponse
-	60, // 106: realguardio.customer.v1.CustomerService.UpdateGrant:output_type -> realguardio.customer.v1.UpdateGrantResponse
-	62, // 107: realguardio.customer.v1.CustomerService.RemoveGrant:output_type -> realguardio.customer.v1.RemoveGrantResponse
-	64, // 108: realguardio.customer.v1.CustomerService.CreateApiKey:output_type -> realguardio.customer.v1.CreateApiKeyResponse
-	66, // 109: realguardio.customer.v1.CustomerService.ListApiKeys:output_type -> realguardio.customer.v1.ListApiKeysResponse
-	68, // 110: realguardio.customer.v1.CustomerService.RevokeApiKey:output_type -> realguardio.customer.v1.RevokeApiKeyResponse
-	70, // 111: realguardio.customer.v1.CustomerService.ListMyGrants:output_type -> realguardio.customer.v1.ListMyGrantsResponse
-	72, // 112: realguardio.customer.v1.CustomerService.ListRecipients:output_type -> realguardio.customer.v1.ListRecipientsResponse
-	81, // [81:113] is the sub-list for method output_type
-	49, // [49:81] is the sub-list for method input_type
-	49, // [49:49] is the sub-list for extension type_name
-	49, // [49:49] is the sub-list for extension extendee
-	0,  // [0:49] is the sub-list for field type_name
+	2,  // 49: realguardio.customer.v1.LookupLocationResponse.location:type_name -> realguardio.customer.v1.Location
+	9,  // 50: realguardio.customer.v1.CustomerService.CreateCustomer:input_type -> realguardio.customer.v1.CreateCustomerRequest
+	11, // 51: realguardio.customer.v1.CustomerService.GetCustomer:input_type -> realguardio.customer.v1.GetCustomerRequest
+	13, // 52: realguardio.customer.v1.CustomerService.ListCustomers:input_type -> realguardio.customer.v1.ListCustomersRequest
+	15, // 53: realguardio.customer.v1.CustomerService.UpdateCustomer:input_type -> realguardio.customer.v1.UpdateCustomerRequest
+	17, // 54: realguardio.customer.v1.CustomerService.RemoveCustomer:input_type -> realguardio.customer.v1.RemoveCustomerRequest
+	19, // 55: realguardio.customer.v1.CustomerService.CreateLocation:input_type -> realguardio.customer.v1.CreateLocationRequest
+	21, // 56: realguardio.customer.v1.CustomerService.GetLocation:input_type -> realguardio.customer.v1.GetLocationRequest
+	23, // 57: realguardio.customer.v1.CustomerService.ListLocations:input_type -> realguardio.customer.v1.ListLocationsRequest
+	25, // 58: realguardio.customer.v1.CustomerService.UpdateLocation:input_type -> realguardio.customer.v1.UpdateLocationRequest
+	27, // 59: realguardio.customer.v1.CustomerService.RemoveLocation:input_type -> realguardio.customer.v1.RemoveLocationRequest
+	29, // 60: realguardio.customer.v1.CustomerService.CreateEmployee:input_type -> realguardio.customer.v1.CreateEmployeeRequest
+	31, // 61: realguardio.customer.v1.CustomerService.GetEmployee:input_type -> realguardio.customer.v1.GetEmployeeRequest
+	33, // 62: realguardio.customer.v1.CustomerService.ListEmployees:input_type -> realguardio.customer.v1.ListEmployeesRequest
+	35, // 63: realguardio.customer.v1.CustomerService.UpdateEmployee:input_type -> realguardio.customer.v1.UpdateEmployeeRequest
+	37, // 64: realguardio.customer.v1.CustomerService.RemoveEmployee:input_type -> realguardio.customer.v1.RemoveEmployeeRequest
+	39, // 65: realguardio.customer.v1.CustomerService.CreateTeam:input_type -> realguardio.customer.v1.CreateTeamRequest
+	41, // 66: realguardio.customer.v1.CustomerService.GetTeam:input_type -> realguardio.customer.v1.GetTeamRequest
+	43, // 67: realguardio.customer.v1.CustomerService.ListTeams:input_type -> realguardio.customer.v1.ListTeamsRequest
+	45, // 68: realguardio.customer.v1.CustomerService.UpdateTeam:input_type -> realguardio.customer.v1.UpdateTeamRequest
+	47, // 69: realguardio.customer.v1.CustomerService.RemoveTeam:input_type -> realguardio.customer.v1.RemoveTeamRequest
+	49, // 70: realguardio.customer.v1.CustomerService.AddTeamMember:input_type -> realguardio.customer.v1.AddTeamMemberRequest
+	51, // 71: realguardio.customer.v1.CustomerService.RemoveTeamMember:input_type -> realguardio.customer.v1.RemoveTeamMemberRequest
+	53, // 72: realguardio.customer.v1.CustomerService.CreateGrant:input_type -> realguardio.customer.v1.CreateGrantRequest
+	55, // 73: realguardio.customer.v1.CustomerService.GetGrant:input_type -> realguardio.customer.v1.GetGrantRequest
+	57, // 74: realguardio.customer.v1.CustomerService.ListGrants:input_type -> realguardio.customer.v1.ListGrantsRequest
+	59, // 75: realguardio.customer.v1.CustomerService.UpdateGrant:input_type -> realguardio.customer.v1.UpdateGrantRequest
+	61, // 76: realguardio.customer.v1.CustomerService.RemoveGrant:input_type -> realguardio.customer.v1.RemoveGrantRequest
+	63, // 77: realguardio.customer.v1.CustomerService.CreateApiKey:input_type -> realguardio.customer.v1.CreateApiKeyRequest
+	65, // 78: realguardio.customer.v1.CustomerService.ListApiKeys:input_type -> realguardio.customer.v1.ListApiKeysRequest
+	67, // 79: realguardio.customer.v1.CustomerService.RevokeApiKey:input_type -> realguardio.customer.v1.RevokeApiKeyRequest
+	69, // 80: realguardio.customer.v1.CustomerService.ListMyGrants:input_type -> realguardio.customer.v1.ListMyGrantsRequest
+	73, // 81: realguardio.customer.v1.CustomerService.LookupLocation:input_type -> realguardio.customer.v1.LookupLocationRequest
+	71, // 82: realguardio.customer.v1.CustomerService.ListRecipients:input_type -> realguardio.customer.v1.ListRecipientsRequest
+	10, // 83: realguardio.customer.v1.CustomerService.CreateCustomer:output_type -> realguardio.customer.v1.CreateCustomerResponse
+	12, // 84: realguardio.customer.v1.CustomerService.GetCustomer:output_type -> realguardio.customer.v1.GetCustomerResponse
+	14, // 85: realguardio.customer.v1.CustomerService.ListCustomers:output_type -> realguardio.customer.v1.ListCustomersResponse
+	16, // 86: realguardio.customer.v1.CustomerService.UpdateCustomer:output_type -> realguardio.customer.v1.UpdateCustomerResponse
+	18, // 87: realguardio.customer.v1.CustomerService.RemoveCustomer:output_type -> realguardio.customer.v1.RemoveCustomerResponse
+	20, // 88: realguardio.customer.v1.CustomerService.CreateLocation:output_type -> realguardio.customer.v1.CreateLocationResponse
+	22, // 89: realguardio.customer.v1.CustomerService.GetLocation:output_type -> realguardio.customer.v1.GetLocationResponse
+	24, // 90: realguardio.customer.v1.CustomerService.ListLocations:output_type -> realguardio.customer.v1.ListLocationsResponse
+	26, // 91: realguardio.customer.v1.CustomerService.UpdateLocation:output_type -> realguardio.customer.v1.UpdateLocationResponse
+	28, // 92: realguardio.customer.v1.CustomerService.RemoveLocation:output_type -> realguardio.customer.v1.RemoveLocationResponse
+	30, // 93: realguardio.customer.v1.CustomerService.CreateEmployee:output_type -> realguardio.customer.v1.CreateEmployeeResponse
+	32, // 94: realguardio.customer.v1.CustomerService.GetEmployee:output_type -> realguardio.customer.v1.GetEmployeeResponse
+	34, // 95: realguardio.customer.v1.CustomerService.ListEmployees:output_type -> realguardio.customer.v1.ListEmployeesResponse
+	36, // 96: realguardio.customer.v1.CustomerService.UpdateEmployee:output_type -> realguardio.customer.v1.UpdateEmployeeResponse
+	38, // 97: realguardio.customer.v1.CustomerService.RemoveEmployee:output_type -> realguardio.customer.v1.RemoveEmployeeResponse
+	40, // 98: realguardio.customer.v1.CustomerService.CreateTeam:output_type -> realguardio.customer.v1.CreateTeamResponse
+	42, // 99: realguardio.customer.v1.CustomerService.GetTeam:output_type -> realguardio.customer.v1.GetTeamResponse
+	44, // 100: realguardio.customer.v1.CustomerService.ListTeams:output_type -> realguardio.customer.v1.ListTeamsResponse
+	46, // 101: realguardio.customer.v1.CustomerService.UpdateTeam:output_type -> realguardio.customer.v1.UpdateTeamResponse
+	48, // 102: realguardio.customer.v1.CustomerService.RemoveTeam:output_type -> realguardio.customer.v1.RemoveTeamResponse
+	50, // 103: realguardio.customer.v1.CustomerService.AddTeamMember:output_type -> realguardio.customer.v1.AddTeamMemberResponse
+	52, // 104: realguardio.customer.v1.CustomerService.RemoveTeamMember:output_type -> realguardio.customer.v1.RemoveTeamMemberResponse
+	54, // 105: realguardio.customer.v1.CustomerService.CreateGrant:output_type -> realguardio.customer.v1.CreateGrantResponse
+	56, // 106: realguardio.customer.v1.CustomerService.GetGrant:output_type -> realguardio.customer.v1.GetGrantResponse
+	58, // 107: realguardio.customer.v1.CustomerService.ListGrants:output_type -> realguardio.customer.v1.ListGrantsResponse
+	60, // 108: realguardio.customer.v1.CustomerService.UpdateGrant:output_type -> realguardio.customer.v1.UpdateGrantResponse
+	62, // 109: realguardio.customer.v1.CustomerService.RemoveGrant:output_type -> realguardio.customer.v1.RemoveGrantResponse
+	64, // 110: realguardio.customer.v1.CustomerService.CreateApiKey:output_type -> realguardio.customer.v1.CreateApiKeyResponse
+	66, // 111: realguardio.customer.v1.CustomerService.ListApiKeys:output_type -> realguardio.customer.v1.ListApiKeysResponse
+	68, // 112: realguardio.customer.v1.CustomerService.RevokeApiKey:output_type -> realguardio.customer.v1.RevokeApiKeyResponse
+	70, // 113: realguardio.customer.v1.CustomerService.ListMyGrants:output_type -> realguardio.customer.v1.ListMyGrantsResponse
+	74, // 114: realguardio.customer.v1.CustomerService.LookupLocation:output_type -> realguardio.customer.v1.LookupLocationResponse
+	72, // 115: realguardio.customer.v1.CustomerService.ListRecipients:output_type -> realguardio.customer.v1.ListRecipientsResponse
+	83, // [83:116] is the sub-list for method output_type
+	50, // [50:83] is the sub-list for method input_type
+	50, // [50:50] is the sub-list for extension type_name
+	50, // [50:50] is the sub-list for extension extendee
+	0,  // [0:50] is the sub-list for field type_name
 }
 
 func init() { file_realguardio_customer_v1_customer_proto_init() }
@@ -4823,7 +4922,7 @@ func file_realguardio_customer_v1_customer_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_realguardio_customer_v1_customer_proto_rawDesc), len(file_realguardio_customer_v1_customer_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   72,
+			NumMessages:   74,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -50,6 +50,7 @@ const (
 	CustomerService_ListApiKeys_FullMethodName      = "/realguardio.customer.v1.CustomerService/ListApiKeys"
 	CustomerService_RevokeApiKey_FullMethodName     = "/realguardio.customer.v1.CustomerService/RevokeApiKey"
 	CustomerService_ListMyGrants_FullMethodName     = "/realguardio.customer.v1.CustomerService/ListMyGrants"
+	CustomerService_LookupLocation_FullMethodName   = "/realguardio.customer.v1.CustomerService/LookupLocation"
 	CustomerService_ListRecipients_FullMethodName   = "/realguardio.customer.v1.CustomerService/ListRecipients"
 )
 
@@ -133,6 +134,9 @@ type CustomerServiceClient interface {
 	// ListMyGrants returns what the caller may do and where, through all grants in force: direct, by team, and inherited
 	// from the customer by its locations.
 	ListMyGrants(ctx context.Context, in *ListMyGrantsRequest, opts ...grpc.CallOption) (*ListMyGrantsResponse, error)
+	// LookupLocation returns a location by its id alone, to a service that acts for the caller. Who could not see it with
+	// GetLocation gets NOT_FOUND.
+	LookupLocation(ctx context.Context, in *LookupLocationRequest, opts ...grpc.CallOption) (*LookupLocationResponse, error)
 	// ListRecipients returns the people who hold any role at a location: whom an alarm there concerns.
 	ListRecipients(ctx context.Context, in *ListRecipientsRequest, opts ...grpc.CallOption) (*ListRecipientsResponse, error)
 }
@@ -455,6 +459,16 @@ func (c *customerServiceClient) ListMyGrants(ctx context.Context, in *ListMyGran
 	return out, nil
 }
 
+func (c *customerServiceClient) LookupLocation(ctx context.Context, in *LookupLocationRequest, opts ...grpc.CallOption) (*LookupLocationResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(LookupLocationResponse)
+	err := c.cc.Invoke(ctx, CustomerService_LookupLocation_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *customerServiceClient) ListRecipients(ctx context.Context, in *ListRecipientsRequest, opts ...grpc.CallOption) (*ListRecipientsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListRecipientsResponse)
@@ -545,6 +559,9 @@ type CustomerServiceServer interface {
 	// ListMyGrants returns what the caller may do and where, through all grants in force: direct, by team, and inherited
 	// from the customer by its locations.
 	ListMyGrants(context.Context, *ListMyGrantsRequest) (*ListMyGrantsResponse, error)
+	// LookupLocation returns a location by its id alone, to a service that acts for the caller. Who could not see it with
+	// GetLocation gets NOT_FOUND.
+	LookupLocation(context.Context, *LookupLocationRequest) (*LookupLocationResponse, error)
 	// ListRecipients returns the people who hold any role at a location: whom an alarm there concerns.
 	ListRecipients(context.Context, *ListRecipientsRequest) (*ListRecipientsResponse, error)
 	mustEmbedUnimplementedCustomerServiceServer()
@@ -649,6 +666,9 @@ func (UnimplementedCustomerServiceServer) RevokeApiKey(context.Context, *RevokeA
 }
 func (UnimplementedCustomerServiceServer) ListMyGrants(context.Context, *ListMyGrantsRequest) (*ListMyGrantsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListMyGrants not implemented")
+}
+func (UnimplementedCustomerServiceServer) LookupLocation(context.Context, *LookupLocationRequest) (*LookupLocationResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method LookupLocation not implemented")
 }
 func (UnimplementedCustomerServiceServer) ListRecipients(context.Context, *ListRecipientsRequest) (*ListRecipientsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListRecipients not implemented")
@@ -1232,6 +1252,24 @@ func _CustomerService_ListMyGrants_Handler(srv interface{}, ctx context.Context,
 	return interceptor(ctx, in, info, handler)
 }
 
+func _CustomerService_LookupLocation_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(LookupLocationRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(CustomerServiceServer).LookupLocation(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: CustomerService_LookupLocation_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(CustomerServiceServer).LookupLocation(ctx, req.(*LookupLocationRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _CustomerService_ListRecipients_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListRecipientsRequest)
 	if err := dec(in); err != nil {
@@ -1380,6 +1418,10 @@ var CustomerService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListMyGrants",
 			Handler:    _CustomerService_ListMyGrants_Handler,
+		},
+		{
+			MethodName: "LookupLocation",
+			Handler:    _CustomerService_LookupLocation_Handler,
 		},
 		{
 			MethodName: "ListRecipients",

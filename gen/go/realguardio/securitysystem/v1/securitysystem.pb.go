@@ -1679,6 +1679,183 @@ func (x *ReportFaultsResponse) GetSecuritySystem() *SecuritySystem {
 	return nil
 }
 
+type RemoveSecuritySystemRequest struct {
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	SecuritySystemId string                 `protobuf:"bytes,1,opt,name=security_system_id,json=securitySystemId,proto3" json:"security_system_id,omitempty"`
+	// Refused with ABORTED when the system has another etag by now. Empty: not checked.
+	Etag          string `protobuf:"bytes,2,opt,name=etag,proto3" json:"etag,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveSecuritySystemRequest) Reset() {
+	*x = RemoveSecuritySystemRequest{}
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveSecuritySystemRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveSecuritySystemRequest) ProtoMessage() {}
+
+func (x *RemoveSecuritySystemRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveSecuritySystemRequest.ProtoReflect.Descriptor instead.
+func (*RemoveSecuritySystemRequest) Descriptor() ([]byte, []int) {
+	return file_realguardio_securitysystem_v1_securitysystem_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *RemoveSecuritySystemRequest) GetSecuritySystemId() string {
+	if x != nil {
+		return x.SecuritySystemId
+	}
+	return ""
+}
+
+func (x *RemoveSecuritySystemRequest) GetEtag() string {
+	if x != nil {
+		return x.Etag
+	}
+	return ""
+}
+
+type RemoveSecuritySystemResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveSecuritySystemResponse) Reset() {
+	*x = RemoveSecuritySystemResponse{}
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveSecuritySystemResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveSecuritySystemResponse) ProtoMessage() {}
+
+func (x *RemoveSecuritySystemResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveSecuritySystemResponse.ProtoReflect.Descriptor instead.
+func (*RemoveSecuritySystemResponse) Descriptor() ([]byte, []int) {
+	return file_realguardio_securitysystem_v1_securitysystem_proto_rawDescGZIP(), []int{24}
+}
+
+type HasSystemAtRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	LocationId    string                 `protobuf:"bytes,1,opt,name=location_id,json=locationId,proto3" json:"location_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HasSystemAtRequest) Reset() {
+	*x = HasSystemAtRequest{}
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HasSystemAtRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HasSystemAtRequest) ProtoMessage() {}
+
+func (x *HasSystemAtRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HasSystemAtRequest.ProtoReflect.Descriptor instead.
+func (*HasSystemAtRequest) Descriptor() ([]byte, []int) {
+	return file_realguardio_securitysystem_v1_securitysystem_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *HasSystemAtRequest) GetLocationId() string {
+	if x != nil {
+		return x.LocationId
+	}
+	return ""
+}
+
+type HasSystemAtResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Installed     bool                   `protobuf:"varint,1,opt,name=installed,proto3" json:"installed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HasSystemAtResponse) Reset() {
+	*x = HasSystemAtResponse{}
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HasSystemAtResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HasSystemAtResponse) ProtoMessage() {}
+
+func (x *HasSystemAtResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HasSystemAtResponse.ProtoReflect.Descriptor instead.
+func (*HasSystemAtResponse) Descriptor() ([]byte, []int) {
+	return file_realguardio_securitysystem_v1_securitysystem_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *HasSystemAtResponse) GetInstalled() bool {
+	if x != nil {
+		return x.Installed
+	}
+	return false
+}
+
 var File_realguardio_securitysystem_v1_securitysystem_proto protoreflect.FileDescriptor
 
 const file_realguardio_securitysystem_v1_securitysystem_proto_rawDesc = "" +
@@ -1776,7 +1953,16 @@ const file_realguardio_securitysystem_v1_securitysystem_proto_rawDesc = "" +
 	"\x13ReportFaultsRequest\x12Q\n" +
 	"\x06faults\x18\x01 \x03(\x0e2$.realguardio.securitysystem.v1.FaultB\x13\xbaH\x10\x92\x01\r\x10\b\x18\x01\"\a\x82\x01\x04\x10\x01 \x00R\x06faults\"n\n" +
 	"\x14ReportFaultsResponse\x12V\n" +
-	"\x0fsecurity_system\x18\x01 \x01(\v2-.realguardio.securitysystem.v1.SecuritySystemR\x0esecuritySystem*D\n" +
+	"\x0fsecurity_system\x18\x01 \x01(\v2-.realguardio.securitysystem.v1.SecuritySystemR\x0esecuritySystem\"s\n" +
+	"\x1bRemoveSecuritySystemRequest\x127\n" +
+	"\x12security_system_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x10securitySystemId\x12\x1b\n" +
+	"\x04etag\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18@R\x04etag\"\x1e\n" +
+	"\x1cRemoveSecuritySystemResponse\"@\n" +
+	"\x12HasSystemAtRequest\x12*\n" +
+	"\vlocation_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\n" +
+	"locationId\"3\n" +
+	"\x13HasSystemAtResponse\x12\x1c\n" +
+	"\tinstalled\x18\x01 \x01(\bR\tinstalled*D\n" +
 	"\x05State\x12\x15\n" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\f\n" +
 	"\bDISARMED\x10\x01\x12\t\n" +
@@ -1813,7 +1999,7 @@ const file_realguardio_securitysystem_v1_securitysystem_proto_rawDesc = "" +
 	"\fALARM_RAISED\x10\x04\x12\x16\n" +
 	"\x12ALARM_ACKNOWLEDGED\x10\x05\x12\x12\n" +
 	"\x0eFAULTS_CHANGED\x10\x06\x12\x14\n" +
-	"\x10PANEL_REGISTERED\x10\a2\xe9\x0e\n" +
+	"\x10PANEL_REGISTERED\x10\a2\xe2\x11\n" +
 	"\x15SecuritySystemService\x12\xe5\x01\n" +
 	"\x14CreateSecuritySystem\x12:.realguardio.securitysystem.v1.CreateSecuritySystemRequest\x1a;.realguardio.securitysystem.v1.CreateSecuritySystemResponse\"T\xda\xe7\x18\x1d\x12\x01\x01\"\x14securitysystem.write0\x018\x01\x82\xd3\xe4\x93\x02-:\x01*b\x0fsecurity_system\"\x17/api/v1/securitysystems\x12\xef\x01\n" +
 	"\x11GetSecuritySystem\x127.realguardio.securitysystem.v1.GetSecuritySystemRequest\x1a8.realguardio.securitysystem.v1.GetSecuritySystemResponse\"g\xda\xe7\x18\x1b\x12\x02\x01\x02\"\x13securitysystem.read0\x01\x82\xd3\xe4\x93\x02?b\x0fsecurity_system\x12,/api/v1/securitysystems/{security_system_id}\x90\x02\x01\x12\xcf\x01\n" +
@@ -1822,7 +2008,9 @@ const file_realguardio_securitysystem_v1_securitysystem_proto_rawDesc = "" +
 	"\x14DisarmSecuritySystem\x12:.realguardio.securitysystem.v1.DisarmSecuritySystemRequest\x1a;.realguardio.securitysystem.v1.DisarmSecuritySystemResponse\"p\xda\xe7\x18\x1d\x12\x02\x01\x02\"\x15securitysystem.disarm0\x01\x82\xd3\xe4\x93\x02I:\x01*b\x0fsecurity_system\"3/api/v1/securitysystems/{security_system_id}:disarm\x12\xfa\x01\n" +
 	"\x10AcknowledgeAlarm\x126.realguardio.securitysystem.v1.AcknowledgeAlarmRequest\x1a7.realguardio.securitysystem.v1.AcknowledgeAlarmResponse\"u\xda\xe7\x18\x1d\x12\x02\x01\x02\"\x15securitysystem.disarm0\x01\x82\xd3\xe4\x93\x02N:\x01*b\x0fsecurity_system\"8/api/v1/securitysystems/{security_system_id}:acknowledge\x12\xd0\x01\n" +
 	"\n" +
-	"ListEvents\x120.realguardio.securitysystem.v1.ListEventsRequest\x1a1.realguardio.securitysystem.v1.ListEventsResponse\"]\xda\xe7\x18\x1b\x12\x02\x01\x02\"\x13securitysystem.read0\x01\x82\xd3\xe4\x93\x025\x123/api/v1/securitysystems/{security_system_id}/events\x90\x02\x01\x12\xda\x01\n" +
+	"ListEvents\x120.realguardio.securitysystem.v1.ListEventsRequest\x1a1.realguardio.securitysystem.v1.ListEventsResponse\"]\xda\xe7\x18\x1b\x12\x02\x01\x02\"\x13securitysystem.read0\x01\x82\xd3\xe4\x93\x025\x123/api/v1/securitysystems/{security_system_id}/events\x90\x02\x01\x12\xe9\x01\n" +
+	"\x14RemoveSecuritySystem\x12:.realguardio.securitysystem.v1.RemoveSecuritySystemRequest\x1a;.realguardio.securitysystem.v1.RemoveSecuritySystemResponse\"X\xda\xe7\x18\x1d\x12\x01\x01\"\x14securitysystem.write0\x018\x01\x82\xd3\xe4\x93\x02.*,/api/v1/securitysystems/{security_system_id}\x90\x02\x02\x12\x8a\x01\n" +
+	"\vHasSystemAt\x121.realguardio.securitysystem.v1.HasSystemAtRequest\x1a2.realguardio.securitysystem.v1.HasSystemAtResponse\"\x14\xda\xe7\x18\r\x12\x01\x03*\bcustomer\x90\x02\x01\x12\xda\x01\n" +
 	"\rRegisterPanel\x123.realguardio.securitysystem.v1.RegisterPanelRequest\x1a4.realguardio.securitysystem.v1.RegisterPanelResponse\"^\xda\xe7\x18\x1d\x12\x01\x01\"\x14securitysystem.write0\x018\x01\x82\xd3\xe4\x93\x027:\x01*\"2/api/v1/securitysystems/{security_system_id}/panel2\xa2\x03\n" +
 	"\fPanelService\x12\xc5\x01\n" +
 	"\vReportAlarm\x121.realguardio.securitysystem.v1.ReportAlarmRequest\x1a2.realguardio.securitysystem.v1.ReportAlarmResponse\"O\xda\xe7\x18\x13\x12\x01\x02\"\fpanel.report0\x01\x82\xd3\xe4\x93\x02/:\x01*b\x0fsecurity_system\"\x19/api/v1/panel:reportAlarm\x90\x02\x02\x12\xc9\x01\n" +
@@ -1842,7 +2030,7 @@ func file_realguardio_securitysystem_v1_securitysystem_proto_rawDescGZIP() []byt
 }
 
 var file_realguardio_securitysystem_v1_securitysystem_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
+var file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
 var file_realguardio_securitysystem_v1_securitysystem_proto_goTypes = []any{
 	(State)(0),                           // 0: realguardio.securitysystem.v1.State
 	(Mode)(0),                            // 1: realguardio.securitysystem.v1.Mode
@@ -1873,7 +2061,11 @@ var file_realguardio_securitysystem_v1_securitysystem_proto_goTypes = []any{
 	(*ReportAlarmResponse)(nil),          // 26: realguardio.securitysystem.v1.ReportAlarmResponse
 	(*ReportFaultsRequest)(nil),          // 27: realguardio.securitysystem.v1.ReportFaultsRequest
 	(*ReportFaultsResponse)(nil),         // 28: realguardio.securitysystem.v1.ReportFaultsResponse
-	(*timestamppb.Timestamp)(nil),        // 29: google.protobuf.Timestamp
+	(*RemoveSecuritySystemRequest)(nil),  // 29: realguardio.securitysystem.v1.RemoveSecuritySystemRequest
+	(*RemoveSecuritySystemResponse)(nil), // 30: realguardio.securitysystem.v1.RemoveSecuritySystemResponse
+	(*HasSystemAtRequest)(nil),           // 31: realguardio.securitysystem.v1.HasSystemAtRequest
+	(*HasSystemAtResponse)(nil),          // 32: realguardio.securitysystem.v1.HasSystemAtResponse
+	(*timestamppb.Timestamp)(nil),        // 33: google.protobuf.Timestamp
 }
 var file_realguardio_securitysystem_v1_securitysystem_proto_depIdxs = []int32{
 	0,  // 0: realguardio.securitysystem.v1.SecuritySystem.state:type_name -> realguardio.securitysystem.v1.State
@@ -1881,11 +2073,11 @@ var file_realguardio_securitysystem_v1_securitysystem_proto_depIdxs = []int32{
 	2,  // 2: realguardio.securitysystem.v1.SecuritySystem.allowed_actions:type_name -> realguardio.securitysystem.v1.Action
 	4,  // 3: realguardio.securitysystem.v1.SecuritySystem.faults:type_name -> realguardio.securitysystem.v1.Fault
 	3,  // 4: realguardio.securitysystem.v1.SecuritySystem.alarm:type_name -> realguardio.securitysystem.v1.AlarmKind
-	29, // 5: realguardio.securitysystem.v1.SecuritySystem.create_time:type_name -> google.protobuf.Timestamp
-	29, // 6: realguardio.securitysystem.v1.SecuritySystem.update_time:type_name -> google.protobuf.Timestamp
+	33, // 5: realguardio.securitysystem.v1.SecuritySystem.create_time:type_name -> google.protobuf.Timestamp
+	33, // 6: realguardio.securitysystem.v1.SecuritySystem.update_time:type_name -> google.protobuf.Timestamp
 	7,  // 7: realguardio.securitysystem.v1.SecuritySystem.updated_by:type_name -> realguardio.securitysystem.v1.Actor
 	5,  // 8: realguardio.securitysystem.v1.Event.type:type_name -> realguardio.securitysystem.v1.EventType
-	29, // 9: realguardio.securitysystem.v1.Event.time:type_name -> google.protobuf.Timestamp
+	33, // 9: realguardio.securitysystem.v1.Event.time:type_name -> google.protobuf.Timestamp
 	7,  // 10: realguardio.securitysystem.v1.Event.actor:type_name -> realguardio.securitysystem.v1.Actor
 	0,  // 11: realguardio.securitysystem.v1.Event.state:type_name -> realguardio.securitysystem.v1.State
 	1,  // 12: realguardio.securitysystem.v1.Event.mode:type_name -> realguardio.securitysystem.v1.Mode
@@ -1910,21 +2102,25 @@ var file_realguardio_securitysystem_v1_securitysystem_proto_depIdxs = []int32{
 	17, // 31: realguardio.securitysystem.v1.SecuritySystemService.DisarmSecuritySystem:input_type -> realguardio.securitysystem.v1.DisarmSecuritySystemRequest
 	19, // 32: realguardio.securitysystem.v1.SecuritySystemService.AcknowledgeAlarm:input_type -> realguardio.securitysystem.v1.AcknowledgeAlarmRequest
 	21, // 33: realguardio.securitysystem.v1.SecuritySystemService.ListEvents:input_type -> realguardio.securitysystem.v1.ListEventsRequest
-	23, // 34: realguardio.securitysystem.v1.SecuritySystemService.RegisterPanel:input_type -> realguardio.securitysystem.v1.RegisterPanelRequest
-	25, // 35: realguardio.securitysystem.v1.PanelService.ReportAlarm:input_type -> realguardio.securitysystem.v1.ReportAlarmRequest
-	27, // 36: realguardio.securitysystem.v1.PanelService.ReportFaults:input_type -> realguardio.securitysystem.v1.ReportFaultsRequest
-	10, // 37: realguardio.securitysystem.v1.SecuritySystemService.CreateSecuritySystem:output_type -> realguardio.securitysystem.v1.CreateSecuritySystemResponse
-	12, // 38: realguardio.securitysystem.v1.SecuritySystemService.GetSecuritySystem:output_type -> realguardio.securitysystem.v1.GetSecuritySystemResponse
-	14, // 39: realguardio.securitysystem.v1.SecuritySystemService.ListSecuritySystems:output_type -> realguardio.securitysystem.v1.ListSecuritySystemsResponse
-	16, // 40: realguardio.securitysystem.v1.SecuritySystemService.ArmSecuritySystem:output_type -> realguardio.securitysystem.v1.ArmSecuritySystemResponse
-	18, // 41: realguardio.securitysystem.v1.SecuritySystemService.DisarmSecuritySystem:output_type -> realguardio.securitysystem.v1.DisarmSecuritySystemResponse
-	20, // 42: realguardio.securitysystem.v1.SecuritySystemService.AcknowledgeAlarm:output_type -> realguardio.securitysystem.v1.AcknowledgeAlarmResponse
-	22, // 43: realguardio.securitysystem.v1.SecuritySystemService.ListEvents:output_type -> realguardio.securitysystem.v1.ListEventsResponse
-	24, // 44: realguardio.securitysystem.v1.SecuritySystemService.RegisterPanel:output_type -> realguardio.securitysystem.v1.RegisterPanelResponse
-	26, // 45: realguardio.securitysystem.v1.PanelService.ReportAlarm:output_type -> realguardio.securitysystem.v1.ReportAlarmResponse
-	28, // 46: realguardio.securitysystem.v1.PanelService.ReportFaults:output_type -> realguardio.securitysystem.v1.ReportFaultsResponse
-	37, // [37:47] is the sub-list for method output_type
-	27, // [27:37] is the sub-list for method input_type
+	29, // 34: realguardio.securitysystem.v1.SecuritySystemService.RemoveSecuritySystem:input_type -> realguardio.securitysystem.v1.RemoveSecuritySystemRequest
+	31, // 35: realguardio.securitysystem.v1.SecuritySystemService.HasSystemAt:input_type -> realguardio.securitysystem.v1.HasSystemAtRequest
+	23, // 36: realguardio.securitysystem.v1.SecuritySystemService.RegisterPanel:input_type -> realguardio.securitysystem.v1.RegisterPanelRequest
+	25, // 37: realguardio.securitysystem.v1.PanelService.ReportAlarm:input_type -> realguardio.securitysystem.v1.ReportAlarmRequest
+	27, // 38: realguardio.securitysystem.v1.PanelService.ReportFaults:input_type -> realguardio.securitysystem.v1.ReportFaultsRequest
+	10, // 39: realguardio.securitysystem.v1.SecuritySystemService.CreateSecuritySystem:output_type -> realguardio.securitysystem.v1.CreateSecuritySystemResponse
+	12, // 40: realguardio.securitysystem.v1.SecuritySystemService.GetSecuritySystem:output_type -> realguardio.securitysystem.v1.GetSecuritySystemResponse
+	14, // 41: realguardio.securitysystem.v1.SecuritySystemService.ListSecuritySystems:output_type -> realguardio.securitysystem.v1.ListSecuritySystemsResponse
+	16, // 42: realguardio.securitysystem.v1.SecuritySystemService.ArmSecuritySystem:output_type -> realguardio.securitysystem.v1.ArmSecuritySystemResponse
+	18, // 43: realguardio.securitysystem.v1.SecuritySystemService.DisarmSecuritySystem:output_type -> realguardio.securitysystem.v1.DisarmSecuritySystemResponse
+	20, // 44: realguardio.securitysystem.v1.SecuritySystemService.AcknowledgeAlarm:output_type -> realguardio.securitysystem.v1.AcknowledgeAlarmResponse
+	22, // 45: realguardio.securitysystem.v1.SecuritySystemService.ListEvents:output_type -> realguardio.securitysystem.v1.ListEventsResponse
+	30, // 46: realguardio.securitysystem.v1.SecuritySystemService.RemoveSecuritySystem:output_type -> realguardio.securitysystem.v1.RemoveSecuritySystemResponse
+	32, // 47: realguardio.securitysystem.v1.SecuritySystemService.HasSystemAt:output_type -> realguardio.securitysystem.v1.HasSystemAtResponse
+	24, // 48: realguardio.securitysystem.v1.SecuritySystemService.RegisterPanel:output_type -> realguardio.securitysystem.v1.RegisterPanelResponse
+	26, // 49: realguardio.securitysystem.v1.PanelService.ReportAlarm:output_type -> realguardio.securitysystem.v1.ReportAlarmResponse
+	28, // 50: realguardio.securitysystem.v1.PanelService.ReportFaults:output_type -> realguardio.securitysystem.v1.ReportFaultsResponse
+	39, // [39:51] is the sub-list for method output_type
+	27, // [27:39] is the sub-list for method input_type
 	27, // [27:27] is the sub-list for extension type_name
 	27, // [27:27] is the sub-list for extension extendee
 	0,  // [0:27] is the sub-list for field type_name
@@ -1941,7 +2137,7 @@ func file_realguardio_securitysystem_v1_securitysystem_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_realguardio_securitysystem_v1_securitysystem_proto_rawDesc), len(file_realguardio_securitysystem_v1_securitysystem_proto_rawDesc)),
 			NumEnums:      6,
-			NumMessages:   23,
+			NumMessages:   27,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

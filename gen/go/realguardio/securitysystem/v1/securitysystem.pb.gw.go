@@ -324,6 +324,59 @@ func local_request_SecuritySystemService_ListEvents_0(ctx context.Context, marsh
 	return msg, metadata, err
 }
 
+var filter_SecuritySystemService_RemoveSecuritySystem_0 = &utilities.DoubleArray{Encoding: map[string]int{"security_system_id": 0}, Base: []int{1, 1, 0}, Check: []int{0, 1, 2}}
+
+func request_SecuritySystemService_RemoveSecuritySystem_0(ctx context.Context, marshaler runtime.Marshaler, client SecuritySystemServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+	var (
+		protoReq RemoveSecuritySystemRequest
+		metadata runtime.ServerMetadata
+		err      error
+	)
+	val, ok := pathParams["security_system_id"]
+	if !ok {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "missing parameter %s", "security_system_id")
+	}
+	protoReq.SecuritySystemId, err = runtime.String(val)
+	if err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "type mismatch, parameter: %s, error: %v", "security_system_id", err)
+	}
+	if err := req.ParseForm(); err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
+	}
+	if err := runtime.PopulateQueryParameters(&protoReq, req.Form, filter_SecuritySystemService_RemoveSecuritySystem_0); err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
+	}
+	if req.Body != nil {
+		_, _ = io.Copy(io.Discard, req.Body)
+	}
+	msg, err := client.RemoveSecuritySystem(ctx, &protoReq, grpc.Header(&metadata.HeaderMD), grpc.Trailer(&metadata.TrailerMD))
+	return msg, metadata, err
+}
+
+func local_request_SecuritySystemService_RemoveSecuritySystem_0(ctx context.Context, marshaler runtime.Marshaler, server SecuritySystemServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+	var (
+		protoReq RemoveSecuritySystemRequest
+		metadata runtime.ServerMetadata
+		err      error
+	)
+	val, ok := pathParams["security_system_id"]
+	if !ok {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "missing parameter %s", "security_system_id")
+	}
+	protoReq.SecuritySystemId, err = runtime.String(val)
+	if err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "type mismatch, parameter: %s, error: %v", "security_system_id", err)
+	}
+	if err := req.ParseForm(); err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
+	}
+	if err := runtime.PopulateQueryParameters(&protoReq, req.Form, filter_SecuritySystemService_RemoveSecuritySystem_0); err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
+	}
+	msg, err := server.RemoveSecuritySystem(ctx, &protoReq)
+	return msg, metadata, err
+}
+
 func request_SecuritySystemService_RegisterPanel_0(ctx context.Context, marshaler runtime.Marshaler, client SecuritySystemServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
 		protoReq RegisterPanelRequest
@@ -569,6 +622,26 @@ func RegisterSecuritySystemServiceHandlerServer(ctx context.Context, mux *runtim
 		}
 		forward_SecuritySystemService_ListEvents_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
 	})
+	mux.Handle(http.MethodDelete, pattern_SecuritySystemService_RemoveSecuritySystem_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
+		ctx, cancel := context.WithCancel(req.Context())
+		defer cancel()
+		var stream runtime.ServerTransportStream
+		ctx = grpc.NewContextWithServerTransportStream(ctx, &stream)
+		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
+		annotatedContext, err := runtime.AnnotateIncomingContext(ctx, mux, req, "/realguardio.securitysystem.v1.SecuritySystemService/RemoveSecuritySystem", runtime.WithHTTPPathPattern("/api/v1/securitysystems/{security_system_id}"))
+		if err != nil {
+			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		resp, md, err := local_request_SecuritySystemService_RemoveSecuritySystem_0(annotatedContext, inboundMarshaler, server, req, pathParams)
+		md.HeaderMD, md.TrailerMD = metadata.Join(md.HeaderMD, stream.Header()), metadata.Join(md.TrailerMD, stream.Trailer())
+		annotatedContext = runtime.NewServerMetadataContext(annotatedContext, md)
+		if err != nil {
+			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		forward_SecuritySystemService_RemoveSecuritySystem_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
+	})
 	mux.Handle(http.MethodPost, pattern_SecuritySystemService_RegisterPanel_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
 		defer cancel()
@@ -798,6 +871,23 @@ func RegisterSecuritySystemServiceHandlerClient(ctx context.Context, mux *runtim
 		}
 		forward_SecuritySystemService_ListEvents_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
 	})
+	mux.Handle(http.MethodDelete, pattern_SecuritySystemService_RemoveSecuritySystem_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
+		ctx, cancel := context.WithCancel(req.Context())
+		defer cancel()
+		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
+		annotatedContext, err := runtime.AnnotateContext(ctx, mux, req, "/realguardio.securitysystem.v1.SecuritySystemService/RemoveSecuritySystem", runtime.WithHTTPPathPattern("/api/v1/securitysystems/{security_system_id}"))
+		if err != nil {
+			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		resp, md, err := request_SecuritySystemService_RemoveSecuritySystem_0(annotatedContext, inboundMarshaler, client, req, pathParams)
+		annotatedContext = runtime.NewServerMetadataContext(annotatedContext, md)
+		if err != nil {
+			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		forward_SecuritySystemService_RemoveSecuritySystem_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
+	})
 	mux.Handle(http.MethodPost, pattern_SecuritySystemService_RegisterPanel_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
 		defer cancel()
@@ -871,6 +961,7 @@ var (
 	pattern_SecuritySystemService_DisarmSecuritySystem_0 = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3}, []string{"api", "v1", "securitysystems", "security_system_id"}, "disarm"))
 	pattern_SecuritySystemService_AcknowledgeAlarm_0     = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3}, []string{"api", "v1", "securitysystems", "security_system_id"}, "acknowledge"))
 	pattern_SecuritySystemService_ListEvents_0           = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3, 2, 4}, []string{"api", "v1", "securitysystems", "security_system_id", "events"}, ""))
+	pattern_SecuritySystemService_RemoveSecuritySystem_0 = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3}, []string{"api", "v1", "securitysystems", "security_system_id"}, ""))
 	pattern_SecuritySystemService_RegisterPanel_0        = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3, 2, 4}, []string{"api", "v1", "securitysystems", "security_system_id", "panel"}, ""))
 )
 
@@ -882,6 +973,7 @@ var (
 	forward_SecuritySystemService_DisarmSecuritySystem_0 = runtime.ForwardResponseMessage
 	forward_SecuritySystemService_AcknowledgeAlarm_0     = runtime.ForwardResponseMessage
 	forward_SecuritySystemService_ListEvents_0           = runtime.ForwardResponseMessage
+	forward_SecuritySystemService_RemoveSecuritySystem_0 = runtime.ForwardResponseMessage
 	forward_SecuritySystemService_RegisterPanel_0        = runtime.ForwardResponseMessage
 )
 

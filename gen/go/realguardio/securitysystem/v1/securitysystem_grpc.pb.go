@@ -26,6 +26,8 @@ const (
 	SecuritySystemService_DisarmSecuritySystem_FullMethodName = "/realguardio.securitysystem.v1.SecuritySystemService/DisarmSecuritySystem"
 	SecuritySystemService_AcknowledgeAlarm_FullMethodName     = "/realguardio.securitysystem.v1.SecuritySystemService/AcknowledgeAlarm"
 	SecuritySystemService_ListEvents_FullMethodName           = "/realguardio.securitysystem.v1.SecuritySystemService/ListEvents"
+	SecuritySystemService_RemoveSecuritySystem_FullMethodName = "/realguardio.securitysystem.v1.SecuritySystemService/RemoveSecuritySystem"
+	SecuritySystemService_HasSystemAt_FullMethodName          = "/realguardio.securitysystem.v1.SecuritySystemService/HasSystemAt"
 	SecuritySystemService_RegisterPanel_FullMethodName        = "/realguardio.securitysystem.v1.SecuritySystemService/RegisterPanel"
 )
 
@@ -56,6 +58,11 @@ type SecuritySystemServiceClient interface {
 	AcknowledgeAlarm(ctx context.Context, in *AcknowledgeAlarmRequest, opts ...grpc.CallOption) (*AcknowledgeAlarmResponse, error)
 	// ListEvents lists what happened to a system, newest first.
 	ListEvents(ctx context.Context, in *ListEventsRequest, opts ...grpc.CallOption) (*ListEventsResponse, error)
+	// RemoveSecuritySystem takes a disarmed system out of service, its panel's credentials with it. Company admins of the
+	// system's customer and platform admins. FAILED_PRECONDITION unless it is disarmed.
+	RemoveSecuritySystem(ctx context.Context, in *RemoveSecuritySystemRequest, opts ...grpc.CallOption) (*RemoveSecuritySystemResponse, error)
+	// HasSystemAt tells whether a system is installed at a location, so that the location is not removed under it.
+	HasSystemAt(ctx context.Context, in *HasSystemAtRequest, opts ...grpc.CallOption) (*HasSystemAtResponse, error)
 	// RegisterPanel gives the alarm panel of a system credentials of its own and ends those it had before. The secret is
 	// in the answer and nowhere else. Company admins of the system's customer and platform admins.
 	RegisterPanel(ctx context.Context, in *RegisterPanelRequest, opts ...grpc.CallOption) (*RegisterPanelResponse, error)
@@ -139,6 +146,26 @@ func (c *securitySystemServiceClient) ListEvents(ctx context.Context, in *ListEv
 	return out, nil
 }
 
+func (c *securitySystemServiceClient) RemoveSecuritySystem(ctx context.Context, in *RemoveSecuritySystemRequest, opts ...grpc.CallOption) (*RemoveSecuritySystemResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RemoveSecuritySystemResponse)
+	err := c.cc.Invoke(ctx, SecuritySystemService_RemoveSecuritySystem_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *securitySystemServiceClient) HasSystemAt(ctx context.Context, in *HasSystemAtRequest, opts ...grpc.CallOption) (*HasSystemAtResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(HasSystemAtResponse)
+	err := c.cc.Invoke(ctx, SecuritySystemService_HasSystemAt_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *securitySystemServiceClient) RegisterPanel(ctx context.Context, in *RegisterPanelRequest, opts ...grpc.CallOption) (*RegisterPanelResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(RegisterPanelResponse)
@@ -176,6 +203,11 @@ type SecuritySystemServiceServer interface {
 	AcknowledgeAlarm(context.Context, *AcknowledgeAlarmRequest) (*AcknowledgeAlarmResponse, error)
 	// ListEvents lists what happened to a system, newest first.
 	ListEvents(context.Context, *ListEventsRequest) (*ListEventsResponse, error)
+	// RemoveSecuritySystem takes a disarmed system out of service, its panel's credentials with it. Company admins of the
+	// system's customer and platform admins. FAILED_PRECONDITION unless it is disarmed.
+	RemoveSecuritySystem(context.Context, *RemoveSecuritySystemRequest) (*RemoveSecuritySystemResponse, error)
+	// HasSystemAt tells whether a system is installed at a location, so that the location is not removed under it.
+	HasSystemAt(context.Context, *HasSystemAtRequest) (*HasSystemAtResponse, error)
 	// RegisterPanel gives the alarm panel of a system credentials of its own and ends those it had before. The secret is
 	// in the answer and nowhere else. Company admins of the system's customer and platform admins.
 	RegisterPanel(context.Context, *RegisterPanelRequest) (*RegisterPanelResponse, error)
@@ -209,6 +241,12 @@ func (UnimplementedSecuritySystemServiceServer) AcknowledgeAlarm(context.Context
 }
 func (UnimplementedSecuritySystemServiceServer) ListEvents(context.Context, *ListEventsRequest) (*ListEventsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListEvents not implemented")
+}
+func (UnimplementedSecuritySystemServiceServer) RemoveSecuritySystem(context.Context, *RemoveSecuritySystemRequest) (*RemoveSecuritySystemResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RemoveSecuritySystem not implemented")
+}
+func (UnimplementedSecuritySystemServiceServer) HasSystemAt(context.Context, *HasSystemAtRequest) (*HasSystemAtResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method HasSystemAt not implemented")
 }
 func (UnimplementedSecuritySystemServiceServer) RegisterPanel(context.Context, *RegisterPanelRequest) (*RegisterPanelResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method RegisterPanel not implemented")
@@ -360,6 +398,42 @@ func _SecuritySystemService_ListEvents_Handler(srv interface{}, ctx context.Cont
 	return interceptor(ctx, in, info, handler)
 }
 
+func _SecuritySystemService_RemoveSecuritySystem_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RemoveSecuritySystemRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SecuritySystemServiceServer).RemoveSecuritySystem(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: SecuritySystemService_RemoveSecuritySystem_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SecuritySystemServiceServer).RemoveSecuritySystem(ctx, req.(*RemoveSecuritySystemRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _SecuritySystemService_HasSystemAt_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(HasSystemAtRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SecuritySystemServiceServer).HasSystemAt(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: SecuritySystemService_HasSystemAt_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SecuritySystemServiceServer).HasSystemAt(ctx, req.(*HasSystemAtRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _SecuritySystemService_RegisterPanel_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(RegisterPanelRequest)
 	if err := dec(in); err != nil {
@@ -412,6 +486,14 @@ var SecuritySystemService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListEvents",
 			Handler:    _SecuritySystemService_ListEvents_Handler,
+		},
+		{
+			MethodName: "RemoveSecuritySystem",
+			Handler:    _SecuritySystemService_RemoveSecuritySystem_Handler,
+		},
+		{
+			MethodName: "HasSystemAt",
+			Handler:    _SecuritySystemService_HasSystemAt_Handler,
 		},
 		{
 			MethodName: "RegisterPanel",

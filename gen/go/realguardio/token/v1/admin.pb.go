@@ -1241,11 +1241,91 @@ func (x *GetMeResponse) GetUser() *User {
 	return nil
 }
 
+type RemovePanelRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ClientId      string                 `protobuf:"bytes,1,opt,name=client_id,json=clientId,proto3" json:"client_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemovePanelRequest) Reset() {
+	*x = RemovePanelRequest{}
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemovePanelRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemovePanelRequest) ProtoMessage() {}
+
+func (x *RemovePanelRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemovePanelRequest.ProtoReflect.Descriptor instead.
+func (*RemovePanelRequest) Descriptor() ([]byte, []int) {
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *RemovePanelRequest) GetClientId() string {
+	if x != nil {
+		return x.ClientId
+	}
+	return ""
+}
+
+type RemovePanelResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemovePanelResponse) Reset() {
+	*x = RemovePanelResponse{}
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemovePanelResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemovePanelResponse) ProtoMessage() {}
+
+func (x *RemovePanelResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemovePanelResponse.ProtoReflect.Descriptor instead.
+func (*RemovePanelResponse) Descriptor() ([]byte, []int) {
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{22}
+}
+
 var File_realguardio_token_v1_admin_proto protoreflect.FileDescriptor
 
 const file_realguardio_token_v1_admin_proto_rawDesc = "" +
 	"\n" +
-	" realguardio/token/v1/admin.proto\x12\x14realguardio.token.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cgoogle/api/annotations.proto\x1a realguardio/mesh/v1/policy.proto\"\x93\x01\n" +
+	" realguardio/token/v1/admin.proto\x12\x14realguardio.token.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a realguardio/mesh/v1/policy.proto\"\x93\x01\n" +
 	"\x04User\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05email\x18\x02 \x01(\tR\x05email\x12\x12\n" +
@@ -1340,13 +1420,18 @@ const file_realguardio_token_v1_admin_proto_rawDesc = "" +
 	"\x06client\x18\x01 \x01(\v2\x1c.realguardio.token.v1.ClientR\x06client\"\x0e\n" +
 	"\fGetMeRequest\"?\n" +
 	"\rGetMeResponse\x12.\n" +
-	"\x04user\x18\x01 \x01(\v2\x1a.realguardio.token.v1.UserR\x04user2\x9c\t\n" +
+	"\x04user\x18\x01 \x01(\v2\x1a.realguardio.token.v1.UserR\x04user\"<\n" +
+	"\x12RemovePanelRequest\x12&\n" +
+	"\tclient_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\bclientId\"\x15\n" +
+	"\x13RemovePanelResponse2\x9f\n" +
+	"\n" +
 	"\fAdminService\x12\x80\x01\n" +
 	"\rProvisionUser\x12*.realguardio.token.v1.ProvisionUserRequest\x1a+.realguardio.token.v1.ProvisionUserResponse\"\x16\xda\xe7\x18\x0f\x12\x01\x03*\bcustomer8\x01\x90\x02\x02\x12z\n" +
 	"\fCreateApiKey\x12).realguardio.token.v1.CreateApiKeyRequest\x1a*.realguardio.token.v1.CreateApiKeyResponse\"\x13\xda\xe7\x18\x0f\x12\x01\x03*\bcustomer8\x01\x12x\n" +
 	"\vListApiKeys\x12(.realguardio.token.v1.ListApiKeysRequest\x1a).realguardio.token.v1.ListApiKeysResponse\"\x14\xda\xe7\x18\r\x12\x01\x03*\bcustomer\x90\x02\x01\x12}\n" +
 	"\fRevokeApiKey\x12).realguardio.token.v1.RevokeApiKeyRequest\x1a*.realguardio.token.v1.RevokeApiKeyResponse\"\x16\xda\xe7\x18\x0f\x12\x01\x03*\bcustomer8\x01\x90\x02\x02\x12\x83\x01\n" +
-	"\rRegisterPanel\x12*.realguardio.token.v1.RegisterPanelRequest\x1a+.realguardio.token.v1.RegisterPanelResponse\"\x19\xda\xe7\x18\x15\x12\x01\x03*\x0esecuritysystem8\x01\x12\xa6\x01\n" +
+	"\rRegisterPanel\x12*.realguardio.token.v1.RegisterPanelRequest\x1a+.realguardio.token.v1.RegisterPanelResponse\"\x19\xda\xe7\x18\x15\x12\x01\x03*\x0esecuritysystem8\x01\x12\x80\x01\n" +
+	"\vRemovePanel\x12(.realguardio.token.v1.RemovePanelRequest\x1a).realguardio.token.v1.RemovePanelResponse\"\x1c\xda\xe7\x18\x15\x12\x01\x03*\x0esecuritysystem8\x01\x90\x02\x02\x12\xa6\x01\n" +
 	"\fCreateClient\x12).realguardio.token.v1.CreateClientRequest\x1a*.realguardio.token.v1.CreateClientResponse\"?\xda\xe7\x18!\x12\x01\x01\x1a\x11REALGUARDIO_ADMIN\"\x05admin0\x018\x01\x82\xd3\xe4\x93\x02\x14:\x01*\"\x0f/api/v1/clients\x12\xa1\x01\n" +
 	"\vListClients\x12(.realguardio.token.v1.ListClientsRequest\x1a).realguardio.token.v1.ListClientsResponse\"=\xda\xe7\x18\x1f\x12\x01\x01\x1a\x11REALGUARDIO_ADMIN\"\x05admin0\x01\x82\xd3\xe4\x93\x02\x11\x12\x0f/api/v1/clients\x90\x02\x01\x12\xc0\x01\n" +
 	"\rDisableClient\x12*.realguardio.token.v1.DisableClientRequest\x1a+.realguardio.token.v1.DisableClientResponse\"V\xda\xe7\x18!\x12\x01\x01\x1a\x11REALGUARDIO_ADMIN\"\x05admin0\x018\x01\x82\xd3\xe4\x93\x02(:\x01*\"#/api/v1/clients/{client_id}:disable\x90\x02\x022\x88\x01\n" +
@@ -1368,7 +1453,7 @@ func file_realguardio_token_v1_admin_proto_rawDescGZIP() []byte {
 	return file_realguardio_token_v1_admin_proto_rawDescData
 }
 
-var file_realguardio_token_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
+var file_realguardio_token_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_realguardio_token_v1_admin_proto_goTypes = []any{
 	(*User)(nil),                  // 0: realguardio.token.v1.User
 	(*ProvisionUserRequest)(nil),  // 1: realguardio.token.v1.ProvisionUserRequest
@@ -1391,20 +1476,22 @@ var file_realguardio_token_v1_admin_proto_goTypes = []any{
 	(*DisableClientResponse)(nil), // 18: realguardio.token.v1.DisableClientResponse
 	(*GetMeRequest)(nil),          // 19: realguardio.token.v1.GetMeRequest
 	(*GetMeResponse)(nil),         // 20: realguardio.token.v1.GetMeResponse
-	(*timestamppb.Timestamp)(nil), // 21: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 22: google.protobuf.Duration
+	(*RemovePanelRequest)(nil),    // 21: realguardio.token.v1.RemovePanelRequest
+	(*RemovePanelResponse)(nil),   // 22: realguardio.token.v1.RemovePanelResponse
+	(*timestamppb.Timestamp)(nil), // 23: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 24: google.protobuf.Duration
 }
 var file_realguardio_token_v1_admin_proto_depIdxs = []int32{
-	21, // 0: realguardio.token.v1.User.create_time:type_name -> google.protobuf.Timestamp
+	23, // 0: realguardio.token.v1.User.create_time:type_name -> google.protobuf.Timestamp
 	0,  // 1: realguardio.token.v1.ProvisionUserResponse.user:type_name -> realguardio.token.v1.User
-	21, // 2: realguardio.token.v1.ApiKey.create_time:type_name -> google.protobuf.Timestamp
-	21, // 3: realguardio.token.v1.ApiKey.revoke_time:type_name -> google.protobuf.Timestamp
+	23, // 2: realguardio.token.v1.ApiKey.create_time:type_name -> google.protobuf.Timestamp
+	23, // 3: realguardio.token.v1.ApiKey.revoke_time:type_name -> google.protobuf.Timestamp
 	3,  // 4: realguardio.token.v1.CreateApiKeyResponse.api_key:type_name -> realguardio.token.v1.ApiKey
 	3,  // 5: realguardio.token.v1.ListApiKeysResponse.api_keys:type_name -> realguardio.token.v1.ApiKey
 	3,  // 6: realguardio.token.v1.RevokeApiKeyResponse.api_key:type_name -> realguardio.token.v1.ApiKey
-	22, // 7: realguardio.token.v1.Client.access_token_lifetime:type_name -> google.protobuf.Duration
-	21, // 8: realguardio.token.v1.Client.create_time:type_name -> google.protobuf.Timestamp
-	22, // 9: realguardio.token.v1.CreateClientRequest.access_token_lifetime:type_name -> google.protobuf.Duration
+	24, // 7: realguardio.token.v1.Client.access_token_lifetime:type_name -> google.protobuf.Duration
+	23, // 8: realguardio.token.v1.Client.create_time:type_name -> google.protobuf.Timestamp
+	24, // 9: realguardio.token.v1.CreateClientRequest.access_token_lifetime:type_name -> google.protobuf.Duration
 	12, // 10: realguardio.token.v1.CreateClientResponse.client:type_name -> realguardio.token.v1.Client
 	12, // 11: realguardio.token.v1.ListClientsResponse.clients:type_name -> realguardio.token.v1.Client
 	12, // 12: realguardio.token.v1.DisableClientResponse.client:type_name -> realguardio.token.v1.Client
@@ -1414,21 +1501,23 @@ var file_realguardio_token_v1_admin_proto_depIdxs = []int32{
 	6,  // 16: realguardio.token.v1.AdminService.ListApiKeys:input_type -> realguardio.token.v1.ListApiKeysRequest
 	8,  // 17: realguardio.token.v1.AdminService.RevokeApiKey:input_type -> realguardio.token.v1.RevokeApiKeyRequest
 	10, // 18: realguardio.token.v1.AdminService.RegisterPanel:input_type -> realguardio.token.v1.RegisterPanelRequest
-	13, // 19: realguardio.token.v1.AdminService.CreateClient:input_type -> realguardio.token.v1.CreateClientRequest
-	15, // 20: realguardio.token.v1.AdminService.ListClients:input_type -> realguardio.token.v1.ListClientsRequest
-	17, // 21: realguardio.token.v1.AdminService.DisableClient:input_type -> realguardio.token.v1.DisableClientRequest
-	19, // 22: realguardio.token.v1.AccountService.GetMe:input_type -> realguardio.token.v1.GetMeRequest
-	2,  // 23: realguardio.token.v1.AdminService.ProvisionUser:output_type -> realguardio.token.v1.ProvisionUserResponse
-	5,  // 24: realguardio.token.v1.AdminService.CreateApiKey:output_type -> realguardio.token.v1.CreateApiKeyResponse
-	7,  // 25: realguardio.token.v1.AdminService.ListApiKeys:output_type -> realguardio.token.v1.ListApiKeysResponse
-	9,  // 26: realguardio.token.v1.AdminService.RevokeApiKey:output_type -> realguardio.token.v1.RevokeApiKeyResponse
-	11, // 27: realguardio.token.v1.AdminService.RegisterPanel:output_type -> realguardio.token.v1.RegisterPanelResponse
-	14, // 28: realguardio.token.v1.AdminService.CreateClient:output_type -> realguardio.token.v1.CreateClientResponse
-	16, // 29: realguardio.token.v1.AdminService.ListClients:output_type -> realguardio.token.v1.ListClientsResponse
-	18, // 30: realguardio.token.v1.AdminService.DisableClient:output_type -> realguardio.token.v1.DisableClientResponse
-	20, // 31: realguardio.token.v1.AccountService.GetMe:output_type -> realguardio.token.v1.GetMeResponse
-	23, // [23:32] is the sub-list for method output_type
-	14, // [14:23] is the sub-list for method input_type
+	21, // 19: realguardio.token.v1.AdminService.RemovePanel:input_type -> realguardio.token.v1.RemovePanelRequest
+	13, // 20: realguardio.token.v1.AdminService.CreateClient:input_type -> realguardio.token.v1.CreateClientRequest
+	15, // 21: realguardio.token.v1.AdminService.ListClients:input_type -> realguardio.token.v1.ListClientsRequest
+	17, // 22: realguardio.token.v1.AdminService.DisableClient:input_type -> realguardio.token.v1.DisableClientRequest
+	19, // 23: realguardio.token.v1.AccountService.GetMe:input_type -> realguardio.token.v1.GetMeRequest
+	2,  // 24: realguardio.token.v1.AdminService.ProvisionUser:output_type -> realguardio.token.v1.ProvisionUserResponse
+	5,  // 25: realguardio.token.v1.AdminService.CreateApiKey:output_type -> realguardio.token.v1.CreateApiKeyResponse
+	7,  // 26: realguardio.token.v1.AdminService.ListApiKeys:output_type -> realguardio.token.v1.ListApiKeysResponse
+	9,  // 27: realguardio.token.v1.AdminService.RevokeApiKey:output_type -> realguardio.token.v1.RevokeApiKeyResponse
+	11, // 28: realguardio.token.v1.AdminService.RegisterPanel:output_type -> realguardio.token.v1.RegisterPanelResponse
+	22, // 29: realguardio.token.v1.AdminService.RemovePanel:output_type -> realguardio.token.v1.RemovePanelResponse
+	14, // 30: realguardio.token.v1.AdminService.CreateClient:output_type -> realguardio.token.v1.CreateClientResponse
+	16, // 31: realguardio.token.v1.AdminService.ListClients:output_type -> realguardio.token.v1.ListClientsResponse
+	18, // 32: realguardio.token.v1.AdminService.DisableClient:output_type -> realguardio.token.v1.DisableClientResponse
+	20, // 33: realguardio.token.v1.AccountService.GetMe:output_type -> realguardio.token.v1.GetMeResponse
+	24, // [24:34] is the sub-list for method output_type
+	14, // [14:24] is the sub-list for method input_type
 	14, // [14:14] is the sub-list for extension type_name
 	14, // [14:14] is the sub-list for extension extendee
 	0,  // [0:14] is the sub-list for field type_name
@@ -1445,7 +1534,7 @@ func file_realguardio_token_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_realguardio_token_v1_admin_proto_rawDesc), len(file_realguardio_token_v1_admin_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   21,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

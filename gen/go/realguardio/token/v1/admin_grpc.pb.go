@@ -24,6 +24,7 @@ const (
 	AdminService_ListApiKeys_FullMethodName   = "/realguardio.token.v1.AdminService/ListApiKeys"
 	AdminService_RevokeApiKey_FullMethodName  = "/realguardio.token.v1.AdminService/RevokeApiKey"
 	AdminService_RegisterPanel_FullMethodName = "/realguardio.token.v1.AdminService/RegisterPanel"
+	AdminService_RemovePanel_FullMethodName   = "/realguardio.token.v1.AdminService/RemovePanel"
 	AdminService_CreateClient_FullMethodName  = "/realguardio.token.v1.AdminService/CreateClient"
 	AdminService_ListClients_FullMethodName   = "/realguardio.token.v1.AdminService/ListClients"
 	AdminService_DisableClient_FullMethodName = "/realguardio.token.v1.AdminService/DisableClient"
@@ -47,6 +48,8 @@ type AdminServiceClient interface {
 	RevokeApiKey(ctx context.Context, in *RevokeApiKeyRequest, opts ...grpc.CallOption) (*RevokeApiKeyResponse, error)
 	// RegisterPanel registers the credentials of an alarm panel: a client that may only report.
 	RegisterPanel(ctx context.Context, in *RegisterPanelRequest, opts ...grpc.CallOption) (*RegisterPanelResponse, error)
+	// RemovePanel ends a panel's credentials and every token it holds. Repeating a call changes nothing.
+	RemovePanel(ctx context.Context, in *RemovePanelRequest, opts ...grpc.CallOption) (*RemovePanelResponse, error)
 	// CreateClient registers an application. The secret is in the answer and nowhere else, ever.
 	CreateClient(ctx context.Context, in *CreateClientRequest, opts ...grpc.CallOption) (*CreateClientResponse, error)
 	// ListClients lists the registered applications by client id. API keys and panels are not among them.
@@ -113,6 +116,16 @@ func (c *adminServiceClient) RegisterPanel(ctx context.Context, in *RegisterPane
 	return out, nil
 }
 
+func (c *adminServiceClient) RemovePanel(ctx context.Context, in *RemovePanelRequest, opts ...grpc.CallOption) (*RemovePanelResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RemovePanelResponse)
+	err := c.cc.Invoke(ctx, AdminService_RemovePanel_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *adminServiceClient) CreateClient(ctx context.Context, in *CreateClientRequest, opts ...grpc.CallOption) (*CreateClientResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(CreateClientResponse)
@@ -161,6 +174,8 @@ type AdminServiceServer interface {
 	RevokeApiKey(context.Context, *RevokeApiKeyRequest) (*RevokeApiKeyResponse, error)
 	// RegisterPanel registers the credentials of an alarm panel: a client that may only report.
 	RegisterPanel(context.Context, *RegisterPanelRequest) (*RegisterPanelResponse, error)
+	// RemovePanel ends a panel's credentials and every token it holds. Repeating a call changes nothing.
+	RemovePanel(context.Context, *RemovePanelRequest) (*RemovePanelResponse, error)
 	// CreateClient registers an application. The secret is in the answer and nowhere else, ever.
 	CreateClient(context.Context, *CreateClientRequest) (*CreateClientResponse, error)
 	// ListClients lists the registered applications by client id. API keys and panels are not among them.
@@ -191,6 +206,9 @@ func (UnimplementedAdminServiceServer) RevokeApiKey(context.Context, *RevokeApiK
 }
 func (UnimplementedAdminServiceServer) RegisterPanel(context.Context, *RegisterPanelRequest) (*RegisterPanelResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method RegisterPanel not implemented")
+}
+func (UnimplementedAdminServiceServer) RemovePanel(context.Context, *RemovePanelRequest) (*RemovePanelResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RemovePanel not implemented")
 }
 func (UnimplementedAdminServiceServer) CreateClient(context.Context, *CreateClientRequest) (*CreateClientResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CreateClient not implemented")
@@ -312,6 +330,24 @@ func _AdminService_RegisterPanel_Handler(srv interface{}, ctx context.Context, d
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AdminService_RemovePanel_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RemovePanelRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).RemovePanel(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_RemovePanel_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).RemovePanel(ctx, req.(*RemovePanelRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _AdminService_CreateClient_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(CreateClientRequest)
 	if err := dec(in); err != nil {
@@ -392,6 +428,10 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "RegisterPanel",
 			Handler:    _AdminService_RegisterPanel_Handler,
+		},
+		{
+			MethodName: "RemovePanel",
+			Handler:    _AdminService_RemovePanel_Handler,
 		},
 		{
 			MethodName: "CreateClient",
