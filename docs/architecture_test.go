@@ -1,0 +1,93 @@
+package docs_test
+
+import (
+	"encoding/json"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/realguardio/realguardio/"
+
+// TestImportsPointOneWay holds the code against the picture in architecture.md: cmd -> {gateway, services} -> mesh -> gen.
+// Tests may look further than the code they test: they stand at the end of the arrows.
+func TestImportsPointOneWay(t *testing.T) {
+	for _, pkg := range packages(t) {
+		from := strings.TrimPrefix(pkg.ImportPath, module)
+		for _, imported := range pkg.Imports {
+			to, ours := strings.CutPrefix(imported, module)
+			if ours && !mayImport(from, to) {
+				t.Errorf("%s imports %s", from, to)
+			}
+		}
+	}
+}
+
+// TestTheMeshRootStaysLight keeps what only some importers of mesh need out of its root package.
+func TestTheMeshRootStaysLight(t *testing.T) {
+	heavy := []string{"github.com/prometheus/", "go.opentelemetry.io/otel/sdk", "google.golang.org/grpc/xds", "github.com/spiffe/", "database/sql", "github.com/redis/"}
+	for _, pkg := range packages(t) {
+		if pkg.ImportPath != module+"mesh" {
+			continue
+		}
+		for _, dep := range pkg.Deps {
+			for _, prefix := range heavy {
+				if strings.HasPrefix(dep, prefix) {
+					t.Errorf("mesh depends on %s", dep)
+				}
+			}
+		}
+	}
+}
+
+// mayImport is the rule of architecture.md, for paths below the module.
+func mayImport(from, to string) bool {
+	part := func(path string) string { return strings.Join(firstN(strings.Split(path, "/"), 2), "/") }
+	switch {
+	case strings.HasPrefix(to, "gen/"):
+		return true
+	case strings.HasPrefix(from, "cmd/"):
+		return true
+	case inside(from, "mesh"):
+		return inside(to, "mesh")
+	case inside(from, "gateway"):
+		return inside(to, "gateway") || inside(to, "mesh")
+	case inside(from, "services/internal"):
+		return inside(to, "services/internal") || inside(to, "mesh")
+	case inside(from, "services"):
+		return part(from) == part(to) || inside(to, "services/internal") || inside(to, "mesh")
+	}
+	return false
+}
+
+func inside(path, folder string) bool { return path == folder || strings.HasPrefix(path, folder+"/") }
+
+func firstN(parts []string, n int) []string { return slices.Clip(parts[:min(n, len(parts))]) }
+
+type goPackage struct {
+	ImportPath string
+	Imports    []string
+	Deps       []string
+}
+
+func packages(t *testing.T) []goPackage {
+	t.Helper()
+	command := exec.Command("go", "list", "-json=ImportPath,Imports,Deps", "./...")
+	command.Dir = ".."
+	out, err := command.Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	var all []goPackage
+	for decoder := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var pkg goPackage
+		if err := decoder.Decode(&pkg); err == io.EOF {
+			return all
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, pkg)
+	}
+}

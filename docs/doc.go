@@ -1,0 +1,3 @@
+// Package docs holds the written documentation, and the tests that hold it against the code: that imports point the way
+// architecture.md draws them, and that every command of the README works as pasted.
+package docs
