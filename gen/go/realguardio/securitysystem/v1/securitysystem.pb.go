@@ -302,6 +302,7 @@ const (
 	EventType_ALARM_ACKNOWLEDGED     EventType = 5
 	EventType_FAULTS_CHANGED         EventType = 6
 	EventType_PANEL_REGISTERED       EventType = 7
+	EventType_SYSTEM_REMOVED         EventType = 8
 )
 
 // Enum value maps for EventType.
@@ -315,6 +316,7 @@ var (
 		5: "ALARM_ACKNOWLEDGED",
 		6: "FAULTS_CHANGED",
 		7: "PANEL_REGISTERED",
+		8: "SYSTEM_REMOVED",
 	}
 	EventType_value = map[string]int32{
 		"EVENT_TYPE_UNSPECIFIED": 0,
@@ -325,6 +327,7 @@ var (
 		"ALARM_ACKNOWLEDGED":     5,
 		"FAULTS_CHANGED":         6,
 		"PANEL_REGISTERED":       7,
+		"SYSTEM_REMOVED":         8,
 	}
 )
 
@@ -692,6 +695,78 @@ func (x *Event) GetDetail() string {
 	return ""
 }
 
+// SecuritySystemChanged is what the service publishes for every event: the data of a CloudEvent whose id is the event's,
+// whose subject is the system's id and whose type is this message's name followed by the event type in lower case, such as
+// `realguardio.securitysystem.v1.SecuritySystemChanged.system_armed`.
+type SecuritySystemChanged struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Event      *Event                 `protobuf:"bytes,1,opt,name=event,proto3" json:"event,omitempty"`
+	CustomerId string                 `protobuf:"bytes,2,opt,name=customer_id,json=customerId,proto3" json:"customer_id,omitempty"`
+	LocationId string                 `protobuf:"bytes,3,opt,name=location_id,json=locationId,proto3" json:"location_id,omitempty"`
+	// As it was when the event happened.
+	LocationName  string `protobuf:"bytes,4,opt,name=location_name,json=locationName,proto3" json:"location_name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SecuritySystemChanged) Reset() {
+	*x = SecuritySystemChanged{}
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SecuritySystemChanged) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SecuritySystemChanged) ProtoMessage() {}
+
+func (x *SecuritySystemChanged) ProtoReflect() protoreflect.Message {
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SecuritySystemChanged.ProtoReflect.Descriptor instead.
+func (*SecuritySystemChanged) Descriptor() ([]byte, []int) {
+	return file_realguardio_securitysystem_v1_securitysystem_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *SecuritySystemChanged) GetEvent() *Event {
+	if x != nil {
+		return x.Event
+	}
+	return nil
+}
+
+func (x *SecuritySystemChanged) GetCustomerId() string {
+	if x != nil {
+		return x.CustomerId
+	}
+	return ""
+}
+
+func (x *SecuritySystemChanged) GetLocationId() string {
+	if x != nil {
+		return x.LocationId
+	}
+	return ""
+}
+
+func (x *SecuritySystemChanged) GetLocationName() string {
+	if x != nil {
+		return x.LocationName
+	}
+	return ""
+}
+
 type CreateSecuritySystemRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	LocationId    string                 `protobuf:"bytes,1,opt,name=location_id,json=locationId,proto3" json:"location_id,omitempty"`
@@ -701,7 +776,7 @@ type CreateSecuritySystemRequest struct {
 
 func (x *CreateSecuritySystemRequest) Reset() {
 	*x = CreateSecuritySystemRequest{}
-	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[3]
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -713,7 +788,7 @@ func (x *CreateSecuritySystemRequest) String() string {
 func (*CreateSecuritySystemRequest) ProtoMessage() {}
 
 func (x *CreateSecuritySystemRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[3]
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -726,7 +801,7 @@ func (x *CreateSecuritySystemRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateSecuritySystemRequest.ProtoReflect.Descriptor instead.
 func (*CreateSecuritySystemRequest) Descriptor() ([]byte, []int) {
-	return file_realguardio_securitysystem_v1_securitysystem_proto_rawDescGZIP(), []int{3}
+	return file_realguardio_securitysystem_v1_securitysystem_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *CreateSecuritySystemRequest) GetLocationId() string {
@@ -745,7 +820,7 @@ type CreateSecuritySystemResponse struct {
 
 func (x *CreateSecuritySystemResponse) Reset() {
 	*x = CreateSecuritySystemResponse{}
-	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[4]
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -757,7 +832,7 @@ func (x *CreateSecuritySystemResponse) String() string {
 func (*CreateSecuritySystemResponse) ProtoMessage() {}
 
 func (x *CreateSecuritySystemResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[4]
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -770,7 +845,7 @@ func (x *CreateSecuritySystemResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateSecuritySystemResponse.ProtoReflect.Descriptor instead.
 func (*CreateSecuritySystemResponse) Descriptor() ([]byte, []int) {
-	return file_realguardio_securitysystem_v1_securitysystem_proto_rawDescGZIP(), []int{4}
+	return file_realguardio_securitysystem_v1_securitysystem_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *CreateSecuritySystemResponse) GetSecuritySystem() *SecuritySystem {
@@ -789,7 +864,7 @@ type GetSecuritySystemRequest struct {
 
 func (x *GetSecuritySystemRequest) Reset() {
 	*x = GetSecuritySystemRequest{}
-	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[5]
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -801,7 +876,7 @@ func (x *GetSecuritySystemRequest) String() string {
 func (*GetSecuritySystemRequest) ProtoMessage() {}
 
 func (x *GetSecuritySystemRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[5]
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -814,7 +889,7 @@ func (x *GetSecuritySystemRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSecuritySystemRequest.ProtoReflect.Descriptor instead.
 func (*GetSecuritySystemRequest) Descriptor() ([]byte, []int) {
-	return file_realguardio_securitysystem_v1_securitysystem_proto_rawDescGZIP(), []int{5}
+	return file_realguardio_securitysystem_v1_securitysystem_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *GetSecuritySystemRequest) GetSecuritySystemId() string {
@@ -833,7 +908,7 @@ type GetSecuritySystemResponse struct {
 
 func (x *GetSecuritySystemResponse) Reset() {
 	*x = GetSecuritySystemResponse{}
-	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[6]
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -845,7 +920,7 @@ func (x *GetSecuritySystemResponse) String() string {
 func (*GetSecuritySystemResponse) ProtoMessage() {}
 
 func (x *GetSecuritySystemResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[6]
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -858,7 +933,7 @@ func (x *GetSecuritySystemResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSecuritySystemResponse.ProtoReflect.Descriptor instead.
 func (*GetSecuritySystemResponse) Descriptor() ([]byte, []int) {
-	return file_realguardio_securitysystem_v1_securitysystem_proto_rawDescGZIP(), []int{6}
+	return file_realguardio_securitysystem_v1_securitysystem_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *GetSecuritySystemResponse) GetSecuritySystem() *SecuritySystem {
@@ -879,7 +954,7 @@ type ListSecuritySystemsRequest struct {
 
 func (x *ListSecuritySystemsRequest) Reset() {
 	*x = ListSecuritySystemsRequest{}
-	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[7]
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -891,7 +966,7 @@ func (x *ListSecuritySystemsRequest) String() string {
 func (*ListSecuritySystemsRequest) ProtoMessage() {}
 
 func (x *ListSecuritySystemsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[7]
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -904,7 +979,7 @@ func (x *ListSecuritySystemsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSecuritySystemsRequest.ProtoReflect.Descriptor instead.
 func (*ListSecuritySystemsRequest) Descriptor() ([]byte, []int) {
-	return file_realguardio_securitysystem_v1_securitysystem_proto_rawDescGZIP(), []int{7}
+	return file_realguardio_securitysystem_v1_securitysystem_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ListSecuritySystemsRequest) GetPageSize() int32 {
@@ -932,7 +1007,7 @@ type ListSecuritySystemsResponse struct {
 
 func (x *ListSecuritySystemsResponse) Reset() {
 	*x = ListSecuritySystemsResponse{}
-	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[8]
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -944,7 +1019,7 @@ func (x *ListSecuritySystemsResponse) String() string {
 func (*ListSecuritySystemsResponse) ProtoMessage() {}
 
 func (x *ListSecuritySystemsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[8]
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -957,7 +1032,7 @@ func (x *ListSecuritySystemsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSecuritySystemsResponse.ProtoReflect.Descriptor instead.
 func (*ListSecuritySystemsResponse) Descriptor() ([]byte, []int) {
-	return file_realguardio_securitysystem_v1_securitysystem_proto_rawDescGZIP(), []int{8}
+	return file_realguardio_securitysystem_v1_securitysystem_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ListSecuritySystemsResponse) GetSecuritySystems() []*SecuritySystem {
@@ -987,7 +1062,7 @@ type ArmSecuritySystemRequest struct {
 
 func (x *ArmSecuritySystemRequest) Reset() {
 	*x = ArmSecuritySystemRequest{}
-	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[9]
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -999,7 +1074,7 @@ func (x *ArmSecuritySystemRequest) String() string {
 func (*ArmSecuritySystemRequest) ProtoMessage() {}
 
 func (x *ArmSecuritySystemRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[9]
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1012,7 +1087,7 @@ func (x *ArmSecuritySystemRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ArmSecuritySystemRequest.ProtoReflect.Descriptor instead.
 func (*ArmSecuritySystemRequest) Descriptor() ([]byte, []int) {
-	return file_realguardio_securitysystem_v1_securitysystem_proto_rawDescGZIP(), []int{9}
+	return file_realguardio_securitysystem_v1_securitysystem_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ArmSecuritySystemRequest) GetSecuritySystemId() string {
@@ -1045,7 +1120,7 @@ type ArmSecuritySystemResponse struct {
 
 func (x *ArmSecuritySystemResponse) Reset() {
 	*x = ArmSecuritySystemResponse{}
-	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[10]
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1057,7 +1132,7 @@ func (x *ArmSecuritySystemResponse) String() string {
 func (*ArmSecuritySystemResponse) ProtoMessage() {}
 
 func (x *ArmSecuritySystemResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[10]
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1070,7 +1145,7 @@ func (x *ArmSecuritySystemResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ArmSecuritySystemResponse.ProtoReflect.Descriptor instead.
 func (*ArmSecuritySystemResponse) Descriptor() ([]byte, []int) {
-	return file_realguardio_securitysystem_v1_securitysystem_proto_rawDescGZIP(), []int{10}
+	return file_realguardio_securitysystem_v1_securitysystem_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ArmSecuritySystemResponse) GetSecuritySystem() *SecuritySystem {
@@ -1091,7 +1166,7 @@ type DisarmSecuritySystemRequest struct {
 
 func (x *DisarmSecuritySystemRequest) Reset() {
 	*x = DisarmSecuritySystemRequest{}
-	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[11]
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1103,7 +1178,7 @@ func (x *DisarmSecuritySystemRequest) String() string {
 func (*DisarmSecuritySystemRequest) ProtoMessage() {}
 
 func (x *DisarmSecuritySystemRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[11]
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1116,7 +1191,7 @@ func (x *DisarmSecuritySystemRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DisarmSecuritySystemRequest.ProtoReflect.Descriptor instead.
 func (*DisarmSecuritySystemRequest) Descriptor() ([]byte, []int) {
-	return file_realguardio_securitysystem_v1_securitysystem_proto_rawDescGZIP(), []int{11}
+	return file_realguardio_securitysystem_v1_securitysystem_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *DisarmSecuritySystemRequest) GetSecuritySystemId() string {
@@ -1142,7 +1217,7 @@ type DisarmSecuritySystemResponse struct {
 
 func (x *DisarmSecuritySystemResponse) Reset() {
 	*x = DisarmSecuritySystemResponse{}
-	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[12]
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1154,7 +1229,7 @@ func (x *DisarmSecuritySystemResponse) String() string {
 func (*DisarmSecuritySystemResponse) ProtoMessage() {}
 
 func (x *DisarmSecuritySystemResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[12]
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1167,7 +1242,7 @@ func (x *DisarmSecuritySystemResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DisarmSecuritySystemResponse.ProtoReflect.Descriptor instead.
 func (*DisarmSecuritySystemResponse) Descriptor() ([]byte, []int) {
-	return file_realguardio_securitysystem_v1_securitysystem_proto_rawDescGZIP(), []int{12}
+	return file_realguardio_securitysystem_v1_securitysystem_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *DisarmSecuritySystemResponse) GetSecuritySystem() *SecuritySystem {
@@ -1188,7 +1263,7 @@ type AcknowledgeAlarmRequest struct {
 
 func (x *AcknowledgeAlarmRequest) Reset() {
 	*x = AcknowledgeAlarmRequest{}
-	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[13]
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1200,7 +1275,7 @@ func (x *AcknowledgeAlarmRequest) String() string {
 func (*AcknowledgeAlarmRequest) ProtoMessage() {}
 
 func (x *AcknowledgeAlarmRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[13]
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1213,7 +1288,7 @@ func (x *AcknowledgeAlarmRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcknowledgeAlarmRequest.ProtoReflect.Descriptor instead.
 func (*AcknowledgeAlarmRequest) Descriptor() ([]byte, []int) {
-	return file_realguardio_securitysystem_v1_securitysystem_proto_rawDescGZIP(), []int{13}
+	return file_realguardio_securitysystem_v1_securitysystem_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *AcknowledgeAlarmRequest) GetSecuritySystemId() string {
@@ -1239,7 +1314,7 @@ type AcknowledgeAlarmResponse struct {
 
 func (x *AcknowledgeAlarmResponse) Reset() {
 	*x = AcknowledgeAlarmResponse{}
-	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[14]
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1251,7 +1326,7 @@ func (x *AcknowledgeAlarmResponse) String() string {
 func (*AcknowledgeAlarmResponse) ProtoMessage() {}
 
 func (x *AcknowledgeAlarmResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[14]
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1264,7 +1339,7 @@ func (x *AcknowledgeAlarmResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcknowledgeAlarmResponse.ProtoReflect.Descriptor instead.
 func (*AcknowledgeAlarmResponse) Descriptor() ([]byte, []int) {
-	return file_realguardio_securitysystem_v1_securitysystem_proto_rawDescGZIP(), []int{14}
+	return file_realguardio_securitysystem_v1_securitysystem_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *AcknowledgeAlarmResponse) GetSecuritySystem() *SecuritySystem {
@@ -1286,7 +1361,7 @@ type ListEventsRequest struct {
 
 func (x *ListEventsRequest) Reset() {
 	*x = ListEventsRequest{}
-	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[15]
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1298,7 +1373,7 @@ func (x *ListEventsRequest) String() string {
 func (*ListEventsRequest) ProtoMessage() {}
 
 func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[15]
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1311,7 +1386,7 @@ func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEventsRequest.ProtoReflect.Descriptor instead.
 func (*ListEventsRequest) Descriptor() ([]byte, []int) {
-	return file_realguardio_securitysystem_v1_securitysystem_proto_rawDescGZIP(), []int{15}
+	return file_realguardio_securitysystem_v1_securitysystem_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ListEventsRequest) GetSecuritySystemId() string {
@@ -1346,7 +1421,7 @@ type ListEventsResponse struct {
 
 func (x *ListEventsResponse) Reset() {
 	*x = ListEventsResponse{}
-	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[16]
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1358,7 +1433,7 @@ func (x *ListEventsResponse) String() string {
 func (*ListEventsResponse) ProtoMessage() {}
 
 func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[16]
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1371,7 +1446,7 @@ func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEventsResponse.ProtoReflect.Descriptor instead.
 func (*ListEventsResponse) Descriptor() ([]byte, []int) {
-	return file_realguardio_securitysystem_v1_securitysystem_proto_rawDescGZIP(), []int{16}
+	return file_realguardio_securitysystem_v1_securitysystem_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ListEventsResponse) GetEvents() []*Event {
@@ -1397,7 +1472,7 @@ type RegisterPanelRequest struct {
 
 func (x *RegisterPanelRequest) Reset() {
 	*x = RegisterPanelRequest{}
-	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[17]
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1409,7 +1484,7 @@ func (x *RegisterPanelRequest) String() string {
 func (*RegisterPanelRequest) ProtoMessage() {}
 
 func (x *RegisterPanelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[17]
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1422,7 +1497,7 @@ func (x *RegisterPanelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegisterPanelRequest.ProtoReflect.Descriptor instead.
 func (*RegisterPanelRequest) Descriptor() ([]byte, []int) {
-	return file_realguardio_securitysystem_v1_securitysystem_proto_rawDescGZIP(), []int{17}
+	return file_realguardio_securitysystem_v1_securitysystem_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *RegisterPanelRequest) GetSecuritySystemId() string {
@@ -1443,7 +1518,7 @@ type RegisterPanelResponse struct {
 
 func (x *RegisterPanelResponse) Reset() {
 	*x = RegisterPanelResponse{}
-	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[18]
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1455,7 +1530,7 @@ func (x *RegisterPanelResponse) String() string {
 func (*RegisterPanelResponse) ProtoMessage() {}
 
 func (x *RegisterPanelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[18]
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1468,7 +1543,7 @@ func (x *RegisterPanelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegisterPanelResponse.ProtoReflect.Descriptor instead.
 func (*RegisterPanelResponse) Descriptor() ([]byte, []int) {
-	return file_realguardio_securitysystem_v1_securitysystem_proto_rawDescGZIP(), []int{18}
+	return file_realguardio_securitysystem_v1_securitysystem_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *RegisterPanelResponse) GetClientId() string {
@@ -1498,7 +1573,7 @@ type ReportAlarmRequest struct {
 
 func (x *ReportAlarmRequest) Reset() {
 	*x = ReportAlarmRequest{}
-	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[19]
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1510,7 +1585,7 @@ func (x *ReportAlarmRequest) String() string {
 func (*ReportAlarmRequest) ProtoMessage() {}
 
 func (x *ReportAlarmRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[19]
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1523,7 +1598,7 @@ func (x *ReportAlarmRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportAlarmRequest.ProtoReflect.Descriptor instead.
 func (*ReportAlarmRequest) Descriptor() ([]byte, []int) {
-	return file_realguardio_securitysystem_v1_securitysystem_proto_rawDescGZIP(), []int{19}
+	return file_realguardio_securitysystem_v1_securitysystem_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ReportAlarmRequest) GetReportId() string {
@@ -1556,7 +1631,7 @@ type ReportAlarmResponse struct {
 
 func (x *ReportAlarmResponse) Reset() {
 	*x = ReportAlarmResponse{}
-	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[20]
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1568,7 +1643,7 @@ func (x *ReportAlarmResponse) String() string {
 func (*ReportAlarmResponse) ProtoMessage() {}
 
 func (x *ReportAlarmResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[20]
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1581,7 +1656,7 @@ func (x *ReportAlarmResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportAlarmResponse.ProtoReflect.Descriptor instead.
 func (*ReportAlarmResponse) Descriptor() ([]byte, []int) {
-	return file_realguardio_securitysystem_v1_securitysystem_proto_rawDescGZIP(), []int{20}
+	return file_realguardio_securitysystem_v1_securitysystem_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ReportAlarmResponse) GetSecuritySystem() *SecuritySystem {
@@ -1600,7 +1675,7 @@ type ReportFaultsRequest struct {
 
 func (x *ReportFaultsRequest) Reset() {
 	*x = ReportFaultsRequest{}
-	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[21]
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1612,7 +1687,7 @@ func (x *ReportFaultsRequest) String() string {
 func (*ReportFaultsRequest) ProtoMessage() {}
 
 func (x *ReportFaultsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[21]
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1625,7 +1700,7 @@ func (x *ReportFaultsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportFaultsRequest.ProtoReflect.Descriptor instead.
 func (*ReportFaultsRequest) Descriptor() ([]byte, []int) {
-	return file_realguardio_securitysystem_v1_securitysystem_proto_rawDescGZIP(), []int{21}
+	return file_realguardio_securitysystem_v1_securitysystem_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ReportFaultsRequest) GetFaults() []Fault {
@@ -1644,7 +1719,7 @@ type ReportFaultsResponse struct {
 
 func (x *ReportFaultsResponse) Reset() {
 	*x = ReportFaultsResponse{}
-	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[22]
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1656,7 +1731,7 @@ func (x *ReportFaultsResponse) String() string {
 func (*ReportFaultsResponse) ProtoMessage() {}
 
 func (x *ReportFaultsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[22]
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1669,7 +1744,7 @@ func (x *ReportFaultsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportFaultsResponse.ProtoReflect.Descriptor instead.
 func (*ReportFaultsResponse) Descriptor() ([]byte, []int) {
-	return file_realguardio_securitysystem_v1_securitysystem_proto_rawDescGZIP(), []int{22}
+	return file_realguardio_securitysystem_v1_securitysystem_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ReportFaultsResponse) GetSecuritySystem() *SecuritySystem {
@@ -1690,7 +1765,7 @@ type RemoveSecuritySystemRequest struct {
 
 func (x *RemoveSecuritySystemRequest) Reset() {
 	*x = RemoveSecuritySystemRequest{}
-	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[23]
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1702,7 +1777,7 @@ func (x *RemoveSecuritySystemRequest) String() string {
 func (*RemoveSecuritySystemRequest) ProtoMessage() {}
 
 func (x *RemoveSecuritySystemRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[23]
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1715,7 +1790,7 @@ func (x *RemoveSecuritySystemRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveSecuritySystemRequest.ProtoReflect.Descriptor instead.
 func (*RemoveSecuritySystemRequest) Descriptor() ([]byte, []int) {
-	return file_realguardio_securitysystem_v1_securitysystem_proto_rawDescGZIP(), []int{23}
+	return file_realguardio_securitysystem_v1_securitysystem_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *RemoveSecuritySystemRequest) GetSecuritySystemId() string {
@@ -1740,7 +1815,7 @@ type RemoveSecuritySystemResponse struct {
 
 func (x *RemoveSecuritySystemResponse) Reset() {
 	*x = RemoveSecuritySystemResponse{}
-	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[24]
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1752,7 +1827,7 @@ func (x *RemoveSecuritySystemResponse) String() string {
 func (*RemoveSecuritySystemResponse) ProtoMessage() {}
 
 func (x *RemoveSecuritySystemResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[24]
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1765,7 +1840,7 @@ func (x *RemoveSecuritySystemResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveSecuritySystemResponse.ProtoReflect.Descriptor instead.
 func (*RemoveSecuritySystemResponse) Descriptor() ([]byte, []int) {
-	return file_realguardio_securitysystem_v1_securitysystem_proto_rawDescGZIP(), []int{24}
+	return file_realguardio_securitysystem_v1_securitysystem_proto_rawDescGZIP(), []int{25}
 }
 
 type HasSystemAtRequest struct {
@@ -1777,7 +1852,7 @@ type HasSystemAtRequest struct {
 
 func (x *HasSystemAtRequest) Reset() {
 	*x = HasSystemAtRequest{}
-	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[25]
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1789,7 +1864,7 @@ func (x *HasSystemAtRequest) String() string {
 func (*HasSystemAtRequest) ProtoMessage() {}
 
 func (x *HasSystemAtRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[25]
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1802,7 +1877,7 @@ func (x *HasSystemAtRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HasSystemAtRequest.ProtoReflect.Descriptor instead.
 func (*HasSystemAtRequest) Descriptor() ([]byte, []int) {
-	return file_realguardio_securitysystem_v1_securitysystem_proto_rawDescGZIP(), []int{25}
+	return file_realguardio_securitysystem_v1_securitysystem_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *HasSystemAtRequest) GetLocationId() string {
@@ -1821,7 +1896,7 @@ type HasSystemAtResponse struct {
 
 func (x *HasSystemAtResponse) Reset() {
 	*x = HasSystemAtResponse{}
-	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[26]
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1833,7 +1908,7 @@ func (x *HasSystemAtResponse) String() string {
 func (*HasSystemAtResponse) ProtoMessage() {}
 
 func (x *HasSystemAtResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[26]
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1846,7 +1921,7 @@ func (x *HasSystemAtResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HasSystemAtResponse.ProtoReflect.Descriptor instead.
 func (*HasSystemAtResponse) Descriptor() ([]byte, []int) {
-	return file_realguardio_securitysystem_v1_securitysystem_proto_rawDescGZIP(), []int{26}
+	return file_realguardio_securitysystem_v1_securitysystem_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *HasSystemAtResponse) GetInstalled() bool {
@@ -1897,7 +1972,14 @@ const file_realguardio_securitysystem_v1_securitysystem_proto_rawDesc = "" +
 	"\x05alarm\x18\b \x01(\x0e2(.realguardio.securitysystem.v1.AlarmKindR\x05alarm\x12<\n" +
 	"\x06faults\x18\t \x03(\x0e2$.realguardio.securitysystem.v1.FaultR\x06faults\x12\x16\n" +
 	"\x06detail\x18\n" +
-	" \x01(\tR\x06detail\"I\n" +
+	" \x01(\tR\x06detail\"\xba\x01\n" +
+	"\x15SecuritySystemChanged\x12:\n" +
+	"\x05event\x18\x01 \x01(\v2$.realguardio.securitysystem.v1.EventR\x05event\x12\x1f\n" +
+	"\vcustomer_id\x18\x02 \x01(\tR\n" +
+	"customerId\x12\x1f\n" +
+	"\vlocation_id\x18\x03 \x01(\tR\n" +
+	"locationId\x12#\n" +
+	"\rlocation_name\x18\x04 \x01(\tR\flocationName\"I\n" +
 	"\x1bCreateSecuritySystemRequest\x12*\n" +
 	"\vlocation_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\n" +
 	"locationId\"v\n" +
@@ -1990,7 +2072,7 @@ const file_realguardio_securitysystem_v1_securitysystem_proto_rawDesc = "" +
 	"\x11FAULT_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vLOW_BATTERY\x10\x01\x12\v\n" +
 	"\aOFFLINE\x10\x02\x12\f\n" +
-	"\bTAMPERED\x10\x03*\xb6\x01\n" +
+	"\bTAMPERED\x10\x03*\xca\x01\n" +
 	"\tEventType\x12\x1a\n" +
 	"\x16EVENT_TYPE_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eSYSTEM_CREATED\x10\x01\x12\x10\n" +
@@ -1999,7 +2081,8 @@ const file_realguardio_securitysystem_v1_securitysystem_proto_rawDesc = "" +
 	"\fALARM_RAISED\x10\x04\x12\x16\n" +
 	"\x12ALARM_ACKNOWLEDGED\x10\x05\x12\x12\n" +
 	"\x0eFAULTS_CHANGED\x10\x06\x12\x14\n" +
-	"\x10PANEL_REGISTERED\x10\a2\xe2\x11\n" +
+	"\x10PANEL_REGISTERED\x10\a\x12\x12\n" +
+	"\x0eSYSTEM_REMOVED\x10\b2\xe2\x11\n" +
 	"\x15SecuritySystemService\x12\xe5\x01\n" +
 	"\x14CreateSecuritySystem\x12:.realguardio.securitysystem.v1.CreateSecuritySystemRequest\x1a;.realguardio.securitysystem.v1.CreateSecuritySystemResponse\"T\xda\xe7\x18\x1d\x12\x01\x01\"\x14securitysystem.write0\x018\x01\x82\xd3\xe4\x93\x02-:\x01*b\x0fsecurity_system\"\x17/api/v1/securitysystems\x12\xef\x01\n" +
 	"\x11GetSecuritySystem\x127.realguardio.securitysystem.v1.GetSecuritySystemRequest\x1a8.realguardio.securitysystem.v1.GetSecuritySystemResponse\"g\xda\xe7\x18\x1b\x12\x02\x01\x02\"\x13securitysystem.read0\x01\x82\xd3\xe4\x93\x02?b\x0fsecurity_system\x12,/api/v1/securitysystems/{security_system_id}\x90\x02\x01\x12\xcf\x01\n" +
@@ -2030,7 +2113,7 @@ func file_realguardio_securitysystem_v1_securitysystem_proto_rawDescGZIP() []byt
 }
 
 var file_realguardio_securitysystem_v1_securitysystem_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
+var file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
 var file_realguardio_securitysystem_v1_securitysystem_proto_goTypes = []any{
 	(State)(0),                           // 0: realguardio.securitysystem.v1.State
 	(Mode)(0),                            // 1: realguardio.securitysystem.v1.Mode
@@ -2041,31 +2124,32 @@ var file_realguardio_securitysystem_v1_securitysystem_proto_goTypes = []any{
 	(*SecuritySystem)(nil),               // 6: realguardio.securitysystem.v1.SecuritySystem
 	(*Actor)(nil),                        // 7: realguardio.securitysystem.v1.Actor
 	(*Event)(nil),                        // 8: realguardio.securitysystem.v1.Event
-	(*CreateSecuritySystemRequest)(nil),  // 9: realguardio.securitysystem.v1.CreateSecuritySystemRequest
-	(*CreateSecuritySystemResponse)(nil), // 10: realguardio.securitysystem.v1.CreateSecuritySystemResponse
-	(*GetSecuritySystemRequest)(nil),     // 11: realguardio.securitysystem.v1.GetSecuritySystemRequest
-	(*GetSecuritySystemResponse)(nil),    // 12: realguardio.securitysystem.v1.GetSecuritySystemResponse
-	(*ListSecuritySystemsRequest)(nil),   // 13: realguardio.securitysystem.v1.ListSecuritySystemsRequest
-	(*ListSecuritySystemsResponse)(nil),  // 14: realguardio.securitysystem.v1.ListSecuritySystemsResponse
-	(*ArmSecuritySystemRequest)(nil),     // 15: realguardio.securitysystem.v1.ArmSecuritySystemRequest
-	(*ArmSecuritySystemResponse)(nil),    // 16: realguardio.securitysystem.v1.ArmSecuritySystemResponse
-	(*DisarmSecuritySystemRequest)(nil),  // 17: realguardio.securitysystem.v1.DisarmSecuritySystemRequest
-	(*DisarmSecuritySystemResponse)(nil), // 18: realguardio.securitysystem.v1.DisarmSecuritySystemResponse
-	(*AcknowledgeAlarmRequest)(nil),      // 19: realguardio.securitysystem.v1.AcknowledgeAlarmRequest
-	(*AcknowledgeAlarmResponse)(nil),     // 20: realguardio.securitysystem.v1.AcknowledgeAlarmResponse
-	(*ListEventsRequest)(nil),            // 21: realguardio.securitysystem.v1.ListEventsRequest
-	(*ListEventsResponse)(nil),           // 22: realguardio.securitysystem.v1.ListEventsResponse
-	(*RegisterPanelRequest)(nil),         // 23: realguardio.securitysystem.v1.RegisterPanelRequest
-	(*RegisterPanelResponse)(nil),        // 24: realguardio.securitysystem.v1.RegisterPanelResponse
-	(*ReportAlarmRequest)(nil),           // 25: realguardio.securitysystem.v1.ReportAlarmRequest
-	(*ReportAlarmResponse)(nil),          // 26: realguardio.securitysystem.v1.ReportAlarmResponse
-	(*ReportFaultsRequest)(nil),          // 27: realguardio.securitysystem.v1.ReportFaultsRequest
-	(*ReportFaultsResponse)(nil),         // 28: realguardio.securitysystem.v1.ReportFaultsResponse
-	(*RemoveSecuritySystemRequest)(nil),  // 29: realguardio.securitysystem.v1.RemoveSecuritySystemRequest
-	(*RemoveSecuritySystemResponse)(nil), // 30: realguardio.securitysystem.v1.RemoveSecuritySystemResponse
-	(*HasSystemAtRequest)(nil),           // 31: realguardio.securitysystem.v1.HasSystemAtRequest
-	(*HasSystemAtResponse)(nil),          // 32: realguardio.securitysystem.v1.HasSystemAtResponse
-	(*timestamppb.Timestamp)(nil),        // 33: google.protobuf.Timestamp
+	(*SecuritySystemChanged)(nil),        // 9: realguardio.securitysystem.v1.SecuritySystemChanged
+	(*CreateSecuritySystemRequest)(nil),  // 10: realguardio.securitysystem.v1.CreateSecuritySystemRequest
+	(*CreateSecuritySystemResponse)(nil), // 11: realguardio.securitysystem.v1.CreateSecuritySystemResponse
+	(*GetSecuritySystemRequest)(nil),     // 12: realguardio.securitysystem.v1.GetSecuritySystemRequest
+	(*GetSecuritySystemResponse)(nil),    // 13: realguardio.securitysystem.v1.GetSecuritySystemResponse
+	(*ListSecuritySystemsRequest)(nil),   // 14: realguardio.securitysystem.v1.ListSecuritySystemsRequest
+	(*ListSecuritySystemsResponse)(nil),  // 15: realguardio.securitysystem.v1.ListSecuritySystemsResponse
+	(*ArmSecuritySystemRequest)(nil),     // 16: realguardio.securitysystem.v1.ArmSecuritySystemRequest
+	(*ArmSecuritySystemResponse)(nil),    // 17: realguardio.securitysystem.v1.ArmSecuritySystemResponse
+	(*DisarmSecuritySystemRequest)(nil),  // 18: realguardio.securitysystem.v1.DisarmSecuritySystemRequest
+	(*DisarmSecuritySystemResponse)(nil), // 19: realguardio.securitysystem.v1.DisarmSecuritySystemResponse
+	(*AcknowledgeAlarmRequest)(nil),      // 20: realguardio.securitysystem.v1.AcknowledgeAlarmRequest
+	(*AcknowledgeAlarmResponse)(nil),     // 21: realguardio.securitysystem.v1.AcknowledgeAlarmResponse
+	(*ListEventsRequest)(nil),            // 22: realguardio.securitysystem.v1.ListEventsRequest
+	(*ListEventsResponse)(nil),           // 23: realguardio.securitysystem.v1.ListEventsResponse
+	(*RegisterPanelRequest)(nil),         // 24: realguardio.securitysystem.v1.RegisterPanelRequest
+	(*RegisterPanelResponse)(nil),        // 25: realguardio.securitysystem.v1.RegisterPanelResponse
+	(*ReportAlarmRequest)(nil),           // 26: realguardio.securitysystem.v1.ReportAlarmRequest
+	(*ReportAlarmResponse)(nil),          // 27: realguardio.securitysystem.v1.ReportAlarmResponse
+	(*ReportFaultsRequest)(nil),          // 28: realguardio.securitysystem.v1.ReportFaultsRequest
+	(*ReportFaultsResponse)(nil),         // 29: realguardio.securitysystem.v1.ReportFaultsResponse
+	(*RemoveSecuritySystemRequest)(nil),  // 30: realguardio.securitysystem.v1.RemoveSecuritySystemRequest
+	(*RemoveSecuritySystemResponse)(nil), // 31: realguardio.securitysystem.v1.RemoveSecuritySystemResponse
+	(*HasSystemAtRequest)(nil),           // 32: realguardio.securitysystem.v1.HasSystemAtRequest
+	(*HasSystemAtResponse)(nil),          // 33: realguardio.securitysystem.v1.HasSystemAtResponse
+	(*timestamppb.Timestamp)(nil),        // 34: google.protobuf.Timestamp
 }
 var file_realguardio_securitysystem_v1_securitysystem_proto_depIdxs = []int32{
 	0,  // 0: realguardio.securitysystem.v1.SecuritySystem.state:type_name -> realguardio.securitysystem.v1.State
@@ -2073,57 +2157,58 @@ var file_realguardio_securitysystem_v1_securitysystem_proto_depIdxs = []int32{
 	2,  // 2: realguardio.securitysystem.v1.SecuritySystem.allowed_actions:type_name -> realguardio.securitysystem.v1.Action
 	4,  // 3: realguardio.securitysystem.v1.SecuritySystem.faults:type_name -> realguardio.securitysystem.v1.Fault
 	3,  // 4: realguardio.securitysystem.v1.SecuritySystem.alarm:type_name -> realguardio.securitysystem.v1.AlarmKind
-	33, // 5: realguardio.securitysystem.v1.SecuritySystem.create_time:type_name -> google.protobuf.Timestamp
-	33, // 6: realguardio.securitysystem.v1.SecuritySystem.update_time:type_name -> google.protobuf.Timestamp
+	34, // 5: realguardio.securitysystem.v1.SecuritySystem.create_time:type_name -> google.protobuf.Timestamp
+	34, // 6: realguardio.securitysystem.v1.SecuritySystem.update_time:type_name -> google.protobuf.Timestamp
 	7,  // 7: realguardio.securitysystem.v1.SecuritySystem.updated_by:type_name -> realguardio.securitysystem.v1.Actor
 	5,  // 8: realguardio.securitysystem.v1.Event.type:type_name -> realguardio.securitysystem.v1.EventType
-	33, // 9: realguardio.securitysystem.v1.Event.time:type_name -> google.protobuf.Timestamp
+	34, // 9: realguardio.securitysystem.v1.Event.time:type_name -> google.protobuf.Timestamp
 	7,  // 10: realguardio.securitysystem.v1.Event.actor:type_name -> realguardio.securitysystem.v1.Actor
 	0,  // 11: realguardio.securitysystem.v1.Event.state:type_name -> realguardio.securitysystem.v1.State
 	1,  // 12: realguardio.securitysystem.v1.Event.mode:type_name -> realguardio.securitysystem.v1.Mode
 	3,  // 13: realguardio.securitysystem.v1.Event.alarm:type_name -> realguardio.securitysystem.v1.AlarmKind
 	4,  // 14: realguardio.securitysystem.v1.Event.faults:type_name -> realguardio.securitysystem.v1.Fault
-	6,  // 15: realguardio.securitysystem.v1.CreateSecuritySystemResponse.security_system:type_name -> realguardio.securitysystem.v1.SecuritySystem
-	6,  // 16: realguardio.securitysystem.v1.GetSecuritySystemResponse.security_system:type_name -> realguardio.securitysystem.v1.SecuritySystem
-	6,  // 17: realguardio.securitysystem.v1.ListSecuritySystemsResponse.security_systems:type_name -> realguardio.securitysystem.v1.SecuritySystem
-	1,  // 18: realguardio.securitysystem.v1.ArmSecuritySystemRequest.mode:type_name -> realguardio.securitysystem.v1.Mode
-	6,  // 19: realguardio.securitysystem.v1.ArmSecuritySystemResponse.security_system:type_name -> realguardio.securitysystem.v1.SecuritySystem
-	6,  // 20: realguardio.securitysystem.v1.DisarmSecuritySystemResponse.security_system:type_name -> realguardio.securitysystem.v1.SecuritySystem
-	6,  // 21: realguardio.securitysystem.v1.AcknowledgeAlarmResponse.security_system:type_name -> realguardio.securitysystem.v1.SecuritySystem
-	8,  // 22: realguardio.securitysystem.v1.ListEventsResponse.events:type_name -> realguardio.securitysystem.v1.Event
-	3,  // 23: realguardio.securitysystem.v1.ReportAlarmRequest.alarm:type_name -> realguardio.securitysystem.v1.AlarmKind
-	6,  // 24: realguardio.securitysystem.v1.ReportAlarmResponse.security_system:type_name -> realguardio.securitysystem.v1.SecuritySystem
-	4,  // 25: realguardio.securitysystem.v1.ReportFaultsRequest.faults:type_name -> realguardio.securitysystem.v1.Fault
-	6,  // 26: realguardio.securitysystem.v1.ReportFaultsResponse.security_system:type_name -> realguardio.securitysystem.v1.SecuritySystem
-	9,  // 27: realguardio.securitysystem.v1.SecuritySystemService.CreateSecuritySystem:input_type -> realguardio.securitysystem.v1.CreateSecuritySystemRequest
-	11, // 28: realguardio.securitysystem.v1.SecuritySystemService.GetSecuritySystem:input_type -> realguardio.securitysystem.v1.GetSecuritySystemRequest
-	13, // 29: realguardio.securitysystem.v1.SecuritySystemService.ListSecuritySystems:input_type -> realguardio.securitysystem.v1.ListSecuritySystemsRequest
-	15, // 30: realguardio.securitysystem.v1.SecuritySystemService.ArmSecuritySystem:input_type -> realguardio.securitysystem.v1.ArmSecuritySystemRequest
-	17, // 31: realguardio.securitysystem.v1.SecuritySystemService.DisarmSecuritySystem:input_type -> realguardio.securitysystem.v1.DisarmSecuritySystemRequest
-	19, // 32: realguardio.securitysystem.v1.SecuritySystemService.AcknowledgeAlarm:input_type -> realguardio.securitysystem.v1.AcknowledgeAlarmRequest
-	21, // 33: realguardio.securitysystem.v1.SecuritySystemService.ListEvents:input_type -> realguardio.securitysystem.v1.ListEventsRequest
-	29, // 34: realguardio.securitysystem.v1.SecuritySystemService.RemoveSecuritySystem:input_type -> realguardio.securitysystem.v1.RemoveSecuritySystemRequest
-	31, // 35: realguardio.securitysystem.v1.SecuritySystemService.HasSystemAt:input_type -> realguardio.securitysystem.v1.HasSystemAtRequest
-	23, // 36: realguardio.securitysystem.v1.SecuritySystemService.RegisterPanel:input_type -> realguardio.securitysystem.v1.RegisterPanelRequest
-	25, // 37: realguardio.securitysystem.v1.PanelService.ReportAlarm:input_type -> realguardio.securitysystem.v1.ReportAlarmRequest
-	27, // 38: realguardio.securitysystem.v1.PanelService.ReportFaults:input_type -> realguardio.securitysystem.v1.ReportFaultsRequest
-	10, // 39: realguardio.securitysystem.v1.SecuritySystemService.CreateSecuritySystem:output_type -> realguardio.securitysystem.v1.CreateSecuritySystemResponse
-	12, // 40: realguardio.securitysystem.v1.SecuritySystemService.GetSecuritySystem:output_type -> realguardio.securitysystem.v1.GetSecuritySystemResponse
-	14, // 41: realguardio.securitysystem.v1.SecuritySystemService.ListSecuritySystems:output_type -> realguardio.securitysystem.v1.ListSecuritySystemsResponse
-	16, // 42: realguardio.securitysystem.v1.SecuritySystemService.ArmSecuritySystem:output_type -> realguardio.securitysystem.v1.ArmSecuritySystemResponse
-	18, // 43: realguardio.securitysystem.v1.SecuritySystemService.DisarmSecuritySystem:output_type -> realguardio.securitysystem.v1.DisarmSecuritySystemResponse
-	20, // 44: realguardio.securitysystem.v1.SecuritySystemService.AcknowledgeAlarm:output_type -> realguardio.securitysystem.v1.AcknowledgeAlarmResponse
-	22, // 45: realguardio.securitysystem.v1.SecuritySystemService.ListEvents:output_type -> realguardio.securitysystem.v1.ListEventsResponse
-	30, // 46: realguardio.securitysystem.v1.SecuritySystemService.RemoveSecuritySystem:output_type -> realguardio.securitysystem.v1.RemoveSecuritySystemResponse
-	32, // 47: realguardio.securitysystem.v1.SecuritySystemService.HasSystemAt:output_type -> realguardio.securitysystem.v1.HasSystemAtResponse
-	24, // 48: realguardio.securitysystem.v1.SecuritySystemService.RegisterPanel:output_type -> realguardio.securitysystem.v1.RegisterPanelResponse
-	26, // 49: realguardio.securitysystem.v1.PanelService.ReportAlarm:output_type -> realguardio.securitysystem.v1.ReportAlarmResponse
-	28, // 50: realguardio.securitysystem.v1.PanelService.ReportFaults:output_type -> realguardio.securitysystem.v1.ReportFaultsResponse
-	39, // [39:51] is the sub-list for method output_type
-	27, // [27:39] is the sub-list for method input_type
-	27, // [27:27] is the sub-list for extension type_name
-	27, // [27:27] is the sub-list for extension extendee
-	0,  // [0:27] is the sub-list for field type_name
+	8,  // 15: realguardio.securitysystem.v1.SecuritySystemChanged.event:type_name -> realguardio.securitysystem.v1.Event
+	6,  // 16: realguardio.securitysystem.v1.CreateSecuritySystemResponse.security_system:type_name -> realguardio.securitysystem.v1.SecuritySystem
+	6,  // 17: realguardio.securitysystem.v1.GetSecuritySystemResponse.security_system:type_name -> realguardio.securitysystem.v1.SecuritySystem
+	6,  // 18: realguardio.securitysystem.v1.ListSecuritySystemsResponse.security_systems:type_name -> realguardio.securitysystem.v1.SecuritySystem
+	1,  // 19: realguardio.securitysystem.v1.ArmSecuritySystemRequest.mode:type_name -> realguardio.securitysystem.v1.Mode
+	6,  // 20: realguardio.securitysystem.v1.ArmSecuritySystemResponse.security_system:type_name -> realguardio.securitysystem.v1.SecuritySystem
+	6,  // 21: realguardio.securitysystem.v1.DisarmSecuritySystemResponse.security_system:type_name -> realguardio.securitysystem.v1.SecuritySystem
+	6,  // 22: realguardio.securitysystem.v1.AcknowledgeAlarmResponse.security_system:type_name -> realguardio.securitysystem.v1.SecuritySystem
+	8,  // 23: realguardio.securitysystem.v1.ListEventsResponse.events:type_name -> realguardio.securitysystem.v1.Event
+	3,  // 24: realguardio.securitysystem.v1.ReportAlarmRequest.alarm:type_name -> realguardio.securitysystem.v1.AlarmKind
+	6,  // 25: realguardio.securitysystem.v1.ReportAlarmResponse.security_system:type_name -> realguardio.securitysystem.v1.SecuritySystem
+	4,  // 26: realguardio.securitysystem.v1.ReportFaultsRequest.faults:type_name -> realguardio.securitysystem.v1.Fault
+	6,  // 27: realguardio.securitysystem.v1.ReportFaultsResponse.security_system:type_name -> realguardio.securitysystem.v1.SecuritySystem
+	10, // 28: realguardio.securitysystem.v1.SecuritySystemService.CreateSecuritySystem:input_type -> realguardio.securitysystem.v1.CreateSecuritySystemRequest
+	12, // 29: realguardio.securitysystem.v1.SecuritySystemService.GetSecuritySystem:input_type -> realguardio.securitysystem.v1.GetSecuritySystemRequest
+	14, // 30: realguardio.securitysystem.v1.SecuritySystemService.ListSecuritySystems:input_type -> realguardio.securitysystem.v1.ListSecuritySystemsRequest
+	16, // 31: realguardio.securitysystem.v1.SecuritySystemService.ArmSecuritySystem:input_type -> realguardio.securitysystem.v1.ArmSecuritySystemRequest
+	18, // 32: realguardio.securitysystem.v1.SecuritySystemService.DisarmSecuritySystem:input_type -> realguardio.securitysystem.v1.DisarmSecuritySystemRequest
+	20, // 33: realguardio.securitysystem.v1.SecuritySystemService.AcknowledgeAlarm:input_type -> realguardio.securitysystem.v1.AcknowledgeAlarmRequest
+	22, // 34: realguardio.securitysystem.v1.SecuritySystemService.ListEvents:input_type -> realguardio.securitysystem.v1.ListEventsRequest
+	30, // 35: realguardio.securitysystem.v1.SecuritySystemService.RemoveSecuritySystem:input_type -> realguardio.securitysystem.v1.RemoveSecuritySystemRequest
+	32, // 36: realguardio.securitysystem.v1.SecuritySystemService.HasSystemAt:input_type -> realguardio.securitysystem.v1.HasSystemAtRequest
+	24, // 37: realguardio.securitysystem.v1.SecuritySystemService.RegisterPanel:input_type -> realguardio.securitysystem.v1.RegisterPanelRequest
+	26, // 38: realguardio.securitysystem.v1.PanelService.ReportAlarm:input_type -> realguardio.securitysystem.v1.ReportAlarmRequest
+	28, // 39: realguardio.securitysystem.v1.PanelService.ReportFaults:input_type -> realguardio.securitysystem.v1.ReportFaultsRequest
+	11, // 40: realguardio.securitysystem.v1.SecuritySystemService.CreateSecuritySystem:output_type -> realguardio.securitysystem.v1.CreateSecuritySystemResponse
+	13, // 41: realguardio.securitysystem.v1.SecuritySystemService.GetSecuritySystem:output_type -> realguardio.securitysystem.v1.GetSecuritySystemResponse
+	15, // 42: realguardio.securitysystem.v1.SecuritySystemService.ListSecuritySystems:output_type -> realguardio.securitysystem.v1.ListSecuritySystemsResponse
+	17, // 43: realguardio.securitysystem.v1.SecuritySystemService.ArmSecuritySystem:output_type -> realguardio.securitysystem.v1.ArmSecuritySystemResponse
+	19, // 44: realguardio.securitysystem.v1.SecuritySystemService.DisarmSecuritySystem:output_type -> realguardio.securitysystem.v1.DisarmSecuritySystemResponse
+	21, // 45: realguardio.securitysystem.v1.SecuritySystemService.AcknowledgeAlarm:output_type -> realguardio.securitysystem.v1.AcknowledgeAlarmResponse
+	23, // 46: realguardio.securitysystem.v1.SecuritySystemService.ListEvents:output_type -> realguardio.securitysystem.v1.ListEventsResponse
+	31, // 47: realguardio.securitysystem.v1.SecuritySystemService.RemoveSecuritySystem:output_type -> realguardio.securitysystem.v1.RemoveSecuritySystemResponse
+	33, // 48: realguardio.securitysystem.v1.SecuritySystemService.HasSystemAt:output_type -> realguardio.securitysystem.v1.HasSystemAtResponse
+	25, // 49: realguardio.securitysystem.v1.SecuritySystemService.RegisterPanel:output_type -> realguardio.securitysystem.v1.RegisterPanelResponse
+	27, // 50: realguardio.securitysystem.v1.PanelService.ReportAlarm:output_type -> realguardio.securitysystem.v1.ReportAlarmResponse
+	29, // 51: realguardio.securitysystem.v1.PanelService.ReportFaults:output_type -> realguardio.securitysystem.v1.ReportFaultsResponse
+	40, // [40:52] is the sub-list for method output_type
+	28, // [28:40] is the sub-list for method input_type
+	28, // [28:28] is the sub-list for extension type_name
+	28, // [28:28] is the sub-list for extension extendee
+	0,  // [0:28] is the sub-list for field type_name
 }
 
 func init() { file_realguardio_securitysystem_v1_securitysystem_proto_init() }
@@ -2137,7 +2222,7 @@ func file_realguardio_securitysystem_v1_securitysystem_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_realguardio_securitysystem_v1_securitysystem_proto_rawDesc), len(file_realguardio_securitysystem_v1_securitysystem_proto_rawDesc)),
 			NumEnums:      6,
-			NumMessages:   27,
+			NumMessages:   28,
 			NumExtensions: 0,
 			NumServices:   2,
 		},
