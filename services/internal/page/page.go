@@ -1,0 +1,65 @@
+// Package page reads and writes the page sizes and page tokens of list requests.
+//
+// A token carries the sort key of the last row of a page. It is not a secret and gives no right: what a caller puts into
+// one is only compared with, inside a query that selects what that caller may see.
+package page
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"strings"
+
+	"github.com/realguardio/realguardio/mesh"
+)
+
+const (
+	defaultSize = 50
+	maxSize     = 200
+)
+
+// Size returns how many rows to put on a page for what was asked: 50 for 0, and 200 at most.
+func Size(requested int32) int {
+	if requested <= 0 {
+		return defaultSize
+	}
+	return min(int(requested), maxSize)
+}
+
+// Encode returns the token of the page that begins after the row with this sort key.
+func Encode(parts ...string) string {
+	// Strings always marshal.
+	key, _ := json.Marshal(parts)
+	return base64.RawURLEncoding.EncodeToString(key)
+}
+
+// Decode returns the n parts of a token that [Encode] made, and nil for the empty token, the first page. Whatever Encode
+// cannot have made is refused as an invalid pageToken.
+func Decode(token string, n int) ([]string, error) {
+	if token == "" {
+		return nil, nil
+	}
+	key, err := base64.RawURLEncoding.Strict().DecodeString(token)
+	if err != nil {
+		return nil, errMalformed()
+	}
+	var parts []string
+	if err := json.Unmarshal(key, &parts); err != nil || len(parts) != n {
+		return nil, errMalformed()
+	}
+	// There is one way to write a key.
+	if canonical, _ := json.Marshal(parts); !bytes.Equal(canonical, key) {
+		return nil, errMalformed()
+	}
+	// PostgreSQL has no text with NUL.
+	for _, part := range parts {
+		if strings.ContainsRune(part, 0) {
+			return nil, errMalformed()
+		}
+	}
+	return parts, nil
+}
+
+func errMalformed() error {
+	return mesh.InvalidField("pageToken", "is not a token that an earlier page returned")
+}

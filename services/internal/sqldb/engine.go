@@ -1,0 +1,45 @@
+package sqldb
+
+import (
+	"database/sql"
+	"errors"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/pressly/goose/v3"
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+)
+
+// engine is what differs between the two databases once they are open.
+type engine interface {
+	dialect() goose.Dialect
+	txOptions() *sql.TxOptions
+	// retryable tells whether a transaction that failed with err may succeed when it is run again.
+	retryable(err error) bool
+}
+
+type sqliteEngine struct{}
+
+func (sqliteEngine) dialect() goose.Dialect { return goose.DialectSQLite3 }
+
+// Transactions of SQLite are serializable anyway: there is one writer.
+func (sqliteEngine) txOptions() *sql.TxOptions { return nil }
+
+func (sqliteEngine) retryable(err error) bool {
+	lite, ok := errors.AsType[*sqlite.Error](err)
+	return ok && lite.Code()&0xff == sqlite3.SQLITE_BUSY
+}
+
+type postgresEngine struct{}
+
+func (postgresEngine) dialect() goose.Dialect { return goose.DialectPostgres }
+
+func (postgresEngine) txOptions() *sql.TxOptions {
+	return &sql.TxOptions{Isolation: sql.LevelSerializable}
+}
+
+// retryable knows serialization_failure and deadlock_detected.
+func (postgresEngine) retryable(err error) bool {
+	pg, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && (pg.Code == "40001" || pg.Code == "40P01")
+}

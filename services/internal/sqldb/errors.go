@@ -1,0 +1,101 @@
+package sqldb
+
+import (
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"io"
+	"net"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+)
+
+// IsUnique tells whether err is a refused duplicate: of any unique constraint, or of one of those named. A constraint
+// has the name that PostgreSQL gives it unless told otherwise, on both engines: table_column_column_key, or table_pkey.
+// Partial unique indexes are to be named in the same way.
+func IsUnique(err error, constraints ...string) bool {
+	name, ok := violatedUnique(err)
+	return ok && (len(constraints) == 0 || slices.Contains(constraints, name))
+}
+
+// IsForeignKey tells whether err is a refused reference: to a row that is not there, or from one that still is.
+func IsForeignKey(err error) bool {
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return pg.Code == "23503"
+	}
+	lite, ok := errors.AsType[*sqlite.Error](err)
+	return ok && lite.Code() == sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY
+}
+
+// IsUnavailable tells whether err means that the database cannot be reached or cannot work now, so that trying again
+// later may help.
+func IsUnavailable(err error) bool {
+	if errors.Is(err, errContended) || errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone) ||
+		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) {
+		return true
+	}
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
+		// Connection exceptions, lack of resources, shut down or starting up.
+		return strings.HasPrefix(pg.Code, "08") || strings.HasPrefix(pg.Code, "53") || strings.HasPrefix(pg.Code, "57P")
+	}
+	if lite, ok := errors.AsType[*sqlite.Error](err); ok {
+		switch lite.Code() & 0xff {
+		case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR:
+			return true
+		}
+		return false
+	}
+	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
+		return true
+	}
+	op, ok := errors.AsType[*net.OpError](err)
+	return ok && !op.Timeout()
+}
+
+// violatedUnique returns the name of the unique constraint that err is about.
+func violatedUnique(err error) (string, bool) {
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return pg.ConstraintName, pg.Code == "23505"
+	}
+	lite, ok := errors.AsType[*sqlite.Error](err)
+	if !ok {
+		return "", false
+	}
+	switch lite.Code() {
+	case sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY:
+		table, _ := sqliteColumns(lite)
+		return table + "_pkey", true
+	case sqlite3.SQLITE_CONSTRAINT_UNIQUE:
+		table, columns := sqliteColumns(lite)
+		return strings.Join(append([]string{table}, append(columns, "key")...), "_"), true
+	}
+	return "", false
+}
+
+// sqliteColumns reads the only place where SQLite says which constraint it was:
+// "UNIQUE constraint failed: locations.customer_id, locations.name (2067)".
+func sqliteColumns(err *sqlite.Error) (table string, columns []string) {
+	_, list, _ := strings.Cut(err.Error(), "constraint failed: ")
+	// The driver puts the text of the code before SQLite's own, with the same words.
+	if i := strings.LastIndex(list, "constraint failed: "); i >= 0 {
+		list = list[i+len("constraint failed: "):]
+	}
+	list, _, _ = strings.Cut(list, " (")
+	for column := range strings.SplitSeq(list, ", ") {
+		owner, name, _ := strings.Cut(column, ".")
+		table, columns = owner, append(columns, name)
+	}
+	return table, columns
+}
+
+// lineError is an error whose text is one line.
+type lineError struct{ error }
+
+func (e lineError) Error() string { return strings.Join(strings.Fields(e.error.Error()), " ") }
+func (e lineError) Unwrap() error { return e.error }
+
+func oneLine(err error) error { return lineError{err} }

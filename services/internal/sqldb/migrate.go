@@ -1,0 +1,48 @@
+package sqldb
+
+import (
+	"context"
+	"fmt"
+	"hash/crc64"
+	"io/fs"
+
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
+)
+
+// Migrate brings the schema of db up to date by the goose migrations schema/*.sql of files. Replicas that start together
+// take turns.
+func Migrate(ctx context.Context, db *DB, files fs.FS) error {
+	return migrate(ctx, db, files)
+}
+
+// MigrateShared does the same for tables that several services have in the same form, such as the outbox. They are
+// numbered on their own, and name says whose versions they are.
+func MigrateShared(ctx context.Context, db *DB, name string, files fs.FS) error {
+	return migrate(ctx, db, files, goose.WithTableName("goose_"+name+"_version"))
+}
+
+func migrate(ctx context.Context, db *DB, files fs.FS, options ...goose.ProviderOption) error {
+	migrations, err := fs.Sub(files, "schema")
+	if err != nil {
+		return fmt.Errorf("read migrations: %w", err)
+	}
+	options = append(options, goose.WithDisableGlobalRegistry(true))
+	if db.engine.dialect() == goose.DialectPostgres {
+		// Advisory locks are of the whole database; services in other schemas need not wait.
+		id := int64(crc64.Checksum([]byte("realguardio/"+db.schema), crc64.MakeTable(crc64.ISO)) >> 1)
+		locker, err := lock.NewPostgresSessionLocker(lock.WithLockID(id), lock.WithLockTimeout(1, 120))
+		if err != nil {
+			return fmt.Errorf("prepare migration lock: %w", err)
+		}
+		options = append(options, goose.WithSessionLocker(locker))
+	}
+	provider, err := goose.NewProvider(db.engine.dialect(), db.write, migrations, options...)
+	if err != nil {
+		return fmt.Errorf("read migrations: %w", err)
+	}
+	if _, err := provider.Up(ctx); err != nil {
+		return fmt.Errorf("migrate database: %w", oneLine(err))
+	}
+	return nil
+}

@@ -1,0 +1,82 @@
+package sqldb
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"regexp"
+	"strconv"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+)
+
+const defaultPoolSize = 16
+
+// schemaName is what needs no quoting in PostgreSQL, whose limit is 63 bytes.
+var schemaName = regexp.MustCompile(`^[a-z_][a-z0-9_]{0,62}$`)
+
+func openPostgres(ctx context.Context, u *url.URL) (*DB, error) {
+	params := u.Query()
+	schema, size := params.Get("schema"), defaultPoolSize
+	if schema != "" && !schemaName.MatchString(schema) {
+		return nil, fmt.Errorf("PostgreSQL schema %q must be lower-case letters, digits and underscores", schema)
+	}
+	if text := params.Get("pool_max_conns"); text != "" {
+		var err error
+		if size, err = strconv.Atoi(text); err != nil || size < 1 {
+			return nil, fmt.Errorf("pool_max_conns of the database URL is %q, want a positive number", text)
+		}
+	}
+	params.Del("schema")
+	params.Del("pool_max_conns")
+	bare := *u
+	bare.RawQuery = params.Encode()
+
+	config, err := pgx.ParseConfig(bare.String())
+	if err != nil {
+		return nil, fmt.Errorf("PostgreSQL database URL: %w", oneLine(err))
+	}
+	if schema != "" {
+		config.RuntimeParams["search_path"] = schema
+	}
+	if config.ConnectTimeout == 0 {
+		config.ConnectTimeout = 5 * time.Second
+	}
+	pool := stdlib.OpenDB(*config)
+	pool.SetMaxOpenConns(size)
+	pool.SetMaxIdleConns(min(size, 4))
+	pool.SetConnMaxIdleTime(5 * time.Minute)
+	pool.SetConnMaxLifetime(30 * time.Minute)
+
+	db := &DB{engine: postgresEngine{}, write: pool, read: pool, schema: schema}
+	if err := db.prepareSchema(ctx); err != nil {
+		where := fmt.Sprintf("%s at %s:%d as %s", config.Database, config.Host, config.Port, config.User)
+		return nil, errors.Join(fmt.Errorf("open PostgreSQL database %s: %w", where, oneLine(err)), pool.Close())
+	}
+	return db, nil
+}
+
+// prepareSchema makes the schema unless it is there, which a role without the right to make one may rely on.
+func (db *DB) prepareSchema(ctx context.Context) error {
+	if err := db.write.PingContext(ctx); err != nil {
+		return err
+	}
+	if db.schema == "" {
+		return nil
+	}
+	const find = `SELECT nspname FROM pg_namespace WHERE nspname = $1`
+	var found string
+	err := db.write.QueryRowContext(ctx, find, db.schema).Scan(&found)
+	if !errors.Is(err, sql.ErrNoRows) {
+		return err
+	}
+	// Two replicas may start together: whoever is second finds the first one's.
+	if _, err := db.write.ExecContext(ctx, "CREATE SCHEMA IF NOT EXISTS "+db.schema); err != nil && !IsUnique(err) {
+		return fmt.Errorf("create schema %s: %w", db.schema, err)
+	}
+	return nil
+}
