@@ -20,13 +20,15 @@ const defaultPoolSize = 16
 var schemaName = regexp.MustCompile(`^[a-z_][a-z0-9_]{0,62}$`)
 
 func openPostgres(ctx context.Context, u *url.URL) (*DB, error) {
-	params := u.Query()
+	params, err := url.ParseQuery(u.RawQuery)
+	if err != nil {
+		return nil, errors.New("parameters of the PostgreSQL database URL are malformed")
+	}
 	schema, size := params.Get("schema"), defaultPoolSize
 	if schema != "" && !schemaName.MatchString(schema) {
 		return nil, fmt.Errorf("PostgreSQL schema %q must be lower-case letters, digits and underscores", schema)
 	}
 	if text := params.Get("pool_max_conns"); text != "" {
-		var err error
 		if size, err = strconv.Atoi(text); err != nil || size < 1 {
 			return nil, fmt.Errorf("pool_max_conns of the database URL is %q, want a positive number", text)
 		}
