@@ -1,0 +1,304 @@
+package outbox
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	mathrand "math/rand/v2"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/realguardio/realguardio/services/internal/sqldb"
+)
+
+const (
+	// batchSize is how many events are published under one look at the database.
+	batchSize = 128
+	// leaseTime is how long a relay that died holds up the others.
+	leaseTime = 15 * time.Second
+	// contendedWait is the pause while another relay publishes, which takes it milliseconds.
+	contendedWait = 20 * time.Millisecond
+	purgeEvery    = time.Hour
+	purgeBatch    = 1000
+)
+
+// Config says what a [Relay] publishes, and where.
+type Config struct {
+	// DB holds the outbox. Required.
+	DB *sqldb.DB
+	// Redis holds the stream. Required.
+	Redis redis.UniversalClient
+	// Service names the source of the events, "urn:realguardio:<service>", and the stream, see [Stream]. Required.
+	Service string
+	// MaxLen is about how many events the stream keeps. Default: 100,000.
+	MaxLen int64
+	// Poll is how often the relay looks for events that nobody nudged it for. Default: 500 ms.
+	Poll time.Duration
+	// MaxBackoff limits the pause after a failure; the first one is 100 ms. Default: 5 s.
+	MaxBackoff time.Duration
+	// Retention is how long a published event is kept. Default: 7 days.
+	Retention time.Duration
+	// Logger is told of failures. Default: slog.Default().
+	Logger *slog.Logger
+	// Now tells the time. Default: time.Now.
+	Now func() time.Time
+}
+
+// Stream returns the key of the Redis stream with the events of a service.
+func Stream(service string) string { return "realguardio:events:" + service }
+
+// Relay carries events from the outbox to the stream. Any number of relays may run on one outbox, in one process or in
+// several: they take turns by a lease, and each position in the stream can be written only once, so that one which outlives
+// its lease can neither repeat nor reorder anything.
+type Relay struct {
+	cfg    Config
+	ledger ledger
+	stream string
+	source string
+	holder string
+	nudge  chan struct{}
+}
+
+// NewRelay returns a relay that works while [Relay.Run] runs.
+func NewRelay(cfg Config) (*Relay, error) {
+	switch {
+	case cfg.DB == nil:
+		return nil, errors.New("outbox: DB is required")
+	case cfg.Redis == nil:
+		return nil, errors.New("outbox: Redis is required")
+	case cfg.Service == "":
+		return nil, errors.New("outbox: Service is required")
+	}
+	cfg.MaxLen = cmp.Or(cfg.MaxLen, 100_000)
+	cfg.Poll = cmp.Or(cfg.Poll, 500*time.Millisecond)
+	cfg.MaxBackoff = cmp.Or(cfg.MaxBackoff, 5*time.Second)
+	cfg.Retention = cmp.Or(cfg.Retention, 7*24*time.Hour)
+	cfg.Logger = cmp.Or(cfg.Logger, slog.Default())
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	return &Relay{
+		cfg: cfg, ledger: ledger{cfg.DB}, stream: Stream(cfg.Service), source: "urn:realguardio:" + cfg.Service,
+		holder: rand.Text(), nudge: make(chan struct{}, 1),
+	}, nil
+}
+
+// Nudge tells the relay that an event has been committed. It never blocks, and may be called at any time.
+func (r *Relay) Nudge() {
+	select {
+	case r.nudge <- struct{}{}:
+	default:
+	}
+}
+
+// Run publishes until ctx ends, and then returns nil. A Redis or database that cannot be reached is waited for: events stay
+// in the outbox meanwhile.
+func (r *Relay) Run(ctx context.Context) error {
+	var (
+		failures  int
+		nextPurge time.Time
+	)
+	for ctx.Err() == nil {
+		busy, err := r.drain(ctx)
+		if now := r.cfg.Now(); err == nil && !busy && !now.Before(nextPurge) {
+			err = r.purge(ctx, now)
+			nextPurge = now.Add(purgeEvery)
+		}
+		switch {
+		case ctx.Err() != nil:
+		case err != nil:
+			failures++
+			if failures == 1 {
+				r.cfg.Logger.WarnContext(ctx, "events are not being published", "stream", r.stream, "error", err)
+			}
+			r.wait(ctx, backoff(failures, r.cfg.MaxBackoff), nil)
+		case busy:
+			r.wait(ctx, contendedWait, nil)
+		default:
+			if failures > 0 {
+				r.cfg.Logger.InfoContext(ctx, "events are published again", "stream", r.stream, "failures", failures)
+				failures = 0
+			}
+			r.wait(ctx, r.cfg.Poll, r.nudge)
+		}
+	}
+	return nil
+}
+
+// wait pauses for d, or until wake or the end of ctx.
+func (r *Relay) wait(ctx context.Context, d time.Duration, wake <-chan struct{}) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-wake:
+	case <-ctx.Done():
+	}
+}
+
+// backoff doubles from 100 ms, and takes off up to a quarter so that replicas do not come back in step.
+func backoff(failures int, limit time.Duration) time.Duration {
+	d := min(100*time.Millisecond<<min(failures-1, 16), limit)
+	return d - mathrand.N(d/4+1)
+}
+
+// drain publishes until nothing is left. It reports busy when another relay is at it.
+func (r *Relay) drain(ctx context.Context) (busy bool, err error) {
+	pending, err := r.ledger.pending(ctx)
+	if err != nil || !pending {
+		return false, err
+	}
+	now := r.cfg.Now()
+	held, ok, err := r.ledger.acquire(ctx, r.holder, now, now.Add(leaseTime))
+	if err != nil || !ok {
+		return !ok, err
+	}
+	defer func() {
+		// Also when ctx has ended: the others need not wait for the lease to run out.
+		release, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		if releaseErr := r.ledger.release(release, held); err == nil {
+			err = releaseErr
+		}
+	}()
+	for {
+		more, err := r.publish(ctx, &held)
+		if errors.Is(err, errLeaseLost) {
+			return true, nil
+		}
+		if err != nil || !more {
+			return false, err
+		}
+		if held, ok, err = r.ledger.acquire(ctx, r.holder, r.cfg.Now(), r.cfg.Now().Add(leaseTime)); err != nil || !ok {
+			return !ok, err
+		}
+	}
+}
+
+// publish carries one batch and reports whether there may be another. held is moved to where the stream ends then.
+func (r *Relay) publish(ctx context.Context, held *lease) (more bool, err error) {
+	if held.last.Epoch == 0 {
+		return true, r.restart(ctx, held, 0)
+	}
+	events, err := r.ledger.unpublished(ctx, batchSize)
+	if err != nil || len(events) == 0 {
+		return false, err
+	}
+	var (
+		last    = held.last
+		done    []string
+		failure error
+	)
+	for _, e := range events {
+		if r.cfg.Now().After(held.until) {
+			break
+		}
+		next := Position{Epoch: last.Epoch, Sequence: last.Sequence + 1}
+		if failure = r.append(ctx, e, next); failure != nil {
+			break
+		}
+		last, done = next, append(done, e.ID)
+	}
+	if len(done) > 0 {
+		// What stands in the stream is recorded even while ctx ends, so that it need not be found out later.
+		settle, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		if err := r.ledger.settle(settle, *held, last, done, r.cfg.Now()); err != nil {
+			return false, err
+		}
+		held.last = last
+	}
+	if errors.Is(failure, errTaken) {
+		return true, r.catchUp(ctx, held)
+	}
+	return failure == nil, failure
+}
+
+// errTaken means that the stream already has an entry at or after a position.
+var errTaken = errors.New("position in the stream is taken")
+
+// append writes e at position p. The position makes the write happen once: Redis refuses one that is not after all
+// others, so neither a retry after a lost answer nor a relay without a lease can repeat an event or put it out of order.
+func (r *Relay) append(ctx context.Context, e Event, p Position) error {
+	values, err := entry(r.source, e, p)
+	if err != nil {
+		return err
+	}
+	err = r.cfg.Redis.XAdd(ctx, &redis.XAddArgs{
+		Stream: r.stream, MaxLen: r.cfg.MaxLen, Approx: true, ID: p.String(), Values: values,
+	}).Err()
+	// Redis gives this error no code of its own.
+	if err != nil && strings.Contains(err.Error(), "equal or smaller than the target stream top item") {
+		return errTaken
+	}
+	if err != nil {
+		return fmt.Errorf("append to stream %s: %w", r.stream, err)
+	}
+	return nil
+}
+
+// catchUp records what stands in the stream after the position on record: a relay died, or its answer was lost, between
+// append and settle. Where the stream holds something else, it belongs to another life of this database (restored from a
+// backup, or made anew beside an old Redis), and a new epoch begins.
+func (r *Relay) catchUp(ctx context.Context, held *lease) error {
+	from := Position{Epoch: held.last.Epoch, Sequence: held.last.Sequence + 1}
+	entries, err := r.cfg.Redis.XRangeN(ctx, r.stream, from.String(), "+", batchSize).Result()
+	if err != nil {
+		return fmt.Errorf("read stream %s: %w", r.stream, err)
+	}
+	var (
+		last = held.last
+		ids  []string
+	)
+	for _, e := range entries {
+		position, err := ParsePosition(e.ID)
+		id, _ := e.Values[fieldID].(string)
+		if err != nil || !position.Follows(last) || id == "" {
+			return r.restart(ctx, held, position.Epoch)
+		}
+		last, ids = position, append(ids, id)
+	}
+	if len(ids) == 0 {
+		return r.restart(ctx, held, 0)
+	}
+	if known, err := r.ledger.known(ctx, ids); err != nil || known != len(ids) {
+		if err != nil {
+			return err
+		}
+		return r.restart(ctx, held, 0)
+	}
+	if err := r.ledger.settle(ctx, *held, last, ids, r.cfg.Now()); err != nil {
+		return err
+	}
+	held.last = last
+	return nil
+}
+
+// restart begins a new epoch after all earlier ones, of which seen is one found in the stream.
+func (r *Relay) restart(ctx context.Context, held *lease, seen int64) error {
+	epoch := max(r.cfg.Now().UnixMilli(), held.last.Epoch+1, seen+1)
+	if held.last.Epoch != 0 {
+		r.cfg.Logger.WarnContext(ctx, "the stream holds events of another database: beginning a new epoch",
+			"stream", r.stream, "epoch", epoch)
+	}
+	next := Position{Epoch: epoch}
+	if err := r.ledger.settle(ctx, *held, next, nil, r.cfg.Now()); err != nil {
+		return err
+	}
+	held.last = next
+	return nil
+}
+
+func (r *Relay) purge(ctx context.Context, now time.Time) error {
+	for {
+		n, err := r.ledger.purge(ctx, now.Add(-r.cfg.Retention), purgeBatch)
+		if err != nil || n < purgeBatch {
+			return err
+		}
+	}
+}
