@@ -30,6 +30,8 @@ const (
 	ReasonDeadlineExceeded = "DEADLINE_EXCEEDED"
 	ReasonCancelled        = "CANCELLED"
 	ReasonUnimplemented    = "UNIMPLEMENTED"
+	ReasonMessageTooLarge  = "MESSAGE_TOO_LARGE"
+	ReasonMalformedMessage = "MALFORMED_MESSAGE"
 	ReasonInternal         = "INTERNAL"
 )
 

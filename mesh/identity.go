@@ -88,7 +88,7 @@ type callerKey struct{}
 
 // caller is what the guard puts into a context: who calls, and the token that proves it, which only Forward reads.
 type caller struct {
-	identity *Identity
+	identity Identity
 	token    string
 }
 
@@ -108,7 +108,7 @@ func FromContext(ctx context.Context) (Identity, bool) {
 	if c == nil {
 		return Identity{}, false
 	}
-	id := *c.identity
+	id := c.identity
 	// The verified identity is shared by all calls with this token; a handler gets slices of its own.
 	id.Roles = slices.Clone(id.Roles)
 	id.Scopes = slices.Clone(id.Scopes)

@@ -1,0 +1,88 @@
+package mesh
+
+import (
+	"context"
+	"crypto/rand"
+
+	"google.golang.org/grpc/metadata"
+)
+
+const (
+	requestIDKey     = "x-request-id"
+	traceparentKey   = "traceparent"
+	authorizationKey = "authorization"
+)
+
+// call is what a server remembers of one RPC, for its log line and for the calls it makes in turn.
+type call struct {
+	requestID   string
+	traceparent string
+	// identity is set by the guard, so that the log line, written outside of it, can name the caller.
+	identity *Identity
+}
+
+type callKey struct{}
+
+func callFrom(ctx context.Context) *call {
+	c, _ := ctx.Value(callKey{}).(*call)
+	return c
+}
+
+// RequestID returns the id that follows a request through all parts, or "" outside a request.
+func RequestID(ctx context.Context) string {
+	if c := callFrom(ctx); c != nil {
+		return c.requestID
+	}
+	return ""
+}
+
+// WithRequestID gives work that did not begin with an RPC, such as an HTTP request at the edge, its request id. An id
+// that is empty, too long or not made of letters, digits, '-', '_' and '.' is replaced by a new one.
+func WithRequestID(ctx context.Context, id string) context.Context {
+	return context.WithValue(ctx, callKey{}, &call{requestID: requestIDOr(id)})
+}
+
+// beginCall starts the record of an RPC that came in.
+func beginCall(ctx context.Context) (context.Context, *call) {
+	c := &call{
+		requestID:   requestIDOr(single(ctx, requestIDKey)),
+		traceparent: traceparentOr(single(ctx, traceparentKey)),
+	}
+	return context.WithValue(ctx, callKey{}, c), c
+}
+
+// single returns the one value of a metadata key, or "" where there is none or more than one.
+func single(ctx context.Context, key string) string {
+	if v := metadata.ValueFromIncomingContext(ctx, key); len(v) == 1 {
+		return v[0]
+	}
+	return ""
+}
+
+// requestIDOr returns id where it is safe to log and to send on, and a new one otherwise.
+func requestIDOr(id string) string {
+	if len(id) == 0 || len(id) > 64 {
+		return rand.Text()
+	}
+	for _, c := range []byte(id) {
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '_', c == '.':
+		default:
+			return rand.Text()
+		}
+	}
+	return id
+}
+
+// traceparentOr returns a W3C traceparent of version 00, or "".
+func traceparentOr(v string) string {
+	if len(v) != 55 || v[:3] != "00-" || v[35] != '-' || v[52] != '-' {
+		return ""
+	}
+	for _, c := range []byte(v) {
+		if (c < '0' || c > '9') && (c < 'a' || c > 'f') && c != '-' {
+			return ""
+		}
+	}
+	return v
+}

@@ -1,0 +1,270 @@
+package mesh
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/stats"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
+	"google.golang.org/protobuf/types/descriptorpb"
+)
+
+// DialConfig says where a connection goes and whose token its calls carry.
+type DialConfig struct {
+	// Target is a gRPC name: "customer:9101", "dns:///customer:9101", "xds:///customer". Required.
+	Target string
+	// TLS proves the server and this part: [TLSFiles.Client]. Required, unless Insecure.
+	TLS *tls.Config
+	// Insecure dials plaintext and sends tokens over it, for anyone on the way to read and use. It is for a test, or for
+	// a peer on the same host behind nothing but a loopback address.
+	Insecure bool
+	// Propagation decides whose token is sent. Required.
+	Propagation Propagation
+	// Timeout is the deadline of a call whose context has none. Streams get none. Default: 10 seconds.
+	Timeout time.Duration
+	// MaxMessage is the largest answer in bytes. Default: 4 MiB.
+	MaxMessage int
+	// Logger is told when a peer refuses this part's own token. Default: nobody.
+	Logger *slog.Logger
+	// UnaryInterceptors and StreamInterceptors run outside of ours and see neither token nor request id. They are for
+	// metrics and traces.
+	UnaryInterceptors  []grpc.UnaryClientInterceptor
+	StreamInterceptors []grpc.StreamClientInterceptor
+	StatsHandlers      []stats.Handler
+}
+
+// Dial makes a connection; it connects when first used. Calls carry the token that Propagation decides on and the
+// request id, and no other metadata of the call that is being answered. They fail at once while the server cannot be
+// reached, are spread over all addresses of the name, and are tried again only where the proto declares NO_SIDE_EFFECTS.
+func Dial(cfg DialConfig) (*grpc.ClientConn, error) {
+	switch {
+	case cfg.Target == "":
+		return nil, errors.New("mesh: dial: Target is missing")
+	case cfg.Propagation == nil:
+		return nil, fmt.Errorf("mesh: dial %s: Propagation is missing", cfg.Target)
+	case cfg.TLS == nil && !cfg.Insecure:
+		return nil, fmt.Errorf("mesh: dial %s: TLS is missing; a token is not sent over plaintext", cfg.Target)
+	case cfg.TLS != nil && cfg.Insecure:
+		return nil, fmt.Errorf("mesh: dial %s: TLS and Insecure exclude each other", cfg.Target)
+	}
+	setDefault(&cfg.Timeout, 10*time.Second)
+	setDefault(&cfg.MaxMessage, 4<<20)
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	options, err := cfg.options()
+	if err != nil {
+		return nil, err
+	}
+	conn, err := grpc.NewClient(cfg.Target, options...)
+	if err != nil {
+		return nil, fmt.Errorf("mesh: dial %s: %w", cfg.Target, err)
+	}
+	return conn, nil
+}
+
+func (cfg *DialConfig) options() ([]grpc.DialOption, error) {
+	service, err := serviceConfig()
+	if err != nil {
+		return nil, err
+	}
+	o := &outgoing{propagation: cfg.Propagation, timeout: cfg.Timeout, target: cfg.Target, log: cfg.Logger}
+	options := []grpc.DialOption{
+		grpc.WithTransportCredentials(cfg.transport()),
+		grpc.WithDefaultServiceConfig(service),
+		grpc.WithChainUnaryInterceptor(append(cfg.UnaryInterceptors, o.unary)...),
+		grpc.WithChainStreamInterceptor(append(cfg.StreamInterceptors, o.stream)...),
+		grpc.WithDefaultCallOptions(grpc.WaitForReady(false), grpc.MaxCallRecvMsgSize(cfg.MaxMessage)),
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 3 * minPing, Timeout: minPing}),
+		// grpc's own bounds let a part that was restarted wait for two minutes.
+		grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 5 * time.Second},
+			MinConnectTimeout: 5 * time.Second,
+		}),
+	}
+	if !strings.HasPrefix(cfg.Target, "xds:") {
+		// A TXT record must not be able to change how we retry.
+		options = append(options, grpc.WithDisableServiceConfig())
+	}
+	for _, h := range cfg.StatsHandlers {
+		options = append(options, grpc.WithStatsHandler(h))
+	}
+	return options, nil
+}
+
+func (cfg *DialConfig) transport() credentials.TransportCredentials {
+	if cfg.Insecure {
+		return insecure.NewCredentials()
+	}
+	c := cfg.TLS
+	if c.MinVersion == 0 {
+		c = c.Clone()
+		c.MinVersion = tls.VersionTLS13
+	}
+	return credentials.NewTLS(c)
+}
+
+// outgoing puts the token, the request id and a deadline on calls.
+type outgoing struct {
+	propagation Propagation
+	timeout     time.Duration
+	target      string
+	log         *slog.Logger
+}
+
+func (o *outgoing) unary(ctx context.Context, method string, req, reply any, conn *grpc.ClientConn,
+	invoke grpc.UnaryInvoker, opts ...grpc.CallOption,
+) error {
+	ctx, err := o.prepare(ctx)
+	if err != nil {
+		return err
+	}
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, o.timeout)
+		defer cancel()
+	}
+	return o.answered(ctx, method, invoke(ctx, method, req, reply, conn, opts...))
+}
+
+func (o *outgoing) stream(ctx context.Context, desc *grpc.StreamDesc, conn *grpc.ClientConn, method string,
+	open grpc.Streamer, opts ...grpc.CallOption,
+) (grpc.ClientStream, error) {
+	ctx, err := o.prepare(ctx)
+	if err != nil {
+		return nil, err
+	}
+	stream, err := open(ctx, desc, conn, method, opts...)
+	if err != nil {
+		return nil, o.answered(ctx, method, err)
+	}
+	return &answeredStream{ClientStream: stream, outgoing: o, method: method}, nil
+}
+
+// prepare gives a call its metadata. A handler that has set one of ours is refused rather than overruled: it has either
+// copied its caller's metadata or tried to speak for someone else, and both are faults to be found.
+func (o *outgoing) prepare(ctx context.Context) (context.Context, error) {
+	if md, ok := metadata.FromOutgoingContext(ctx); ok {
+		for _, key := range []string{authorizationKey, requestIDKey, traceparentKey} {
+			if len(md.Get(key)) > 0 {
+				return nil, fmt.Errorf("call %s: %s in the outgoing metadata is not for handlers to set", o.target, key)
+			}
+		}
+	}
+	token, err := o.propagation.bearer(ctx)
+	if err != nil {
+		return nil, err
+	}
+	pairs := make([]string, 0, 6)
+	if token != "" {
+		pairs = append(pairs, authorizationKey, "Bearer "+token)
+	}
+	if c := callFrom(ctx); c == nil {
+		pairs = append(pairs, requestIDKey, requestIDOr(""))
+	} else {
+		pairs = append(pairs, requestIDKey, c.requestID)
+		if c.traceparent != "" {
+			pairs = append(pairs, traceparentKey, c.traceparent)
+		}
+	}
+	return metadata.AppendToOutgoingContext(ctx, pairs...), nil
+}
+
+// answered keeps a refusal of this part's own token from being taken for a refusal of its caller's.
+func (o *outgoing) answered(ctx context.Context, method string, err error) error {
+	if _, own := o.propagation.(asService); !own || status.Code(err) != codes.Unauthenticated {
+		return err
+	}
+	o.log.LogAttrs(ctx, slog.LevelError, "a peer refuses this part's own token",
+		slog.String("target", o.target), slog.String("method", method), slog.String("request_id", RequestID(ctx)))
+	return &refusal{cause: "service_token_refused", status: statusOf(Unavailable(serviceOf(method))), err: err}
+}
+
+// answeredStream is answered for what comes after the opening.
+type answeredStream struct {
+	grpc.ClientStream
+	outgoing *outgoing
+	method   string
+}
+
+func (s *answeredStream) RecvMsg(m any) error {
+	if err := s.ClientStream.RecvMsg(m); err != nil {
+		return s.outgoing.answered(s.Context(), s.method, err)
+	}
+	return nil
+}
+
+// serviceOf returns "package.Service" of a method.
+func serviceOf(method string) string {
+	service, _, _ := strings.Cut(strings.TrimPrefix(method, "/"), "/")
+	return service
+}
+
+// serviceConfig is how connections behave: https://github.com/grpc/grpc/blob/master/doc/service_config.md
+func serviceConfig() (string, error) {
+	type name struct {
+		Service string `json:"service"`
+		Method  string `json:"method"`
+	}
+	var safe []name
+	for method := range safeMethods() {
+		safe = append(safe, name{Service: string(method.Parent().FullName()), Method: string(method.Name())})
+	}
+	config := map[string]any{
+		"loadBalancingConfig": []any{map[string]any{"round_robin": struct{}{}}},
+		// Retries stop while more than about one call in ten fails, so that they cannot bury a peer that is in trouble.
+		"retryThrottling": map[string]any{"maxTokens": 10, "tokenRatio": 0.1},
+	}
+	if len(safe) > 0 {
+		config["methodConfig"] = []any{map[string]any{
+			"name": safe,
+			"retryPolicy": map[string]any{
+				"maxAttempts": 3, "initialBackoff": "0.05s", "maxBackoff": "0.5s", "backoffMultiplier": 3,
+				"retryableStatusCodes": []string{"UNAVAILABLE"},
+			},
+		}}
+	}
+	out, err := json.Marshal(config)
+	if err != nil {
+		return "", fmt.Errorf("mesh: write service config: %w", err)
+	}
+	return string(out), nil
+}
+
+// safeMethods yields the methods linked into this program that may be repeated without harm, by their declared
+// idempotency_level.
+func safeMethods() func(yield func(protoreflect.MethodDescriptor) bool) {
+	return func(yield func(protoreflect.MethodDescriptor) bool) {
+		protoregistry.GlobalFiles.RangeFiles(func(file protoreflect.FileDescriptor) bool {
+			for i := range file.Services().Len() {
+				methods := file.Services().Get(i).Methods()
+				for j := range methods.Len() {
+					if isSafe(methods.Get(j)) && !yield(methods.Get(j)) {
+						return false
+					}
+				}
+			}
+			return true
+		})
+	}
+}
+
+func isSafe(method protoreflect.MethodDescriptor) bool {
+	options, ok := method.Options().(*descriptorpb.MethodOptions)
+	return ok && options.GetIdempotencyLevel() == descriptorpb.MethodOptions_NO_SIDE_EFFECTS
+}

@@ -1,0 +1,282 @@
+package mesh
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+)
+
+// maxToken is the longest token looked at, in bytes.
+const maxToken = 8 << 10
+
+// ErrCannotVerify is what a [Verifier] wraps when it can neither accept nor refuse a token now, because the issuer's
+// keys are not there. The call is refused with UNAVAILABLE.
+var ErrCannotVerify = errors.New("mesh: tokens cannot be verified now")
+
+// Verifier tells who a token speaks for. It is safe for concurrent use, and refuses every token that it does not know
+// to be a live access token of a trusted issuer for this audience. The identity it returns has an Expiry and is not
+// changed by anyone.
+//
+// An error may have a method Cause() string with a short fixed word for metrics, such as "expired". Neither it nor the
+// error's text is sent to the caller.
+type Verifier interface {
+	Verify(ctx context.Context, token string) (Identity, error)
+}
+
+// Revocations tells which tokens ended before their time. It is safe for concurrent use and does no I/O.
+type Revocations interface {
+	// Revoked reports whether the token behind id has ended.
+	Revoked(id Identity) bool
+	// Stale reports whether a revocation might have been made that is not known here yet.
+	Stale() bool
+	// Notify calls f once, in a goroutine of its own, as soon as id is revoked; at once where it is already. After stop
+	// has returned, f is not started any more.
+	Notify(id Identity, f func()) (stop func())
+}
+
+// NoRevocations knows of no revocation and is never stale: tokens live until they expire. It is for issuers that have
+// no revocation feed, with tokens of a few minutes. It must not stand where sessions can be ended.
+func NoRevocations() Revocations { return noRevocations{} }
+
+type noRevocations struct{}
+
+func (noRevocations) Revoked(Identity) bool                 { return false }
+func (noRevocations) Stale() bool                           { return false }
+func (noRevocations) Notify(Identity, func()) (stop func()) { return func() {} }
+
+// GuardConfig is what a [Guard] decides by.
+type GuardConfig struct {
+	// Policies has the rules. Required. A method that is not in it does not exist.
+	Policies *Policies
+	// Verifier verifies tokens. Required.
+	Verifier Verifier
+	// Revocations ends tokens early. Required; see [NoRevocations].
+	Revocations Revocations
+	// TrustDomain is the SPIFFE trust domain of the certificates of workloads. Default: [TrustDomain].
+	TrustDomain string
+	// Credential, at an edge that also takes other credentials than access tokens, turns the value of the authorization
+	// metadata into an access token, which is then verified and forwarded in its place. Default: the value is "Bearer"
+	// and the token.
+	Credential func(ctx context.Context, authorization string) (token string, err error)
+	// Refused is told of every refusal, with a short fixed word for the cause. It is for metrics. Default: nobody.
+	Refused func(method, cause string)
+	// Now tells the time. Default: time.Now.
+	Now func() time.Time
+}
+
+// Guard decides who may call what. Servers made by this package have one built in; one of its own is for an edge that
+// passes calls through.
+type Guard struct {
+	cfg   GuardConfig
+	rules map[string]*Rule
+}
+
+// NewGuard makes a guard.
+func NewGuard(cfg GuardConfig) (*Guard, error) {
+	switch {
+	case cfg.Policies == nil:
+		return nil, errors.New("mesh: guard: Policies is missing")
+	case cfg.Verifier == nil:
+		return nil, errors.New("mesh: guard: Verifier is missing")
+	case cfg.Revocations == nil:
+		return nil, errors.New("mesh: guard: Revocations is missing")
+	}
+	if cfg.TrustDomain == "" {
+		cfg.TrustDomain = TrustDomain
+	}
+	if cfg.Credential == nil {
+		cfg.Credential = bearerOnly
+	}
+	if cfg.Refused == nil {
+		cfg.Refused = func(string, string) {}
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	return &Guard{cfg: cfg, rules: cfg.Policies.rules}, nil
+}
+
+// Admit decides whether method, in its canonical form "/package.Service/Method", may run for the caller whose metadata
+// and connection ctx holds, and returns the context it runs with. It is the only place where a caller is let in, shared
+// by unary and stream. The error is a status whose text is fit for the caller.
+func (g *Guard) Admit(ctx context.Context, method string) (context.Context, error) {
+	c, err := g.admit(ctx, method)
+	if err != nil {
+		var r *refusal
+		if errors.As(err, &r) {
+			g.cfg.Refused(method, r.cause)
+		}
+		return nil, err
+	}
+	if c == nil {
+		return ctx, nil
+	}
+	if call := callFrom(ctx); call != nil {
+		call.identity = &c.identity
+	}
+	return withCaller(ctx, c), nil
+}
+
+// admit returns the caller, or nil for a public method.
+func (g *Guard) admit(ctx context.Context, method string) (*caller, error) {
+	rule := g.rules[method]
+	if rule == nil {
+		return nil, because("unknown_method", unimplemented())
+	}
+	if rule.Public {
+		return nil, nil
+	}
+	token, err := g.token(ctx)
+	if err != nil {
+		return nil, err
+	}
+	id, err := g.cfg.Verifier.Verify(ctx, token)
+	if err != nil {
+		return nil, unverified(err)
+	}
+	c := &caller{identity: id, token: token}
+	if id.Expiry.IsZero() {
+		return nil, because("no_expiry", Unauthenticated(ReasonUnauthenticated))
+	}
+	if g.cfg.Revocations.Revoked(id) {
+		return nil, because("revoked", Unauthenticated(ReasonUnauthenticated))
+	}
+	if rule.Sensitive && g.cfg.Revocations.Stale() {
+		return nil, because("stale_revocations", Unavailable("the revocation feed"))
+	}
+	if err := g.hold(ctx, &c.identity, rule); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// hold checks what a rule demands of a caller who is known.
+func (g *Guard) hold(ctx context.Context, id *Identity, rule *Rule) error {
+	if !slices.Contains(rule.Callers, id.Kind) {
+		return because("caller_kind", PermissionDenied(ReasonCallerKind, "this kind of caller may not call this method"))
+	}
+	if id.Kind == KindWorkload {
+		if err := g.holdWorkload(ctx, id, rule); err != nil {
+			return err
+		}
+	}
+	if len(rule.AnyRole) > 0 && !slices.ContainsFunc(rule.AnyRole, id.HasRole) {
+		return because("role_missing", refuse(codes.PermissionDenied, ReasonRoleMissing, "a role is missing",
+			map[string]string{"any_role": strings.Join(rule.AnyRole, " ")}))
+	}
+	for _, scope := range rule.AllScopes {
+		if !id.HasScope(scope) {
+			return because("scope_missing", refuse(codes.PermissionDenied, ReasonScopeMissing, "a scope is missing",
+				map[string]string{"scope": strings.Join(rule.AllScopes, " ")}))
+		}
+	}
+	old := rule.MaxAge > 0 && (id.AuthTime.IsZero() || g.cfg.Now().Sub(id.AuthTime) > rule.MaxAge)
+	if old || rule.ACR != "" && id.ACR != rule.ACR {
+		return because("step_up", stepUp(rule))
+	}
+	return nil
+}
+
+// holdWorkload demands that a workload is named by the rule, and that its certificate says the same name as its token:
+// a workload's token that was stolen is of no use over another connection.
+func (g *Guard) holdWorkload(ctx context.Context, id *Identity, rule *Rule) error {
+	cause := ""
+	if !slices.Contains(rule.Workloads, id.ClientID) {
+		cause = "workload"
+	} else if name, ok := peerWorkload(ctx, g.cfg.TrustDomain); !ok || name != id.ClientID {
+		cause = "workload_certificate"
+	}
+	if cause == "" {
+		return nil
+	}
+	return because(cause, PermissionDenied(ReasonWorkload, "this workload may not call this method"))
+}
+
+// token reads the one credential of a call. It refuses two rather than ranking them: a caller able to add metadata
+// must not be able to choose which of them counts.
+func (g *Guard) token(ctx context.Context) (string, error) {
+	values := metadata.ValueFromIncomingContext(ctx, authorizationKey)
+	switch {
+	case len(values) == 0:
+		return "", because("no_credential", Unauthenticated(ReasonUnauthenticated))
+	case len(values) > 1 || strings.Contains(values[0], ","):
+		return "", because("two_credentials", Unauthenticated(ReasonUnauthenticated))
+	case len(values[0]) > maxToken:
+		return "", because("oversized", Unauthenticated(ReasonUnauthenticated))
+	}
+	token, err := g.cfg.Credential(ctx, values[0])
+	if err != nil {
+		return "", unverified(err)
+	}
+	return token, nil
+}
+
+var errNotBearer = causedError{cause: "not_bearer", text: "the credential is not a bearer token"}
+
+// bearerOnly takes the token out of "Bearer <token>" (RFC 6750, section 2.1). The scheme's case does not matter
+// (RFC 9110, section 11.1); everything else does.
+func bearerOnly(_ context.Context, authorization string) (string, error) {
+	scheme, token, found := strings.Cut(authorization, " ")
+	if !found || !strings.EqualFold(scheme, "bearer") || token == "" || strings.ContainsAny(token, " \t\r\n") {
+		return "", errNotBearer
+	}
+	return token, nil
+}
+
+// unverified turns what a verifier or an edge's Credential says into a refusal.
+func unverified(err error) error {
+	if errors.Is(err, ErrCannotVerify) {
+		return &refusal{cause: "cannot_verify", err: err, status: statusOf(Unavailable("the issuer"))}
+	}
+	cause := "invalid_token"
+	var caused interface{ Cause() string }
+	if errors.As(err, &caused) {
+		cause = caused.Cause()
+	}
+	if s, ok := err.(interface{ GRPCStatus() *status.Status }); ok && infoOf(err) != nil { //nolint:errorlint // only what is a status
+		return &refusal{cause: cause, err: err, status: s.GRPCStatus()}
+	}
+	return &refusal{cause: cause, err: err, status: statusOf(Unauthenticated(ReasonUnauthenticated))}
+}
+
+// stepUp asks for a fresher or stronger authentication of the person (RFC 9470, section 3).
+func stepUp(rule *Rule) error {
+	metadata := map[string]string{}
+	if rule.MaxAge > 0 {
+		metadata["max_age"] = rule.MaxAge.String()
+	}
+	if rule.ACR != "" {
+		metadata["acr_values"] = rule.ACR
+	}
+	return refuse(codes.Unauthenticated, ReasonStepUp, "a fresher or stronger sign-in is required", metadata)
+}
+
+// refusal is a status for the caller together with the true reason for the log.
+type refusal struct {
+	status *status.Status
+	// cause is one of a few fixed words.
+	cause string
+	// err says more; nil where cause says all.
+	err error
+}
+
+func because(cause string, err error) *refusal { return &refusal{cause: cause, status: statusOf(err)} }
+
+func (r *refusal) Error() string              { return r.status.Message() }
+func (r *refusal) GRPCStatus() *status.Status { return r.status }
+
+func statusOf(err error) *status.Status {
+	s, _ := status.FromError(err)
+	return s
+}
+
+type causedError struct{ cause, text string }
+
+func (e causedError) Error() string { return e.text }
+func (e causedError) Cause() string { return e.cause }

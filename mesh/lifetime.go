@@ -1,0 +1,120 @@
+package mesh
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// lifetime lets a stream in and ends it when its caller's right ends: UNAUTHENTICATED at the token's expiry or
+// revocation, UNAVAILABLE when the server drains, so that the client goes on elsewhere.
+type lifetime struct {
+	guard    *Guard
+	requests *requests
+	// draining ends when the server begins to shut down.
+	draining context.Context
+	// handlers counts the handlers of streams, which may outlive the answer to their caller.
+	handlers sync.WaitGroup
+	// callLimit caps calls that are not streams but came through the pass-through.
+	callLimit time.Duration
+}
+
+// stream runs the handler in a goroutine of its own, so that the answer does not have to wait for a handler that is
+// blocked on its peer and looks at no context. One goroutine a stream; none a message.
+func (l *lifetime) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) error {
+	ctx, err := l.guard.Admit(ss.Context(), info.FullMethod)
+	if err != nil {
+		return err
+	}
+	if rule := l.guard.rules[info.FullMethod]; !rule.Streaming {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, l.callLimit)
+		defer cancel()
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer l.watch(ctx, cancel)()
+
+	done := make(chan error, 1)
+	l.handlers.Go(func() { done <- next(srv, &checkedStream{serverStream{ss, ctx}, l.requests}) })
+	select {
+	case err = <-done:
+	case <-ctx.Done():
+		if ss.Context().Err() != nil { // the peer is gone: the handler sees it as well
+			err = <-done
+		} else {
+			err = ended(status.FromContextError(ctx.Err()).Code())
+		}
+	}
+	// A handler that returned because its context ended need not know why, and may have returned nil.
+	var why *refusal
+	if errors.As(context.Cause(ctx), &why) {
+		return why
+	}
+	return err
+}
+
+// watch cancels ctx with a [refusal] when the right of its caller ends. stop ends the watching; it costs a timer and
+// entries in maps, no goroutine.
+func (l *lifetime) watch(ctx context.Context, cancel context.CancelCauseFunc) (stop func()) {
+	stopDraining := context.AfterFunc(l.draining, func() {
+		cancel(because("draining", refuse(codes.Unavailable, ReasonDependencyDown, "the server is shutting down", nil)))
+	})
+	c := callerFrom(ctx)
+	if c == nil {
+		return func() { stopDraining() }
+	}
+	expiry := time.AfterFunc(c.identity.Expiry.Sub(l.guard.cfg.Now()), func() {
+		l.end(ctx, cancel, "expired")
+	})
+	stopNotify := l.guard.cfg.Revocations.Notify(c.identity, func() { l.end(ctx, cancel, "revoked") })
+	return func() {
+		stopDraining()
+		expiry.Stop()
+		stopNotify()
+	}
+}
+
+func (l *lifetime) end(ctx context.Context, cancel context.CancelCauseFunc, cause string) {
+	if ctx.Err() == nil {
+		cancel(because(cause, Unauthenticated(ReasonUnauthenticated)))
+	}
+}
+
+// checkedStream validates each message of the caller, and gives the errors of reading a status of ours.
+type checkedStream struct {
+	serverStream
+	requests *requests
+}
+
+func (s *checkedStream) RecvMsg(m any) error {
+	if err := s.ServerStream.RecvMsg(m); err != nil {
+		return s.received(err)
+	}
+	return s.requests.check(m)
+}
+
+// SendMsg stops sending as soon as the caller's right has ended, even before the handler has noticed.
+func (s *checkedStream) SendMsg(m any) error {
+	if err := s.ctx.Err(); err != nil {
+		return err
+	}
+	return s.ServerStream.SendMsg(m)
+}
+
+// received names what grpc could not read. Its own text would tell the caller about our parser.
+func (s *checkedStream) received(err error) error {
+	switch status.Code(err) {
+	case codes.ResourceExhausted:
+		return refuse(codes.ResourceExhausted, ReasonMessageTooLarge, "the message is too large", nil)
+	case codes.Internal:
+		return refuse(codes.InvalidArgument, ReasonMalformedMessage, "the message cannot be read", nil)
+	default: // io.EOF among them, which handlers compare
+		return err
+	}
+}

@@ -1,0 +1,336 @@
+package mesh
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"slices"
+	"time"
+
+	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/recovery"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/health"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/reflection"
+	"google.golang.org/grpc/stats"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
+)
+
+// ServerConfig says what a [Server] is and whom it trusts.
+type ServerConfig struct {
+	// Name is the part's name, such as "customer". Required.
+	Name string
+	// TLS is how the server proves itself and what certificates it demands: [TLSFiles.Server] for mutual TLS between
+	// parts; without client certificates for the public port of an edge. Required, unless Insecure. TLS below 1.3 is
+	// spoken only where MinVersion allows it by name.
+	TLS *tls.Config
+	// Insecure serves plaintext: every token can be read on the wire, and no workload can prove its name. It is for a
+	// port that only a TLS-terminating proxy on the same host can reach.
+	Insecure bool
+
+	// Verifier and Revocations decide which tokens are good. Required; see [NoRevocations].
+	Verifier    Verifier
+	Revocations Revocations
+	// TrustDomain is the SPIFFE trust domain of workloads. Default: [TrustDomain].
+	TrustDomain string
+	// Credential is as in [GuardConfig].
+	Credential func(ctx context.Context, authorization string) (token string, err error)
+	// PassThrough takes the calls of services that are not registered here. Default: they are unimplemented.
+	PassThrough *PassThrough
+
+	// Logger gets one line a call. Required: use slog.New(slog.DiscardHandler) for none.
+	Logger *slog.Logger
+	// Refused is told of every refusal of the guard, with a short fixed word for the cause. It is for metrics.
+	Refused func(method, cause string)
+	// UnaryInterceptors and StreamInterceptors run outside everything else and see the final status. They must not
+	// panic. They are for metrics and traces: nothing in them can let a caller in.
+	UnaryInterceptors  []grpc.UnaryServerInterceptor
+	StreamInterceptors []grpc.StreamServerInterceptor
+	StatsHandlers      []stats.Handler
+
+	// Reflection serves grpc.reflection to anyone who can connect. Default: it is unimplemented.
+	Reflection bool
+	// CallLimit is the longest that a call which is not a stream may take. Default: 30 seconds.
+	CallLimit time.Duration
+	// DrainTime is how long calls may go on after shutdown began. Default: 10 seconds.
+	DrainTime time.Duration
+	// MaxMessage is the largest request in bytes, unpacked. Default: 1 MiB.
+	MaxMessage int
+	// MaxStreams is the number of calls at a time on one connection. Default: 1000.
+	MaxStreams uint32
+	// Now tells the time. Default: time.Now.
+	Now func() time.Time
+}
+
+// PassThrough is what an edge does with the calls of services it does not implement: the guard admits those to methods
+// declared edge, with all that it asks of the caller, and Handler hands them on over a connection with [Forward].
+type PassThrough struct {
+	Services []protoreflect.ServiceDescriptor
+	// Handler is for grpc.MethodFromServerStream and messages of any type; emptypb.Empty carries any message unchanged.
+	Handler grpc.StreamHandler
+}
+
+// Server is a gRPC server in which no method runs without its declared rule: it does not start otherwise.
+type Server struct {
+	cfg      ServerConfig
+	grpc     *grpc.Server
+	health   *health.Server
+	policies *Policies
+	lifetime *lifetime
+	requests *requests
+	messages []protoreflect.MessageDescriptor
+	services []string
+	problems []error
+
+	drain context.CancelFunc
+}
+
+var _ grpc.ServiceRegistrar = (*Server)(nil)
+
+// NewServer makes a server. Register services with it, then call [Server.Serve].
+func NewServer(cfg ServerConfig) (*Server, error) {
+	if err := cfg.complete(); err != nil {
+		return nil, err
+	}
+	s := &Server{cfg: cfg, health: health.NewServer(), policies: &Policies{rules: map[string]*Rule{}}, requests: &requests{}}
+	guard, err := NewGuard(GuardConfig{
+		Policies: s.policies, Verifier: cfg.Verifier, Revocations: cfg.Revocations, TrustDomain: cfg.TrustDomain,
+		Credential: cfg.Credential, Refused: cfg.Refused, Now: cfg.Now,
+	})
+	if err != nil {
+		return nil, err
+	}
+	draining, drain := context.WithCancel(context.Background())
+	s.drain = drain
+	s.lifetime = &lifetime{guard: guard, requests: s.requests, draining: draining, callLimit: cfg.CallLimit}
+	s.grpc = grpc.NewServer(s.options(guard)...)
+	healthv1.RegisterHealthServer(s.grpc, s.health)
+	s.health.SetServingStatus("", healthv1.HealthCheckResponse_NOT_SERVING)
+	s.policies.exempt(healthv1.File_grpc_health_v1_health_proto.Services().Get(0))
+	if cfg.Reflection {
+		s.reflect()
+	}
+	if cfg.PassThrough != nil {
+		if err := s.passThrough(cfg.PassThrough); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// RegisterService adds a service. What is wrong with its rules is said by [Server.Serve].
+func (s *Server) RegisterService(desc *grpc.ServiceDesc, impl any) {
+	if err := s.adopt(desc); err != nil {
+		s.problems = append(s.problems, err)
+		return
+	}
+	s.services = append(s.services, desc.ServiceName)
+	s.health.SetServingStatus(desc.ServiceName, healthv1.HealthCheckResponse_NOT_SERVING)
+	s.grpc.RegisterService(desc, impl)
+}
+
+// SetServing tells health checks whether this server can do its work. Serve sets it at its start and takes it back when
+// it drains.
+func (s *Server) SetServing(serving bool) {
+	state := healthv1.HealthCheckResponse_NOT_SERVING
+	if serving {
+		state = healthv1.HealthCheckResponse_SERVING
+	}
+	for _, service := range append(s.services, "") {
+		s.health.SetServingStatus(service, state)
+	}
+}
+
+// Policies returns the rules of what is registered.
+func (s *Server) Policies() *Policies { return s.policies }
+
+// Serve serves until ctx ends, then ends streams, lets calls finish for DrainTime and returns nil. It owns lis and
+// closes it. It refuses to start when a registered method has no rule or one that admits nobody. Call it once.
+func (s *Server) Serve(ctx context.Context, lis net.Listener) error {
+	if err := s.ready(); err != nil {
+		_ = lis.Close()
+		return err
+	}
+	served := make(chan error, 1)
+	go func() { served <- s.grpc.Serve(lis) }()
+	s.SetServing(true)
+	select {
+	case err := <-served:
+		s.stop()
+		return fmt.Errorf("mesh: serve %s: %w", s.cfg.Name, err)
+	case <-ctx.Done():
+	}
+	s.stop()
+	<-served
+	return nil
+}
+
+// ready checks and finishes what registration has collected.
+func (s *Server) ready() error {
+	if err := errors.Join(s.problems...); err != nil {
+		return fmt.Errorf("mesh: %s does not start: %w", s.cfg.Name, err)
+	}
+	made, err := newRequests(s.messages)
+	if err != nil {
+		return fmt.Errorf("mesh: %s does not start: %w", s.cfg.Name, err)
+	}
+	*s.requests = *made
+	return nil
+}
+
+func (s *Server) stop() {
+	s.health.Shutdown()
+	s.drain()
+	hard := time.AfterFunc(s.cfg.DrainTime, s.grpc.Stop)
+	defer hard.Stop()
+	s.grpc.GracefulStop()
+	s.lifetime.handlers.Wait()
+}
+
+// adopt reads the rules of a service and demands that its methods are exactly those of its descriptor.
+func (s *Server) adopt(desc *grpc.ServiceDesc) error {
+	d, err := protoregistry.GlobalFiles.FindDescriptorByName(protoreflect.FullName(desc.ServiceName))
+	if err != nil {
+		return fmt.Errorf("service %s: find its descriptor: %w", desc.ServiceName, err)
+	}
+	service, ok := d.(protoreflect.ServiceDescriptor)
+	if !ok {
+		return fmt.Errorf("service %s: its descriptor is of something else", desc.ServiceName)
+	}
+	policies, err := NewPolicies(service)
+	if err != nil {
+		return err
+	}
+	for _, method := range methodsOf(desc) {
+		if _, ok := policies.Rule("/" + desc.ServiceName + "/" + method); !ok {
+			return fmt.Errorf("rule of /%s/%s: it is not in the descriptor", desc.ServiceName, method)
+		}
+	}
+	s.policies.merge(policies)
+	for i := range service.Methods().Len() {
+		s.messages = append(s.messages, service.Methods().Get(i).Input())
+	}
+	return nil
+}
+
+func methodsOf(desc *grpc.ServiceDesc) []string {
+	var names []string
+	for _, m := range desc.Methods {
+		names = append(names, m.MethodName)
+	}
+	for _, m := range desc.Streams {
+		names = append(names, m.StreamName)
+	}
+	return names
+}
+
+func (s *Server) reflect() {
+	reflection.Register(s.grpc)
+	for name := range s.grpc.GetServiceInfo() {
+		d, err := protoregistry.GlobalFiles.FindDescriptorByName(protoreflect.FullName(name))
+		if service, ok := d.(protoreflect.ServiceDescriptor); err == nil && ok {
+			s.policies.exempt(service)
+		}
+	}
+}
+
+// passThrough adds the rules of services that run elsewhere, those for the outside only.
+func (s *Server) passThrough(p *PassThrough) error {
+	policies, err := NewPolicies(p.Services...)
+	if err != nil {
+		return fmt.Errorf("mesh: %s: pass-through: %w", s.cfg.Name, err)
+	}
+	s.policies.merge(policies.Edge())
+	return nil
+}
+
+// options are the limits and the interceptors. The order of the latter is the order in which a call meets them.
+func (s *Server) options(guard *Guard) []grpc.ServerOption {
+	b := &boundary{log: s.cfg.Logger.With("part", s.cfg.Name), now: s.cfg.Now, callLimit: s.cfg.CallLimit}
+	recover := recovery.WithRecoveryHandlerContext(recovered)
+	options := []grpc.ServerOption{
+		grpc.ChainUnaryInterceptor(append(slices.Clone(s.cfg.UnaryInterceptors),
+			b.unary,
+			recovery.UnaryServerInterceptor(recover),
+			guard.unary,
+			s.requests.unary,
+		)...),
+		grpc.ChainStreamInterceptor(append(slices.Clone(s.cfg.StreamInterceptors),
+			b.stream,
+			recovery.StreamServerInterceptor(recover),
+			s.lifetime.stream,
+			// Again, because lifetime runs the rest in a goroutine of its own.
+			recovery.StreamServerInterceptor(recover),
+		)...),
+		grpc.MaxRecvMsgSize(s.cfg.MaxMessage),
+		grpc.MaxConcurrentStreams(s.cfg.MaxStreams),
+		grpc.MaxHeaderListSize(2 * maxToken),
+		grpc.ConnectionTimeout(10 * time.Second),
+		grpc.WaitForHandlers(true),
+		grpc.KeepaliveParams(keepalive.ServerParameters{
+			MaxConnectionIdle: 15 * time.Minute, Time: time.Minute, Timeout: 10 * time.Second,
+		}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: minPing, PermitWithoutStream: true}),
+	}
+	for _, h := range s.cfg.StatsHandlers {
+		options = append(options, grpc.StatsHandler(h))
+	}
+	if s.cfg.TLS != nil {
+		options = append(options, grpc.Creds(credentials.NewTLS(s.cfg.TLS)))
+	}
+	if s.cfg.PassThrough != nil {
+		options = append(options, grpc.UnknownServiceHandler(s.cfg.PassThrough.Handler))
+	}
+	return options
+}
+
+// minPing is how often a client may ask whether the server lives.
+const minPing = 10 * time.Second
+
+func (g *Guard) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
+	ctx, err := g.Admit(ctx, info.FullMethod)
+	if err != nil {
+		return nil, err
+	}
+	return next(ctx, req)
+}
+
+func (c *ServerConfig) complete() error {
+	switch {
+	case c.Name == "":
+		return errors.New("mesh: server: Name is missing")
+	case c.TLS == nil && !c.Insecure:
+		return fmt.Errorf("mesh: server %s: TLS is missing", c.Name)
+	case c.TLS != nil && c.Insecure:
+		return fmt.Errorf("mesh: server %s: TLS and Insecure exclude each other", c.Name)
+	case c.Logger == nil:
+		return fmt.Errorf("mesh: server %s: Logger is missing", c.Name)
+	case c.PassThrough != nil && c.PassThrough.Handler == nil:
+		return fmt.Errorf("mesh: server %s: PassThrough.Handler is missing", c.Name)
+	}
+	if c.TLS != nil && c.TLS.MinVersion == 0 {
+		c.TLS = c.TLS.Clone()
+		c.TLS.MinVersion = tls.VersionTLS13
+	}
+	setDefault(&c.CallLimit, 30*time.Second)
+	setDefault(&c.DrainTime, 10*time.Second)
+	setDefault(&c.MaxMessage, 1<<20)
+	setDefault(&c.MaxStreams, 1000)
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return nil
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
