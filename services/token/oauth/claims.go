@@ -1,0 +1,138 @@
+package oauth
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/realguardio/realguardio/services/token/keys"
+)
+
+// AccessClaims is the payload of an access token (RFC 9068, section 2.2).
+type AccessClaims struct {
+	Issuer    string   `json:"iss"`
+	Subject   string   `json:"sub"`
+	Audience  []string `json:"aud"`
+	Expiry    int64    `json:"exp"`
+	IssuedAt  int64    `json:"iat"`
+	TokenID   string   `json:"jti"`
+	ClientID  string   `json:"client_id"`
+	Scope     string   `json:"scope,omitempty"`
+	Caller    string   `json:"caller"`
+	SessionID string   `json:"sid,omitempty"`
+	GrantID   string   `json:"gid,omitempty"`
+	Roles     []string `json:"roles,omitempty"`
+	Name      string   `json:"name,omitempty"`
+	Email     string   `json:"email,omitempty"`
+	AuthTime  int64    `json:"auth_time,omitempty"`
+	ACR       string   `json:"acr,omitempty"`
+	Epoch     int64    `json:"epoch,omitempty"`
+}
+
+// HasScope tells whether the token carries a scope.
+func (c *AccessClaims) HasScope(scope string) bool {
+	return slices.Contains(strings.Fields(c.Scope), scope)
+}
+
+// acrPassword is the authentication context of somebody who gave a password: level 1 of ISO/IEC 29115.
+const acrPassword = "1"
+
+func (s *Server) accessToken(client *Client, c claim, audience []string, now time.Time) (string, error) {
+	claims := AccessClaims{
+		Issuer:   s.Issuer,
+		Subject:  client.ID,
+		Audience: audience,
+		Expiry:   now.Add(client.accessTokenLifetime()).Unix(),
+		IssuedAt: now.Unix(),
+		TokenID:  rand.Text(),
+		ClientID: client.ID,
+		Scope:    strings.Join(c.scopes, " "),
+		Caller:   client.caller(),
+	}
+	if c.user != nil {
+		claims.addUser(client, c)
+	}
+	payload, err := json.Marshal(&claims)
+	if err != nil {
+		return "", fmt.Errorf("encoding an access token: %w", err)
+	}
+	return s.Keys.Sign(client.AccessAlg, keys.TypAccessToken, payload)
+}
+
+// addUser says in whose name the client acts. Our own clients carry name and e-mail along for the services; others
+// learn them only by the scopes that the person agreed to.
+func (claims *AccessClaims) addUser(client *Client, c claim) {
+	claims.Subject, claims.Caller = c.user.ID, "user"
+	claims.Roles, claims.Epoch = c.user.Roles, c.user.Epoch
+	if client.FirstParty || slices.Contains(c.scopes, ScopeProfile) {
+		claims.Name = c.user.Name
+	}
+	if client.FirstParty || slices.Contains(c.scopes, ScopeEmail) {
+		claims.Email = c.user.Email
+	}
+	if c.grant != nil {
+		claims.SessionID, claims.GrantID = c.grant.SessionID, c.grant.ID
+		claims.AuthTime, claims.ACR = c.grant.AuthTime.Unix(), acrPassword
+	}
+}
+
+// Profile is what OpenID Connect tells about a person (Core, section 5.1), by scope.
+type Profile struct {
+	Subject       string   `json:"sub"`
+	Name          string   `json:"name,omitempty"`
+	Roles         []string `json:"roles,omitempty"`
+	UpdatedAt     int64    `json:"updated_at,omitempty"`
+	Email         string   `json:"email,omitempty"`
+	EmailVerified *bool    `json:"email_verified,omitempty"`
+}
+
+type idClaims struct {
+	Issuer   string `json:"iss"`
+	Audience string `json:"aud"`
+	Expiry   int64  `json:"exp"`
+	IssuedAt int64  `json:"iat"`
+	Profile
+	AuthTime   int64    `json:"auth_time"`
+	Nonce      string   `json:"nonce,omitempty"`
+	ACR        string   `json:"acr,omitempty"`
+	AMR        []string `json:"amr,omitempty"`
+	AccessHash string   `json:"at_hash"`
+	SessionID  string   `json:"sid,omitempty"`
+}
+
+func (s *Server) idToken(client *Client, c claim, access string, now time.Time) (string, error) {
+	half := sha256.Sum256([]byte(access)) // ES256 and RS256 alike (Core, section 3.1.3.6)
+	payload, err := json.Marshal(&idClaims{
+		Issuer:     s.Issuer,
+		Audience:   client.ID,
+		Expiry:     now.Add(idTokenLifetime).Unix(),
+		IssuedAt:   now.Unix(),
+		Profile:    profile(c),
+		AuthTime:   c.grant.AuthTime.Unix(),
+		Nonce:      c.nonce,
+		ACR:        acrPassword,
+		AMR:        []string{"pwd"},
+		AccessHash: base64.RawURLEncoding.EncodeToString(half[:16]),
+		SessionID:  c.grant.SessionID,
+	})
+	if err != nil {
+		return "", fmt.Errorf("encoding an ID token: %w", err)
+	}
+	return s.Keys.Sign(client.IDAlg, keys.TypIDToken, payload)
+}
+
+func profile(c claim) Profile {
+	p := Profile{Subject: c.user.ID}
+	if slices.Contains(c.scopes, ScopeProfile) {
+		p.Name, p.Roles, p.UpdatedAt = c.user.Name, c.user.Roles, c.user.Updated.Unix()
+	}
+	if slices.Contains(c.scopes, ScopeEmail) {
+		p.Email, p.EmailVerified = c.user.Email, &c.user.EmailVerified
+	}
+	return p
+}

@@ -1,0 +1,113 @@
+package oauth
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"time"
+
+	"github.com/realguardio/realguardio/services/internal/resourceid"
+	"github.com/realguardio/realguardio/services/token/account"
+	"github.com/realguardio/realguardio/services/token/revocation"
+)
+
+// Grant is what a person has allowed a client: the refresh family (RFC 9700, section 4.14.2). Every token issued under
+// it carries its id in the claim "gid".
+type Grant struct {
+	ID       string
+	ClientID string
+	UserID   string
+	// SessionID is the login session in which it was given; empty for the password grant.
+	SessionID string
+	Scopes    []string
+	AuthTime  time.Time
+	// UserEpoch is the person's epoch when it was given; when that is raised, the grant is over.
+	UserEpoch int64
+	// Secret enters the refresh tokens' authentication codes, so that ids and generations alone do not make them.
+	Secret []byte
+	// Generation numbers the refresh tokens of the family, from 1; Rotated is when the current one was made.
+	Generation int64
+	Rotated    time.Time
+	Created    time.Time
+	Expires    time.Time
+	// Revoked is zero while the grant lives.
+	Revoked time.Time
+}
+
+func newGrant(client *Client, user *account.User, scopes []string, now time.Time) Grant {
+	secret := make([]byte, 16)
+	rand.Read(secret)
+	return Grant{
+		ID:         resourceid.New("grt"),
+		ClientID:   client.ID,
+		UserID:     user.ID,
+		Scopes:     scopes,
+		UserEpoch:  user.Epoch,
+		Secret:     secret,
+		Generation: 1,
+		Rotated:    now,
+		Created:    now,
+		Expires:    now.Add(grantLifetime),
+	}
+}
+
+// open stores a new grant and claims its tokens.
+//
+// When a code is used twice at once, the replay may have revoked the grant before this stores it. It then stays revoked:
+// this caller, who was first, is answered, with tokens that no one accepts.
+func (s *Server) open(ctx context.Context, client *Client, user *account.User, grant Grant) (claim, error) {
+	if err := s.Grants.OpenGrant(ctx, grant); err != nil {
+		return claim{}, fmt.Errorf("storing a grant: %w", err)
+	}
+	c := claim{user: user, scopes: grant.Scopes, grant: &grant}
+	if client.Allows(GrantRefreshToken) {
+		c.refreshToken = s.refreshToken(&grant, grant.Generation)
+	}
+	return c, nil
+}
+
+// revokeGrant ends a grant and all its tokens: durably, then in the fast memory. The second may fail.
+func (s *Server) revokeGrant(ctx context.Context, client *Client, g Grant) error {
+	now := s.Now()
+	if err := s.Grants.RevokeGrant(ctx, g, now, s.tokensGone(now, client.accessTokenLifetime())); err != nil {
+		return fmt.Errorf("revoking a grant: %w", err)
+	}
+	s.mark(ctx, []string{g.ID})
+	return nil
+}
+
+func (s *Server) mark(ctx context.Context, grants []string) {
+	if len(grants) == 0 {
+		return
+	}
+	if err := s.Marks.MarkRevoked(ctx, grants, grantLifetime); err != nil {
+		s.Logger.WarnContext(ctx, "revoked grants could not be marked; the database still refuses them", "error", err)
+	}
+}
+
+// tokensGone is when the last token of this lifetime issued by now has expired for everybody.
+func (s *Server) tokensGone(now time.Time, lifetime time.Duration) time.Time {
+	return now.Add(lifetime + clockLeeway)
+}
+
+// EndSession ends a login session with every grant and token that came of it.
+func (s *Server) EndSession(ctx context.Context, id string) error {
+	now := s.Now()
+	grants, err := s.Accounts.EndSession(ctx, id, now, s.tokensGone(now, MaxAccessTokenLifetime))
+	if err != nil {
+		return fmt.Errorf("ending a session: %w", err)
+	}
+	s.mark(ctx, grants)
+	return nil
+}
+
+// revocationsOf are the entries each of which ends a token.
+func revocationsOf(c *AccessClaims) []revocation.Entry {
+	return []revocation.Entry{
+		{Kind: revocation.Token, Value: c.TokenID},
+		{Kind: revocation.Session, Value: c.SessionID},
+		{Kind: revocation.Grant, Value: c.GrantID},
+		{Kind: revocation.Subject, Value: c.Subject, BelowEpoch: c.Epoch},
+		{Kind: revocation.Client, Value: c.ClientID},
+	}
+}

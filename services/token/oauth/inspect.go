@@ -1,0 +1,112 @@
+package oauth
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/realguardio/realguardio/services/token/account"
+	"github.com/realguardio/realguardio/services/token/keys"
+)
+
+// errInvalidToken does not say what was wrong with a token.
+func errInvalidToken() error {
+	return refuse(CodeInvalidToken, "the access token is invalid, expired or revoked")
+}
+
+// AccessToken returns the claims of an access token that we issued and that is valid now, the revocations included.
+func (s *Server) AccessToken(ctx context.Context, token string) (AccessClaims, error) {
+	claims, ok := s.parseAccessToken(token)
+	if !ok || claims.Expiry <= s.Now().Unix() {
+		return AccessClaims{}, errInvalidToken()
+	}
+	revoked, err := s.Revocations.Revoked(ctx, revocationsOf(&claims))
+	if err != nil {
+		return AccessClaims{}, fmt.Errorf("looking up revocations: %w", err)
+	}
+	if revoked {
+		return AccessClaims{}, errInvalidToken()
+	}
+	return claims, nil
+}
+
+func (s *Server) parseAccessToken(token string) (claims AccessClaims, ok bool) {
+	payload, err := s.Keys.Verify(keys.TypAccessToken, token)
+	if err != nil || json.Unmarshal(payload, &claims) != nil || claims.Issuer != s.Issuer {
+		return AccessClaims{}, false
+	}
+	return claims, true
+}
+
+// UserInfo tells about the person a token speaks for, as they are now (OpenID Connect Core, section 5.3).
+func (s *Server) UserInfo(ctx context.Context, token string) (Profile, error) {
+	claims, err := s.AccessToken(ctx, token)
+	if err != nil {
+		return Profile{}, err
+	}
+	if !claims.HasScope(ScopeOpenID) || claims.Caller != "user" {
+		return Profile{}, refuse(CodeInsufficientScope, "the access token was not issued with the scope openid")
+	}
+	user, err := s.Accounts.User(ctx, claims.Subject)
+	if errors.Is(err, account.ErrNotFound) || err == nil && (user.Disabled || user.Epoch > claims.Epoch) {
+		return Profile{}, errInvalidToken()
+	}
+	if err != nil {
+		return Profile{}, fmt.Errorf("looking up a user: %w", err)
+	}
+	return profile(claim{user: &user, scopes: parseScopes(claims.Scope)}), nil
+}
+
+// Hint is what an ID token says that was given back as an id_token_hint.
+type Hint struct {
+	Subject   string
+	ClientID  string
+	SessionID string
+}
+
+// IDTokenHint reads an ID token that we issued, expired or not: a hint is no credential.
+func (s *Server) IDTokenHint(token string) (Hint, error) {
+	payload, err := s.Keys.Verify(keys.TypIDToken, token)
+	if err != nil {
+		return Hint{}, refuse(CodeInvalidRequest, "id_token_hint is not an ID token of this issuer")
+	}
+	var claims idClaims
+	if err := json.Unmarshal(payload, &claims); err != nil || claims.Issuer != s.Issuer {
+		return Hint{}, refuse(CodeInvalidRequest, "id_token_hint is not an ID token of this issuer")
+	}
+	return Hint{Subject: claims.Subject, ClientID: claims.Audience, SessionID: claims.SessionID}, nil
+}
+
+// Introspection says whether a token is active, and if so what it is (RFC 7662, section 2.2).
+type Introspection struct {
+	Active bool `json:"active"`
+	*AccessClaims
+	TokenType string `json:"token_type,omitempty"`
+}
+
+// Introspect tells a client about an access token that was issued to it. A workload, being a resource server, may ask
+// about any. Of everything else the answer is no more than "not active".
+func (s *Server) Introspect(ctx context.Context, cred Credentials, token string) (Introspection, error) {
+	client, err := s.Authenticate(ctx, cred)
+	if err != nil {
+		return Introspection{}, err
+	}
+	if client.Public {
+		return Introspection{}, errInvalidClient()
+	}
+	claims, err := s.AccessToken(ctx, token)
+	if e, ok := errors.AsType[*Error](err); ok && e.Code == CodeInvalidToken {
+		return Introspection{}, nil
+	}
+	if err != nil {
+		return Introspection{}, err
+	}
+	forWorkload := client.Kind == KindWorkload &&
+		(slices.Contains(claims.Audience, AudienceAPI) || slices.Contains(claims.Audience, "urn:realguardio:"+client.ID))
+	if claims.ClientID != client.ID && !forWorkload {
+		return Introspection{}, nil
+	}
+	return Introspection{Active: true, AccessClaims: &claims, TokenType: "Bearer"}, nil
+}

@@ -1,0 +1,138 @@
+package oauth
+
+import (
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/realguardio/realguardio/services/token/keys"
+)
+
+// MetadataError says which part of a client's registration is wrong, in words for whoever registers it.
+type MetadataError struct {
+	// Field is the name of the field in the Client message.
+	Field       string
+	Description string
+}
+
+func (e *MetadataError) Error() string { return e.Field + ": " + e.Description }
+
+// Validate fills in defaults and checks what is registered.
+func (c *Client) Validate() error {
+	if c.AccessAlg == "" {
+		c.AccessAlg = keys.ES256
+	}
+	if c.IDAlg == "" {
+		c.IDAlg = keys.RS256 // OpenID Connect's default
+		if c.FirstParty {
+			c.IDAlg = keys.ES256
+		}
+	}
+	for _, check := range []func(*Client) error{checkNames, checkGrants, checkScopes, checkURIs, checkLifetime} {
+		if err := check(c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func checkNames(c *Client) error {
+	switch {
+	case c.ID == "" || len(c.ID) > 64 || strings.ContainsFunc(c.ID, func(r rune) bool { return !isIDRune(r) }):
+		return &MetadataError{"clientId", "must be 1 to 64 letters, digits, dots, hyphens or underscores"}
+	case c.Name == "":
+		return &MetadataError{"name", "is required"}
+	case !slices.Contains([]ClientKind{KindApplication, KindAPIKey, KindPanel, KindWorkload}, c.Kind):
+		return &MetadataError{"kind", fmt.Sprintf("%q is not a kind of client", c.Kind)}
+	case !slices.Contains(keys.Algs, c.AccessAlg) || !slices.Contains(keys.Algs, c.IDAlg):
+		return &MetadataError{"signingAlg", "must be ES256 or RS256"}
+	case c.Public == (len(c.SecretHash) > 0):
+		return &MetadataError{"public", "a public client has no secret, any other has one"}
+	}
+	return nil
+}
+
+func isIDRune(r rune) bool {
+	return r == '-' || r == '_' || r == '.' || '0' <= r && r <= '9' || 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z'
+}
+
+func checkGrants(c *Client) error {
+	known := []string{GrantAuthorizationCode, GrantClientCredentials, GrantRefreshToken, GrantPassword}
+	for _, g := range c.Grants {
+		if !slices.Contains(known, g) {
+			return &MetadataError{"grantTypes", fmt.Sprintf("%q is not a grant type", g)}
+		}
+	}
+	switch {
+	case len(c.Grants) == 0:
+		return &MetadataError{"grantTypes", "must have at least one"}
+	case c.Public && (c.Allows(GrantClientCredentials) || c.Allows(GrantPassword)):
+		return &MetadataError{"grantTypes", "a public client cannot authenticate, and so not use this grant"}
+	case c.Allows(GrantAuthorizationCode) && len(c.RedirectURIs) == 0:
+		return &MetadataError{"redirectUris", "authorization_code needs at least one"}
+	}
+	return nil
+}
+
+func checkScopes(c *Client) error {
+	for _, scope := range c.Scopes {
+		if !KnownScope(scope) {
+			return &MetadataError{"scopes", fmt.Sprintf("%q is not a scope", scope)}
+		}
+	}
+	return nil
+}
+
+func checkLifetime(c *Client) error {
+	if c.AccessTokenLifetime < 0 || c.AccessTokenLifetime > MaxAccessTokenLifetime {
+		return &MetadataError{"accessTokenLifetime", "must be at most a day"}
+	}
+	return nil
+}
+
+func checkURIs(c *Client) error {
+	for _, uri := range c.RedirectURIs {
+		if why := redirectProblem(uri, c.Public); why != "" {
+			return &MetadataError{"redirectUris", why}
+		}
+	}
+	for _, uri := range c.PostLogoutURIs {
+		if why := redirectProblem(uri, c.Public); why != "" {
+			return &MetadataError{"postLogoutRedirectUris", why}
+		}
+	}
+	return nil
+}
+
+// redirectProblem says why a browser must not be sent to uri, or "".
+func redirectProblem(uri string, native bool) string {
+	u, err := url.Parse(uri)
+	switch {
+	case err != nil || !u.IsAbs() || strings.ContainsFunc(uri, func(r rune) bool { return r <= ' ' || r > '~' || r == '\\' }):
+		return "must be an absolute URI of printable ASCII"
+	case u.Fragment != "" || strings.Contains(uri, "#"):
+		return "must not have a fragment (RFC 6749, section 3.1.2)"
+	case u.User != nil:
+		return "must not have a user name"
+	}
+	switch u.Scheme {
+	case "https":
+		if u.Host == "" {
+			return "must name a host"
+		}
+	case "http":
+		if !loopback(u.Hostname()) {
+			return "must use https, except to this machine (127.0.0.1, [::1], localhost)"
+		}
+	default:
+		// A scheme of one's own has the form of a domain name (RFC 8252, section 7.1), which excludes javascript, data
+		// and everything else that a browser interprets itself.
+		if !native || !strings.Contains(u.Scheme, ".") {
+			return "must use https; a scheme of its own, such as com.example.app, is for public clients"
+		}
+	}
+	return ""
+}
+
+func loopback(host string) bool { return host == "localhost" || host == "127.0.0.1" || host == "::1" }

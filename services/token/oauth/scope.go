@@ -1,0 +1,95 @@
+package oauth
+
+import (
+	"slices"
+	"strings"
+)
+
+// Scopes about the person, which make no sense for a client on its own behalf.
+const (
+	ScopeOpenID        = "openid"
+	ScopeProfile       = "profile"
+	ScopeEmail         = "email"
+	ScopeOfflineAccess = "offline_access"
+)
+
+// Scope is one scope, with the words a consent page has for it.
+type Scope struct {
+	Name string
+	// Meaning completes "the application will be able to ...".
+	Meaning string
+	// Personal scopes are granted by people only.
+	Personal bool
+}
+
+// Scopes lists all of them, in the order in which people are asked.
+var Scopes = []Scope{
+	{ScopeOpenID, "know that it is you", true},
+	{ScopeProfile, "see your name and roles", true},
+	{ScopeEmail, "see your e-mail address", true},
+	{"address", "see your postal address", true},
+	{"phone", "see your phone number", true},
+	{ScopeOfflineAccess, "keep this access while you are away", true},
+	{"securitysystem.read", "see your security systems and their state", false},
+	{"securitysystem.arm", "arm your security systems", false},
+	{"securitysystem.disarm", "disarm your security systems", false},
+	{"securitysystem.write", "set up security systems", false},
+	{"customer.read", "see your company, its locations and people", false},
+	{"customer.write", "change your company, its locations and people", false},
+	{"notification.read", "see your notifications", false},
+	{"notification.write", "change how you are notified", false},
+	{"account.read", "see your account", false},
+	{"account.write", "change your account", false},
+	{"audit.read", "see who did what", false},
+	{"admin", "administer the platform", false},
+	{"panel.report", "report as an alarm panel", false},
+}
+
+// KnownScope tells whether there is a scope of this name.
+func KnownScope(name string) bool {
+	return slices.ContainsFunc(Scopes, func(s Scope) bool { return s.Name == name })
+}
+
+// Describe returns the scopes named, in the order of Scopes.
+func Describe(names []string) []Scope {
+	var out []Scope
+	for _, s := range Scopes {
+		if slices.Contains(names, s.Name) {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+func personal(name string) bool {
+	return slices.ContainsFunc(Scopes, func(s Scope) bool { return s.Name == name && s.Personal })
+}
+
+// parseScopes splits a "scope" parameter (RFC 6749, section 3.3), without repetitions.
+func parseScopes(parameter string) []string {
+	var out []string
+	for s := range strings.FieldsSeq(parameter) {
+		if !slices.Contains(out, s) {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// within returns the scopes asked for if all of them are allowed; all allowed ones if none is asked for.
+func within(requested, allowed []string) ([]string, error) {
+	if len(requested) == 0 {
+		return allowed, nil
+	}
+	for _, s := range requested {
+		if !slices.Contains(allowed, s) {
+			return nil, refuse(CodeInvalidScope, "a scope is unknown or not allowed to this client")
+		}
+	}
+	return requested, nil
+}
+
+// covers tells whether every one of wanted is among had.
+func covers(had, wanted []string) bool {
+	return !slices.ContainsFunc(wanted, func(s string) bool { return !slices.Contains(had, s) })
+}

@@ -1,0 +1,109 @@
+package oauth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+)
+
+// Lifetimes.
+const (
+	// codeLifetime is RFC 9700's advice: a minute is enough for a redirect.
+	codeLifetime = 60 * time.Second
+	// idTokenLifetime is how long an ID token may be used to log in somewhere; sessions have their own lifetime.
+	idTokenLifetime = time.Hour
+	// grantLifetime is how long a refresh family lives, however often it is renewed.
+	grantLifetime = 30 * 24 * time.Hour
+	// graceWindow is how long the last refresh token is answered with the same successor, for a client whose first
+	// answer was lost on the way.
+	graceWindow = 10 * time.Second
+	// clockLeeway is added to how long a revocation is remembered, for verifiers whose clock is behind.
+	clockLeeway = 2 * time.Minute
+)
+
+// Config says what a Server works with. Everything is required.
+type Config struct {
+	// Issuer is the "iss" of every token: the URL under which the server is reached, without a trailing slash.
+	Issuer string
+	// MACKey authenticates refresh tokens; at least 32 bytes. Whoever has the database but not this key cannot make one.
+	MACKey      []byte
+	Clients     ClientStore
+	Accounts    AccountStore
+	Grants      GrantStore
+	Consents    ConsentStore
+	Codes       CodeStore
+	Marks       RevokedGrants
+	Revocations RevocationLog
+	Passwords   Passwords
+	Keys        Signer
+	Now         func() time.Time
+	Logger      *slog.Logger
+}
+
+// Server decides on OAuth and OpenID Connect requests. It is safe for concurrent use.
+type Server struct {
+	Config
+	grants map[string]prover
+}
+
+// New returns a Server.
+func New(cfg Config) (*Server, error) {
+	if len(cfg.MACKey) < 32 {
+		return nil, fmt.Errorf("the key for refresh tokens has %d bytes, want at least 32", len(cfg.MACKey))
+	}
+	s := &Server{Config: cfg}
+	s.grants = map[string]prover{
+		GrantAuthorizationCode: s.proveByCode,
+		GrantClientCredentials: s.proveByClient,
+		GrantRefreshToken:      s.proveByRefreshToken,
+		GrantPassword:          s.proveByPassword,
+	}
+	return s, nil
+}
+
+// AuthMethod is how a client authenticated itself (RFC 6749, section 2.3; OpenID Connect Core, section 9).
+type AuthMethod string
+
+// Methods of client authentication.
+const (
+	AuthNone  AuthMethod = "none"
+	AuthBasic AuthMethod = "client_secret_basic"
+	AuthPost  AuthMethod = "client_secret_post"
+)
+
+// AuthMethods is the list of them.
+var AuthMethods = []AuthMethod{AuthBasic, AuthPost, AuthNone}
+
+// Credentials are what a client sent to authenticate itself.
+type Credentials struct {
+	Method   AuthMethod
+	ClientID string
+	Secret   string
+}
+
+// Authenticate returns the client whose credentials these are. Any failure is the same invalid_client.
+func (s *Server) Authenticate(ctx context.Context, cred Credentials) (Client, error) {
+	if cred.ClientID == "" || len(cred.ClientID) > 64 {
+		return Client{}, errInvalidClient()
+	}
+	client, err := s.Clients.Client(ctx, cred.ClientID)
+	if errors.Is(err, ErrNotFound) {
+		return Client{}, errInvalidClient()
+	}
+	if err != nil {
+		return Client{}, fmt.Errorf("looking up a client: %w", err)
+	}
+	authentic := false
+	switch cred.Method {
+	case AuthBasic, AuthPost:
+		authentic = !client.Public && client.hasSecret(cred.Secret)
+	case AuthNone:
+		authentic = client.Public
+	}
+	if !authentic || !client.Disabled.IsZero() {
+		return Client{}, errInvalidClient()
+	}
+	return client, nil
+}

@@ -1,0 +1,78 @@
+package oauth
+
+import (
+	"context"
+	"time"
+
+	"github.com/realguardio/realguardio/services/token/account"
+	"github.com/realguardio/realguardio/services/token/keys"
+	"github.com/realguardio/realguardio/services/token/revocation"
+)
+
+// ClientStore finds clients. ErrNotFound for one that is not there; a disabled one is found.
+type ClientStore interface {
+	Client(ctx context.Context, id string) (Client, error)
+}
+
+// AccountStore finds people and their login sessions. account.ErrNotFound for what is not there.
+type AccountStore interface {
+	User(ctx context.Context, id string) (account.User, error)
+	Session(ctx context.Context, id string) (account.Session, error)
+	// EndSession ends a login session with all its grants and tokens, durably, and returns the grants. Ending one that
+	// is over changes nothing. Its tokens expire before until.
+	EndSession(ctx context.Context, id string, now, until time.Time) (grants []string, err error)
+}
+
+// GrantStore keeps what people have granted, for as long as it can be renewed.
+type GrantStore interface {
+	// OpenGrant stores a new grant. If its id was revoked before it could be stored it stays revoked.
+	OpenGrant(ctx context.Context, g Grant) error
+	Grant(ctx context.Context, id string) (Grant, error)
+	// Rotate moves a live grant, whose login session lives too, from generation from to the next. Of several callers
+	// racing for one generation exactly one moves it; the others, like callers with an older one, get ErrStale.
+	Rotate(ctx context.Context, id string, from int64, now time.Time) error
+	// RevokeGrant ends a grant, known or not yet, with all its tokens, which expire before until. Ending one that is
+	// over changes nothing.
+	RevokeGrant(ctx context.Context, g Grant, now, until time.Time) error
+}
+
+// ConsentStore remembers which scopes a person has allowed a client.
+type ConsentStore interface {
+	Consent(ctx context.Context, user, client string) (scopes []string, err error)
+	// RememberConsent adds scopes.
+	RememberConsent(ctx context.Context, user, client string, scopes []string, now time.Time) error
+}
+
+// CodeStore keeps authorization codes until they expire, by their hash.
+type CodeStore interface {
+	PutCode(ctx context.Context, hash string, c Code, lifetime time.Duration) error
+	// Code returns a code and whether it was taken before. ErrNotFound for one that was never there or has expired.
+	Code(ctx context.Context, hash string) (c Code, taken bool, err error)
+	// TakeCode takes a code and reports whether this caller is the first: of any number of callers exactly one is. What
+	// remains says which grant came of it, for as long as keep.
+	TakeCode(ctx context.Context, hash string, keep time.Duration) (first bool, err error)
+}
+
+// RevokedGrants is a fast memory of revoked grants, which may forget: GrantStore is the truth.
+type RevokedGrants interface {
+	MarkRevoked(ctx context.Context, ids []string, keep time.Duration) error
+	MarkedRevoked(ctx context.Context, id string) (bool, error)
+}
+
+// RevocationLog holds every token that ended before its time.
+type RevocationLog interface {
+	Revoke(ctx context.Context, e revocation.Entry, now time.Time) error
+	// Revoked tells whether one of the entries has been revoked, comparing kind, value and epoch.
+	Revoked(ctx context.Context, any []revocation.Entry) (bool, error)
+}
+
+// Passwords checks a person's password; *account.Authenticator is one.
+type Passwords interface {
+	Password(ctx context.Context, email, password, address string) (account.User, error)
+}
+
+// Signer signs tokens and knows its own; *keys.Ring is one.
+type Signer interface {
+	Sign(alg keys.Alg, typ string, payload []byte) (string, error)
+	Verify(typ, token string) (payload []byte, err error)
+}

@@ -1,0 +1,123 @@
+package oauth
+
+import (
+	"context"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/realguardio/realguardio/services/token/account"
+)
+
+// TokenRequest is a request to the token endpoint (RFC 6749, section 3.2).
+type TokenRequest struct {
+	Credentials Credentials
+	// Form has the parameters, each at most once but "resource".
+	Form url.Values
+	// Address is where it came from.
+	Address string
+}
+
+// TokenResponse is the answer (RFC 6749, section 5.1; OpenID Connect Core, section 3.1.3.3).
+type TokenResponse struct {
+	AccessToken  string `json:"access_token"`
+	TokenType    string `json:"token_type"`
+	ExpiresIn    int64  `json:"expires_in"`
+	RefreshToken string `json:"refresh_token,omitempty"`
+	IDToken      string `json:"id_token,omitempty"`
+	Scope        string `json:"scope,omitempty"`
+}
+
+// claim is what a grant hands to the pipeline once it has proven it: in whose name tokens are to be issued, and which
+// rights they may carry.
+type claim struct {
+	// user is nil when the client acts for itself.
+	user *account.User
+	// scopes are what the access token carries.
+	scopes []string
+	// grant is what the user gave; nil without one.
+	grant *Grant
+	// refreshToken is handed out with the tokens, unless empty.
+	refreshToken string
+	// nonce goes into the ID token.
+	nonce string
+}
+
+// prover is the step that a grant supplies. scopes are those asked for, all of them registered for the client; none if
+// the client did not ask for any in particular.
+type prover func(ctx context.Context, client *Client, scopes []string, req TokenRequest) (claim, error)
+
+// Token is the pipeline behind the token endpoint, the same for every grant. Its refusals are Errors.
+func (s *Server) Token(ctx context.Context, req TokenRequest) (TokenResponse, error) {
+	client, err := s.Authenticate(ctx, req.Credentials)
+	if err != nil {
+		return TokenResponse{}, err
+	}
+	grantType := req.Form.Get("grant_type")
+	if grantType == "" {
+		return TokenResponse{}, refuse(CodeInvalidRequest, "grant_type is missing")
+	}
+	prove, ok := s.grants[grantType]
+	if !ok {
+		return TokenResponse{}, refuse(CodeUnsupportedGrantType, "this grant type is not supported")
+	}
+	if !client.Allows(grantType) {
+		return TokenResponse{}, refuse(CodeUnauthorizedClient, "this client is not registered for this grant type")
+	}
+	audience, err := targets(req.Form["resource"])
+	if err != nil {
+		return TokenResponse{}, err
+	}
+	scopes := parseScopes(req.Form.Get("scope"))
+	if _, err := within(scopes, client.Scopes); err != nil {
+		return TokenResponse{}, err
+	}
+	proven, err := prove(ctx, &client, scopes, req)
+	if err != nil {
+		return TokenResponse{}, err
+	}
+	return s.issue(&client, proven, audience)
+}
+
+// AudienceAPI is the audience of everything in this trust domain.
+const AudienceAPI = "urn:realguardio:api"
+
+// audiences are what a token can be narrowed to (RFC 8707).
+var audiences = []string{
+	AudienceAPI, "urn:realguardio:token", "urn:realguardio:customer", "urn:realguardio:securitysystem",
+	"urn:realguardio:notification", "urn:realguardio:gateway",
+}
+
+func targets(resources []string) ([]string, error) {
+	if len(resources) == 0 {
+		return audiences[:1], nil
+	}
+	for _, r := range resources {
+		if !slices.Contains(audiences, r) {
+			return nil, refuse(CodeInvalidTarget, "the resource is not known here")
+		}
+	}
+	return resources, nil
+}
+
+func (s *Server) issue(client *Client, c claim, audience []string) (TokenResponse, error) {
+	now := s.Now()
+	access, err := s.accessToken(client, c, audience, now)
+	if err != nil {
+		return TokenResponse{}, err
+	}
+	response := TokenResponse{
+		AccessToken:  access,
+		TokenType:    "Bearer",
+		ExpiresIn:    int64(client.accessTokenLifetime() / time.Second),
+		RefreshToken: c.refreshToken,
+		Scope:        strings.Join(c.scopes, " "),
+	}
+	if c.user != nil && slices.Contains(c.scopes, ScopeOpenID) {
+		if response.IDToken, err = s.idToken(client, c, access, now); err != nil {
+			return TokenResponse{}, err
+		}
+	}
+	return response, nil
+}

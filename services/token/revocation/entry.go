@@ -1,0 +1,44 @@
+// Package revocation serves the log of tokens that ended before their time, to everyone who verifies tokens
+// (RevocationService). What ends a token, and writing it down, is for others: an entry is committed together with what
+// caused it.
+package revocation
+
+import (
+	"context"
+	"time"
+)
+
+// Kind names the claim that an entry speaks of. Its numbers are those of RevocationKind on the wire.
+type Kind int32
+
+// Kinds of entry.
+const (
+	Token   Kind = 1 // jti
+	Session Kind = 2 // sid
+	Grant   Kind = 3 // gid
+	Subject Kind = 4 // sub, below an epoch
+	Client  Kind = 5 // client_id
+	Key     Kind = 6 // kid
+)
+
+// Entry ends every token that carries a value.
+type Entry struct {
+	// Number is its position in commit order, from 1 without gaps.
+	Number int64
+	Kind   Kind
+	Value  string
+	// BelowEpoch: for a Subject, tokens of this epoch and later are not meant; 0 ends all.
+	BelowEpoch int64
+	// Expires is when the last token it could concern has expired.
+	Expires time.Time
+}
+
+// Store is the log.
+type Store interface {
+	// Head returns the epoch of the numbering and the highest number committed.
+	Head(ctx context.Context) (epoch string, head int64, err error)
+	// Entries returns at most limit entries numbered above after, ascending. Ones that have expired may be missing.
+	Entries(ctx context.Context, after int64, limit int) ([]Entry, error)
+	// Purge forgets entries that expired before a time.
+	Purge(ctx context.Context, before time.Time) error
+}
