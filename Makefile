@@ -13,15 +13,31 @@ help: ## this list
 
 ## --- code generation -------------------------------------------------------------------------------------------------
 
-.PHONY: generate lint generate-check
+.PHONY: generate lint
 generate: $(TOOLS) $(BUILD)/thirdparty ## write gen/ from proto/
 	$(BUF) generate
+	$(BUF) generate --template examples/greeter/buf.gen.yaml
 
 lint: $(TOOLS) $(BUILD)/thirdparty ## buf lint (with the rule that every RPC says who may call it), buf format, gofmt, go vet
 	$(BUF) lint
 	$(BUF) format --diff --exit-code >/dev/null
 	test -z "$$(gofmt -l $$(git ls-files '*.go' | grep -v ^gen/) | tee /dev/stderr)"
 	go vet ./...
+
+.PHONY: generate-check breaking
+generate-check: generate ## fail when gen/ is not what proto/ gives
+	@test -z "$$(git status --porcelain -- gen examples/greeter/gen | tee /dev/stderr)" || \
+		{ echo "gen/ is stale: run 'make generate' and commit the result" >&2; exit 1; }
+
+# The last release, or before the first one the commit before this one.
+BREAKING_AGAINST ?= $(shell git describe --tags --match 'v*' --abbrev=0 2>/dev/null || git rev-parse --quiet --verify HEAD^)
+breaking: $(TOOLS) $(BUILD)/thirdparty ## fail when the API breaks its callers (against BREAKING_AGAINST)
+	rm -rf $(BUILD)/base && mkdir -p $(BUILD)/base
+	@test -n "$(BREAKING_AGAINST)" || { echo "breaking: no earlier revision to compare with"; exit 0; }; \
+	git archive $(BREAKING_AGAINST) proto buf.yaml | tar -x -C $(BUILD)/base && \
+	printf 'version: v2\nmodules: [{path: proto, excludes: [proto/tools]}, {path: thirdparty}]\n' >$(BUILD)/base/buf.yaml && \
+	cp -r $(BUILD)/thirdparty $(BUILD)/base/thirdparty && \
+	$(BUF) breaking proto --against $(BUILD)/base/proto
 
 $(TOOLS): proto/tools/go.mod proto/tools/buf-plugin-policy/main.go proto/tools/package-lock.json
 	cd proto/tools && npm ci --no-fund --no-audit --loglevel=error
