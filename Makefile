@@ -16,6 +16,8 @@ help: ## this list
 .PHONY: generate lint
 generate: $(TOOLS) $(BUILD)/thirdparty ## write gen/ from proto/
 	$(BUF) generate
+	mkdir -p gen/descriptors
+	$(BUF) build proto --as-file-descriptor-set --exclude-source-info -o gen/descriptors/realguardio.binpb
 	$(BUF) generate --template examples/greeter/buf.gen.yaml
 
 lint: $(TOOLS) $(BUILD)/thirdparty ## buf lint (with the rule that every RPC says who may call it), buf format, gofmt, go vet
