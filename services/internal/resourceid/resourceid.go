@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"encoding/base32"
 	"encoding/binary"
+	"strings"
 	"time"
 )
 
@@ -19,6 +20,18 @@ func New(prefix string) string {
 	// crypto/rand.Read never fails: it ends the process rather than return predictable bytes.
 	_, _ = rand.Read(random[:])
 	return at(prefix, time.Now(), random)
+}
+
+// Is tells whether id has the form that [New] gives to ids of the kind prefix. What has not names nothing: it need not be
+// looked for.
+func Is(prefix, id string) bool {
+	text, ok := strings.CutPrefix(id, prefix+"_")
+	if !ok || len(text) != encoding.EncodedLen(16) {
+		return false
+	}
+	bits, err := encoding.DecodeString(text)
+	// The last character has two bits that are not part of the value.
+	return err == nil && encoding.EncodeToString(bits) == text
 }
 
 func at(prefix string, t time.Time, random [10]byte) string {

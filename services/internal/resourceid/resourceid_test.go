@@ -3,6 +3,7 @@ package resourceid
 import (
 	"bytes"
 	"regexp"
+	"strings"
 	"testing"
 	"time"
 )
@@ -14,6 +15,9 @@ func TestNewIsPrefixedAndNeverTheSame(t *testing.T) {
 		id := New("sys")
 		if !form.MatchString(id) {
 			t.Fatalf("id %q is not of the form %v", id, form)
+		}
+		if !Is("sys", id) {
+			t.Fatalf("Is does not know %q", id)
 		}
 		if seen[id] {
 			t.Fatalf("id %q was made twice", id)
@@ -30,5 +34,28 @@ func TestIDsSortByTheTimeTheyWereMade(t *testing.T) {
 		if before >= after {
 			t.Errorf("id of %v later sorts first: %s, %s", later, before, after)
 		}
+	}
+}
+
+func TestIsRefusesWhatNewCannotHaveMade(t *testing.T) {
+	id := New("sys")
+	for _, test := range []struct{ name, id string }{
+		{"nothing", ""},
+		{"another kind", New("loc")},
+		{"no kind", id[len("sys_"):]},
+		{"too short", id[:len(id)-1]},
+		{"too long", id + "0"},
+		{"upper case", "sys_" + strings.ToUpper(id[4:])},
+		{"a letter that looks like another", id[:10] + "l" + id[11:]},
+		{"NUL", id[:10] + "\x00" + id[11:]},
+		{"SQL", "sys_' OR 1=1; -- aaaaaaaaaaaaa"},
+		{"stray bits", id[:len(id)-1] + "1"},
+		{"a line end", id[:len(id)-1] + "\n"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if Is("sys", test.id) {
+				t.Errorf("Is(%q)", test.id)
+			}
+		})
 	}
 }

@@ -67,29 +67,40 @@ func violatedUnique(err error) (string, bool) {
 	}
 	switch lite.Code() {
 	case sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY:
-		table, _ := sqliteColumns(lite)
+		table, _, _ := strings.Cut(sqliteSubject(lite), ".")
 		return table + "_pkey", true
 	case sqlite3.SQLITE_CONSTRAINT_UNIQUE:
-		table, columns := sqliteColumns(lite)
-		return strings.Join(append([]string{table}, append(columns, "key")...), "_"), true
+		return uniqueName(sqliteSubject(lite)), true
 	}
 	return "", false
 }
 
-// sqliteColumns reads the only place where SQLite says which constraint it was:
-// "UNIQUE constraint failed: locations.customer_id, locations.name (2067)".
-func sqliteColumns(err *sqlite.Error) (table string, columns []string) {
-	_, list, _ := strings.Cut(err.Error(), "constraint failed: ")
-	// The driver puts the text of the code before SQLite's own, with the same words.
-	if i := strings.LastIndex(list, "constraint failed: "); i >= 0 {
-		list = list[i+len("constraint failed: "):]
+// sqliteSubject reads the only place where SQLite says which constraint it was, the text
+// "constraint failed: UNIQUE constraint failed: locations.customer_id, locations.name (2067)".
+func sqliteSubject(err *sqlite.Error) string {
+	const before = "constraint failed: "
+	text := err.Error()
+	if i := strings.LastIndex(text, before); i >= 0 {
+		text = text[i+len(before):]
 	}
-	list, _, _ = strings.Cut(list, " (")
-	for column := range strings.SplitSeq(list, ", ") {
-		owner, name, _ := strings.Cut(column, ".")
-		table, columns = owner, append(columns, name)
+	subject, _, _ := strings.Cut(text, " (")
+	return subject
+}
+
+// uniqueName turns what SQLite says, "index 'name'" for an index over expressions and else the columns, into the name.
+func uniqueName(subject string) string {
+	if name, ok := strings.CutPrefix(subject, "index '"); ok {
+		return strings.TrimSuffix(name, "'")
 	}
-	return table, columns
+	var parts []string
+	for column := range strings.SplitSeq(subject, ", ") {
+		table, name, _ := strings.Cut(column, ".")
+		if parts == nil {
+			parts = append(parts, table)
+		}
+		parts = append(parts, name)
+	}
+	return strings.Join(append(parts, "key"), "_")
 }
 
 // lineError is an error whose text is one line.

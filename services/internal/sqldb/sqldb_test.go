@@ -28,6 +28,7 @@ CREATE TABLE things (
     UNIQUE (owner_id, name)
 );
 CREATE UNIQUE INDEX things_name_key ON things (name) WHERE closed;
+CREATE UNIQUE INDEX owners_loud ON owners (upper(id));
 `)}}
 
 // each runs test on both engines with a database that has the schema and one owner, "o".
@@ -115,6 +116,7 @@ func TestConstraintsAreNamedAlikeOnBothEngines(t *testing.T) {
 			{"primary key", insert, []any{"t1", "o", "two", false}, "things_pkey", false},
 			{"unique constraint", insert, []any{"t2", "o", "one", false}, "things_owner_id_name_key", false},
 			{"partial unique index", insert, []any{"t3", "p", "one", true}, "things_name_key", false},
+			{"index over an expression", `INSERT INTO owners (id) VALUES ($1)`, []any{"O"}, "owners_loud", false},
 			{"reference to nothing", insert, []any{"t4", "nobody", "x", false}, "", true},
 			{"row that is referred to", `DELETE FROM owners WHERE id = $1`, []any{"o"}, "", true},
 		} {
