@@ -1,3 +1,4 @@
+import { useEffect, useRef } from "react";
 import { AuthProvider, useAuth } from "./auth/session";
 import { Announcer } from "./live/announcer";
 import { NotificationsPage } from "./notifications/page";
@@ -48,11 +49,21 @@ function Content() {
 
 function Routes() {
   const path = usePath();
+  useFocusOnArrival(path);
   const system = /^\/systems\/([^/]+)$/.exec(path)?.[1];
   if (path === "/") return <SystemsPage />;
   if (path === "/notifications") return <NotificationsPage />;
   if (system) return <SystemPage key={system} id={decoded(system)} />;
   return <NotFoundPage key={path} />;
+}
+
+/** Going from one page to another puts the focus on the new heading, as loading a page would: else it stays on nothing. */
+function useFocusOnArrival(path: string): void {
+  const last = useRef(path);
+  useEffect(() => {
+    if (last.current !== path) document.querySelector("h1")?.focus({ preventScroll: true });
+    last.current = path;
+  }, [path]);
 }
 
 /** A path that is no valid encoding names no system: asked for as it stands, it is not found. */

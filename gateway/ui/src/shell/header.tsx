@@ -57,7 +57,7 @@ function Account({ person }: { person: Person }) {
         <span className="visually-hidden">Signed in as </span>
         {person.name || person.email}
       </span>
-      <button type="button" className="button" onClick={leave} disabled={leaving}>
+      <button type="button" className="button quiet" onClick={leave} disabled={leaving}>
         <SignOutIcon />
         <span className="button-label">Sign out</span>
       </button>

@@ -24,7 +24,6 @@ export const SirenIcon = icon(
 export const AwayIcon = icon(<path d="M13 4.5H6.5v15H13M10.5 12h9.5M16.5 8.5 20 12l-3.5 3.5" />);
 export const StayIcon = icon(<path d="m3.5 11.5 8.5-7.5 8.5 7.5M6 9.5V20h12V9.5M10 20v-5.5h4V20" />);
 export const NightIcon = icon(<path d="M20 14.2A8.2 8.2 0 0 1 9.8 4a8.2 8.2 0 1 0 10.2 10.2z" />);
-export const CheckIcon = icon(<path d="m5 12.5 4.5 4.5L19 7.5" />);
 export const EyeIcon = icon(
   <>
     <path d="M2.5 12S6 5.5 12 5.5 21.5 12 21.5 12 18 18.5 12 18.5 2.5 12 2.5 12z" />
@@ -40,7 +39,6 @@ export const UserIcon = icon(
 );
 export const SignOutIcon = icon(<path d="M14 4.5H5.5v15H14M10 12h10.5M17 8.5l3.5 3.5-3.5 3.5" />);
 export const BackIcon = icon(<path d="M19 12H5.5M11 6l-6 6 6 6" />);
-export const NextIcon = icon(<path d="m9.5 6 6 6-6 6" />);
 export const MailIcon = icon(<path d="M3.5 6h17v12.5h-17zM4 6.5l8 6.5 8-6.5" />);
 export const PlugIcon = icon(<path d="M9 3v5M15 3v5M6.5 8h11v3.5a5.5 5.5 0 0 1-11 0zM12 17v4" />);
 export const PlusIcon = icon(<path d="M12 5v14M5 12h14" />);

@@ -1,4 +1,4 @@
-import { useEffect, useRef, type ReactNode } from "react";
+import { useEffect, type ReactNode } from "react";
 
 interface PageProps {
   /** The heading and the window's title. */
@@ -10,25 +10,15 @@ interface PageProps {
   children: ReactNode;
 }
 
-/** The path at which the application was entered; there, the browser puts the focus. */
-let entered = true;
-
-/** Page is the main landmark of one address. Arriving at it from another moves the focus to its heading. */
+/** Page is the main landmark of one address. */
 export function Page({ title, above, lead, children }: PageProps) {
-  const heading = useRef<HTMLHeadingElement>(null);
   useEffect(() => {
     document.title = title === "RealGuardIO" ? title : `${title} · RealGuardIO`;
   }, [title]);
-  useEffect(() => {
-    if (!entered) heading.current?.focus({ preventScroll: true });
-    entered = false;
-  }, []);
   return (
     <main id="main" className="page">
       {above}
-      <h1 ref={heading} tabIndex={-1}>
-        {title}
-      </h1>
+      <h1 tabIndex={-1}>{title}</h1>
       {lead && <div className="lead">{lead}</div>}
       {children}
     </main>

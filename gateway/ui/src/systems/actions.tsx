@@ -2,7 +2,7 @@ import { useState } from "react";
 import { Problem } from "../api/request";
 import { act, type Action, type Mode, type System } from "../api/systems";
 import { useAuth } from "../auth/session";
-import { AwayIcon, CheckIcon, EyeIcon, NightIcon, ShieldOffIcon, StayIcon } from "../shell/icons";
+import { AwayIcon, EyeIcon, NightIcon, ShieldOffIcon, StayIcon } from "../shell/icons";
 import { ProblemNotice } from "../shell/notice";
 import { modeWords } from "./words";
 
@@ -62,7 +62,7 @@ export function Actions({ system, onChanged, onStale }: ActionsProps) {
           className={system.state === "ALARMED" ? "button danger" : "button primary"}
           {...button("DISARM", () => perform("DISARM"))}
         >
-          {system.state === "ALARMED" ? <CheckIcon /> : <ShieldOffIcon />}
+          <ShieldOffIcon />
           Disarm<span className="visually-hidden"> {system.location}</span>
         </button>
       )}

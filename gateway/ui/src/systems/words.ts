@@ -47,7 +47,7 @@ export function nameOf(actor: Actor): string {
 }
 
 const clients: Record<string, string> = {
-  "realguardio-web": "this web page",
+  "realguardio-web": "the web app",
   "realguardio-cli": "the command line",
 };
 
