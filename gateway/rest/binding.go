@@ -1,0 +1,89 @@
+package rest
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+
+	"google.golang.org/genproto/googleapis/api/annotations"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+)
+
+// binding is what the gateway needs to know of one RPC that has a REST form (google.api.http).
+type binding struct {
+	method protoreflect.MethodDescriptor
+	// creates is true where success is 201: a POST of a Create method.
+	creates bool
+	// wholeBody is true where the request body is the request message.
+	wholeBody bool
+	// etagIn is the request's field "etag", nil where it has none.
+	etagIn protoreflect.FieldDescriptor
+	// resource is the response's field that is the body, nil where the whole response is. etagOut is the etag in the body.
+	resource, etagOut protoreflect.FieldDescriptor
+}
+
+// bindings maps "/package.Service/Method" to what is known of it.
+type bindings map[string]*binding
+
+func newBindings(services []protoreflect.ServiceDescriptor) (bindings, error) {
+	all := bindings{}
+	for _, service := range services {
+		for i := range service.Methods().Len() {
+			method := service.Methods().Get(i)
+			rule, ok := proto.GetExtension(method.Options(), annotations.E_Http).(*annotations.HttpRule)
+			if !ok || rule == nil {
+				continue
+			}
+			b, err := newBinding(method, rule)
+			if err != nil {
+				return nil, fmt.Errorf("rest: %s: %w", method.FullName(), err)
+			}
+			all["/"+string(service.FullName())+"/"+string(method.Name())] = b
+		}
+	}
+	return all, nil
+}
+
+func newBinding(method protoreflect.MethodDescriptor, rule *annotations.HttpRule) (*binding, error) {
+	b := &binding{
+		method:    method,
+		creates:   rule.GetPost() != "" && strings.HasPrefix(string(method.Name()), "Create"),
+		wholeBody: rule.GetBody() == "*",
+		etagIn:    stringField(method.Input(), "etag"),
+	}
+	body := method.Output()
+	if name := rule.GetResponseBody(); name != "" {
+		b.resource = method.Output().Fields().ByName(protoreflect.Name(name))
+		if b.resource == nil || b.resource.Message() == nil || b.resource.IsList() || b.resource.IsMap() {
+			return nil, fmt.Errorf("response_body %q is not a message field", name)
+		}
+		body = b.resource.Message()
+	}
+	b.etagOut = stringField(body, "etag")
+	return b, nil
+}
+
+func stringField(m protoreflect.MessageDescriptor, name protoreflect.Name) protoreflect.FieldDescriptor {
+	f := m.Fields().ByName(name)
+	if f == nil || f.Kind() != protoreflect.StringKind || f.IsList() {
+		return nil
+	}
+	return f
+}
+
+// etag returns the etag of the resource in a response, or "".
+func (b *binding) etag(response protoreflect.Message) string {
+	if b.etagOut == nil {
+		return ""
+	}
+	if b.resource != nil {
+		response = response.Get(b.resource).Message()
+	}
+	return response.Get(b.etagOut).String()
+}
+
+// safe reports whether an HTTP method promises to change nothing (RFC 9110, section 9.2.1).
+func safe(method string) bool {
+	return method == http.MethodGet || method == http.MethodHead || method == http.MethodOptions
+}

@@ -1,0 +1,225 @@
+// Package vault keeps sealed values in Redis for the gateway.
+//
+// A value is encrypted with a key that Redis never sees and bound to the place where it lies, and its Redis key is a hash
+// of the id that the browser holds, so that a stolen dump opens no session. Every operation ends in bounded time: while
+// Redis is away callers learn so at once. What the values mean, and when they end, is the caller's.
+package vault
+
+import (
+	"context"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+var (
+	// ErrNone says that nothing readable lies there: never written, expired, deleted, or sealed with an unknown key.
+	ErrNone = errors.New("vault: no such value")
+	// ErrChanged says that the value is no longer the one that was read.
+	ErrChanged = errors.New("vault: value changed meanwhile")
+	// ErrUnavailable says that Redis did not answer as it should. Nothing is known about the value.
+	ErrUnavailable = errors.New("vault: redis is unavailable")
+)
+
+// Config says where a [Vault] keeps its values.
+type Config struct {
+	// Redis must honour the context's deadline (ContextTimeoutEnabled). Required.
+	Redis redis.UniversalClient
+	// Keys are AES-256 keys: the first seals, all of them open, so that keys can be rotated. At least one is required.
+	Keys [][]byte
+	// Timeout bounds one operation. Default: 1 second.
+	Timeout time.Duration
+	// Now tells the time. Default: time.Now.
+	Now    func() time.Time
+	Logger *slog.Logger
+}
+
+// Vault is safe for concurrent use.
+type Vault struct {
+	redis   redis.UniversalClient
+	keys    []sealingKey
+	timeout time.Duration
+	breaker breaker
+	logger  *slog.Logger
+}
+
+// sealingKey is an AEAD and the four bytes by which its values are told.
+type sealingKey struct {
+	id   [4]byte
+	aead cipher.AEAD
+}
+
+// New checks cfg and returns a vault. It does not connect.
+func New(cfg Config) (*Vault, error) {
+	if cfg.Redis == nil {
+		return nil, errors.New("vault: Redis is required")
+	}
+	if c, ok := cfg.Redis.(*redis.Client); ok && !c.Options().ContextTimeoutEnabled {
+		return nil, errors.New("vault: the Redis client must have ContextTimeoutEnabled, or a hanging Redis would hold every request")
+	}
+	if len(cfg.Keys) == 0 {
+		return nil, errors.New("vault: a session key is required")
+	}
+	v := &Vault{redis: cfg.Redis, timeout: cfg.Timeout, logger: cfg.Logger}
+	if v.timeout <= 0 {
+		v.timeout = time.Second
+	}
+	if v.logger == nil {
+		v.logger = slog.New(slog.DiscardHandler)
+	}
+	v.breaker.now = cfg.Now
+	if v.breaker.now == nil {
+		v.breaker.now = time.Now
+	}
+	for _, key := range cfg.Keys {
+		if len(key) != 32 {
+			return nil, fmt.Errorf("vault: a session key has %d bytes, not 32", len(key))
+		}
+		block, err := aes.NewCipher(key)
+		if err != nil {
+			return nil, fmt.Errorf("vault: session key: %w", err)
+		}
+		aead, err := cipher.NewGCM(block)
+		if err != nil {
+			return nil, fmt.Errorf("vault: session key: %w", err)
+		}
+		sum := sha256.Sum256(append([]byte("realguardio session key id\x00"), key...))
+		v.keys = append(v.keys, sealingKey{id: [4]byte(sum[:4]), aead: aead})
+	}
+	return v, nil
+}
+
+// Key names a value in Redis.
+type Key string
+
+// KeyOf is the key for the value of a kind whose secret id is id.
+func KeyOf(kind, id string) Key {
+	sum := sha256.Sum256([]byte(id))
+	return Key("rgg:" + kind + ":" + base64.RawURLEncoding.EncodeToString(sum[:]))
+}
+
+// Sealed is a value as it lies in Redis. It serves as the proof of what was read in [Vault.Swap].
+type Sealed string
+
+// Get returns the value at key. One Redis read.
+func (v *Vault) Get(ctx context.Context, key Key) ([]byte, Sealed, error) {
+	var raw string
+	err := v.do(ctx, func(ctx context.Context) (err error) {
+		raw, err = v.redis.Get(ctx, string(key)).Result()
+		return err
+	})
+	if err != nil {
+		return nil, "", err
+	}
+	plain, err := v.open(key, raw)
+	return plain, Sealed(raw), err
+}
+
+// Take returns the value at key and removes it: of several callers exactly one gets it.
+func (v *Vault) Take(ctx context.Context, key Key) ([]byte, error) {
+	var raw string
+	err := v.do(ctx, func(ctx context.Context) (err error) {
+		raw, err = v.redis.GetDel(ctx, string(key)).Result()
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return v.open(key, raw)
+}
+
+// Put writes a value that Redis may forget after ttl.
+func (v *Vault) Put(ctx context.Context, key Key, plain []byte, ttl time.Duration) error {
+	return v.do(ctx, func(ctx context.Context) error {
+		return v.redis.Set(ctx, string(key), string(v.seal(key, plain)), ttl).Err()
+	})
+}
+
+var swap = redis.NewScript(`
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+return 1`)
+
+// Swap replaces the value at key if it still is the one that was read, else it returns [ErrChanged]. It is the fence of
+// [Vault.Lock]: a holder who lost the lock without noticing cannot overwrite what the next one wrote, nor bring back
+// what was deleted.
+func (v *Vault) Swap(ctx context.Context, key Key, was Sealed, plain []byte, ttl time.Duration) (Sealed, error) {
+	next := v.seal(key, plain)
+	var done int
+	err := v.do(ctx, func(ctx context.Context) (err error) {
+		done, err = swap.Run(ctx, v.redis, []string{string(key)}, string(was), string(next), ttl.Milliseconds()).Int()
+		return err
+	})
+	if err == nil && done == 0 {
+		err = ErrChanged
+	}
+	return next, err
+}
+
+// Delete removes the value at key. Removing what is not there is no error.
+func (v *Vault) Delete(ctx context.Context, key Key) error {
+	return v.do(ctx, func(ctx context.Context) error { return v.redis.Del(ctx, string(key)).Err() })
+}
+
+// Ping asks whether Redis answers.
+func (v *Vault) Ping(ctx context.Context) error {
+	return v.do(ctx, func(ctx context.Context) error { return v.redis.Ping(ctx).Err() })
+}
+
+// do runs one operation in bounded time and translates its error.
+func (v *Vault) do(ctx context.Context, op func(context.Context) error) error {
+	if !v.breaker.allow() {
+		return ErrUnavailable
+	}
+	opCtx, cancel := context.WithTimeout(ctx, v.timeout)
+	defer cancel()
+	err := op(opCtx)
+	switch {
+	case err == nil:
+		v.breaker.record(true)
+		return nil
+	case errors.Is(err, redis.Nil):
+		v.breaker.record(true)
+		return ErrNone
+	case ctx.Err() != nil: // the caller gave up; that says nothing about Redis
+		v.breaker.release()
+		return ctx.Err()
+	}
+	if v.breaker.record(false) {
+		v.logger.Error("redis is unavailable", "error", err)
+	}
+	return fmt.Errorf("%w: %w", ErrUnavailable, err)
+}
+
+// seal encrypts plain for key: key id, nonce, ciphertext.
+func (v *Vault) seal(key Key, plain []byte) Sealed {
+	k := v.keys[0]
+	out := make([]byte, 4+k.aead.NonceSize(), 4+k.aead.NonceSize()+len(plain)+k.aead.Overhead())
+	copy(out, k.id[:])
+	_, _ = rand.Read(out[4:]) // never fails
+	return Sealed(k.aead.Seal(out, out[4:], plain, []byte(key)))
+}
+
+// open decrypts what seal made for key.
+func (v *Vault) open(key Key, raw string) ([]byte, error) {
+	for _, k := range v.keys {
+		head := 4 + k.aead.NonceSize()
+		if len(raw) < head || raw[:4] != string(k.id[:]) {
+			continue
+		}
+		plain, err := k.aead.Open(nil, []byte(raw[4:head]), []byte(raw[head:]), []byte(key))
+		if err == nil {
+			return plain, nil
+		}
+	}
+	v.logger.Warn("a value in redis cannot be opened with the session keys")
+	return nil, ErrNone
+}
