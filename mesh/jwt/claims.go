@@ -1,0 +1,168 @@
+package jwt
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/realguardio/realguardio/mesh"
+)
+
+// claims checks the payload of a token whose signature is good, and returns whom it speaks for (RFC 9068, sections 2.2
+// and 4).
+func (v *Verifier) claims(payload string, now time.Time) (mesh.Identity, error) {
+	m, err := decodeObject(payload)
+	if err != nil {
+		return mesh.Identity{}, refused("malformed", "payload: "+err.Error())
+	}
+	c := reader{members: m}
+	id := mesh.Identity{
+		Issuer:    c.required("iss"),
+		Subject:   c.required("sub"),
+		ClientID:  c.required("client_id"),
+		TokenID:   c.required("jti"),
+		Audience:  c.audience(),
+		Expiry:    c.time("exp", true),
+		IssuedAt:  c.time("iat", true),
+		AuthTime:  c.time("auth_time", false),
+		SessionID: c.optional("sid"),
+		GrantID:   c.optional("gid"),
+		Name:      c.optional("name"),
+		Email:     c.optional("email"),
+		ACR:       c.optional("acr"),
+		Scopes:    words(c.optional("scope")),
+		Roles:     c.list("roles"),
+		Epoch:     c.integer("epoch"),
+	}
+	id.Kind = c.kind(id)
+	notBefore := c.time("nbf", false)
+	if c.problem != "" {
+		return mesh.Identity{}, refused("malformed", "payload: "+c.problem)
+	}
+	if _, bound := m["cnf"]; bound {
+		// Whoever sends it must prove to hold a key (RFC 9449, RFC 8705), and nobody has checked that they do.
+		return mesh.Identity{}, refused("bound", "the token is bound to a key")
+	}
+	switch {
+	case id.Issuer != v.cfg.Issuer:
+		return mesh.Identity{}, refused("issuer", "the token is of another issuer")
+	case !slices.ContainsFunc(v.cfg.Audiences, func(a string) bool { return slices.Contains(id.Audience, a) }):
+		return mesh.Identity{}, refused("audience", "the token is for another audience")
+	case !now.Before(id.Expiry.Add(v.cfg.Leeway)):
+		return mesh.Identity{}, refused("expired", "the token has expired")
+	case now.Add(v.cfg.Leeway).Before(notBefore):
+		return mesh.Identity{}, refused("not_yet", "the token is not valid yet")
+	case now.Add(v.cfg.Leeway).Before(id.IssuedAt):
+		return mesh.Identity{}, refused("not_yet", "the token was issued in the future")
+	}
+	return id, nil
+}
+
+// reader reads claims and keeps the first problem.
+type reader struct {
+	members map[string]json.RawMessage
+	problem string
+}
+
+func (r *reader) fail(problem string) {
+	if r.problem == "" {
+		r.problem = problem
+	}
+}
+
+func (r *reader) required(name string) string {
+	s, ok := text(r.members, name)
+	if !ok || s == "" {
+		r.fail(name + " is missing or not a string")
+	}
+	return s
+}
+
+func (r *reader) optional(name string) string {
+	if _, ok := r.members[name]; !ok {
+		return ""
+	}
+	s, ok := text(r.members, name)
+	if !ok {
+		r.fail(name + " is not a string")
+	}
+	return s
+}
+
+func (r *reader) list(name string) []string {
+	raw, ok := r.members[name]
+	if !ok {
+		return nil
+	}
+	var l []string
+	if raw[0] != '[' || json.Unmarshal(raw, &l) != nil {
+		r.fail(name + " is not a list of strings")
+	}
+	return l
+}
+
+// audience is a string or a list of strings (RFC 7519, section 4.1.3).
+func (r *reader) audience() []string {
+	if s, ok := text(r.members, "aud"); ok {
+		return []string{s}
+	}
+	return r.list("aud")
+}
+
+// time reads a NumericDate: seconds since the epoch, perhaps with a fraction. Years beyond 9999 and times before the
+// epoch are refused, because arithmetic on them overflows.
+func (r *reader) time(name string, required bool) time.Time {
+	raw, ok := r.members[name]
+	if !ok {
+		if required {
+			r.fail(name + " is missing")
+		}
+		return time.Time{}
+	}
+	var seconds float64
+	if raw[0] == 'n' || json.Unmarshal(raw, &seconds) != nil || seconds < 0 || seconds > 253402300799 {
+		r.fail(name + " is not a date")
+		return time.Time{}
+	}
+	whole := int64(seconds)
+	return time.Unix(whole, int64((seconds-float64(whole))*1e9))
+}
+
+func (r *reader) integer(name string) int64 {
+	raw, ok := r.members[name]
+	if !ok {
+		return 0
+	}
+	var n int64
+	if raw[0] == 'n' || json.Unmarshal(raw, &n) != nil || n < 0 {
+		r.fail(name + " is not a whole number")
+	}
+	return n
+}
+
+// kind reads who stands behind the token. Where the issuer does not say, a token whose subject is its client is the
+// client's own (RFC 9068, section 2.2). An application that claims to be its own user, or the reverse, is refused.
+func (r *reader) kind(id mesh.Identity) mesh.Kind {
+	own := id.Subject == id.ClientID
+	_, said := r.members["caller"]
+	switch kind := mesh.Kind(r.optional("caller")); {
+	case !said && own:
+		return mesh.KindClient
+	case !said:
+		return mesh.KindUser
+	case kind == mesh.KindUser && !own, (kind == mesh.KindClient || kind == mesh.KindWorkload) && own:
+		return kind
+	default:
+		r.fail("caller does not fit sub and client_id")
+		return ""
+	}
+}
+
+// words splits a scope (RFC 6749, section 3.3: words with one space between).
+func words(scope string) []string {
+	if scope == "" {
+		return nil
+	}
+	return strings.Split(scope, " ")
+}

@@ -1,0 +1,53 @@
+package jwt
+
+import (
+	"encoding/json"
+	"strings"
+)
+
+type header struct {
+	alg, kid string
+}
+
+// forbidden are header parameters that would let a token choose its own key or change how it is read (RFC 7515, section
+// 4.1; RFC 8725, section 3.10). No issuer of ours sets them, so that one which is there is an attack.
+var forbidden = []string{"jku", "x5u", "jwk", "x5c", "crit", "b64"}
+
+// parseHeader reads what a token says about its own form. Nothing of it is believed: alg must fit the key, and the key
+// is the issuer's.
+func parseHeader(segment string) (header, error) {
+	m, err := decodeObject(segment)
+	if err != nil {
+		return header{}, refused("malformed", "header: "+err.Error())
+	}
+	for _, name := range forbidden {
+		if _, ok := m[name]; ok {
+			return header{}, refused("forbidden_header", "header has "+name)
+		}
+	}
+	typ, ok := text(m, "typ")
+	if typ = strings.ToLower(typ); !ok || typ != "at+jwt" && typ != "application/at+jwt" {
+		return header{}, refused("wrong_type", "header: typ is not at+jwt")
+	}
+	var h header
+	if h.alg, ok = text(m, "alg"); !ok || !allowed(h.alg) {
+		return header{}, refused("algorithm", "header: alg is not allowed")
+	}
+	if h.kid, ok = text(m, "kid"); !ok || h.kid == "" || len(h.kid) > 256 {
+		return header{}, refused("unknown_key", "header: kid is missing or too long")
+	}
+	return h, nil
+}
+
+// text returns a member that is a string.
+func text(m map[string]json.RawMessage, name string) (string, bool) {
+	raw, ok := m[name]
+	if !ok || raw[0] != '"' {
+		return "", false
+	}
+	var s string
+	if json.Unmarshal(raw, &s) != nil {
+		return "", false
+	}
+	return s, true
+}

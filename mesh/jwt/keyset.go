@@ -1,0 +1,246 @@
+package jwt
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/lestrrat-go/jwx/v2/jwk"
+	"golang.org/x/sync/singleflight"
+
+	"github.com/realguardio/realguardio/mesh"
+)
+
+const (
+	maxDocument = 1 << 20
+	maxKeys     = 100
+	// fetchLimit bounds one fetch whoever waits for it.
+	fetchLimit = 10 * time.Second
+)
+
+// keySet holds the issuer's keys as last fetched. Reading takes no lock.
+type keySet struct {
+	cfg     Config
+	client  *http.Client
+	current atomic.Pointer[map[string]*key]
+	// fetched is when keys were last fetched well, in nanoseconds of the Unix epoch; 0: never.
+	fetched atomic.Int64
+
+	flight singleflight.Group
+	// Only touched inside of a flight.
+	tried time.Time
+	jwks  string
+}
+
+func newKeySet(cfg Config) *keySet {
+	client := *cfg.HTTPClient
+	// An issuer that redirects its keys elsewhere is one that somebody else speaks for.
+	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	s := &keySet{cfg: cfg, client: &client, jwks: cfg.JWKSURL}
+	s.current.Store(&map[string]*key{})
+	return s
+}
+
+// fresh reports whether there are keys that may be trusted still.
+func (s *keySet) fresh() bool {
+	at := s.fetched.Load()
+	return at != 0 && s.cfg.Now().UnixNano()-at < int64(s.cfg.MaxStale)
+}
+
+// key returns the key named id. An id that is not known causes a fetch, of which there is one at a time and one in
+// Cooldown, so that tokens with made-up ids cannot make us call the issuer.
+func (s *keySet) key(ctx context.Context, id string) (*key, error) {
+	k := (*s.current.Load())[id]
+	if k != nil && s.fresh() {
+		return k, nil
+	}
+	err := s.refetch(ctx)
+	if !s.fresh() {
+		return nil, fmt.Errorf("%w: %w", mesh.ErrCannotVerify, err)
+	}
+	if k = (*s.current.Load())[id]; k == nil {
+		return nil, refused("unknown_key", "the issuer has no such key")
+	}
+	return k, nil
+}
+
+var errCooldown = errors.New("jwt: keys were asked for a moment ago")
+
+// refetch fetches keys, or waits for the fetch that is under way. The fetch does not end with the caller who began it,
+// because others may wait for it; fetchLimit ends it.
+func (s *keySet) refetch(ctx context.Context) error {
+	done := s.flight.DoChan("", func() (any, error) {
+		if now := s.cfg.Now(); now.Sub(s.tried) < s.cfg.Cooldown {
+			return nil, errCooldown
+		}
+		return nil, s.fetch(context.WithoutCancel(ctx))
+	})
+	select {
+	case r := <-done:
+		return r.Err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// run fetches keys every Refresh, and more often while there are none.
+func (s *keySet) run(ctx context.Context) {
+	pause := s.cfg.Refresh
+	if !s.fresh() {
+		pause = 100 * time.Millisecond
+	}
+	for {
+		// Spread over replicas.
+		timer := time.NewTimer(pause - rand.N(pause/10+1))
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		case <-timer.C:
+		}
+		_, err, _ := s.flight.Do("", func() (any, error) { return nil, s.fetch(ctx) })
+		switch {
+		case err == nil:
+			pause = s.cfg.Refresh
+		case ctx.Err() != nil:
+			return
+		case s.fresh():
+			s.cfg.Logger.WarnContext(ctx, "the issuer's keys cannot be refreshed", "issuer", s.cfg.Issuer, "error", err)
+			pause = min(s.cfg.Refresh, 30*time.Second)
+		default:
+			pause = min(2*pause, 5*time.Second, s.cfg.Refresh)
+		}
+	}
+}
+
+// fetch fetches keys and puts them in use.
+func (s *keySet) fetch(ctx context.Context) error {
+	s.tried = s.cfg.Now()
+	ctx, cancel := context.WithTimeout(ctx, fetchLimit)
+	defer cancel()
+	document, err := s.document(ctx)
+	if err != nil {
+		if s.cfg.JWKSURL == "" {
+			s.jwks = "" // ask discovery again: the keys may have moved
+		}
+		return err
+	}
+	set, err := jwk.Parse(document, jwk.WithIgnoreParseError(true))
+	if err != nil {
+		return fmt.Errorf("jwt: parse keys of %s: %w", s.cfg.Issuer, err)
+	}
+	if set.Len() > maxKeys {
+		return fmt.Errorf("jwt: %s publishes %d keys", s.cfg.Issuer, set.Len())
+	}
+	s.adopt(ctx, set)
+	s.fetched.Store(s.cfg.Now().UnixNano())
+	return nil
+}
+
+// adopt replaces the keys in use. A key that stays keeps its identity, so that what it has verified stays cached; one
+// that is gone, or has become another under the same id, is trusted no more.
+func (s *keySet) adopt(ctx context.Context, set jwk.Set) {
+	old, next := *s.current.Load(), map[string]*key{}
+	ambiguous := map[string]bool{}
+	for i := range set.Len() {
+		published, _ := set.Key(i)
+		k, err := newKey(published)
+		if err != nil {
+			s.cfg.Logger.LogAttrs(ctx, slog.LevelDebug, "a published key is not used",
+				slog.String("issuer", s.cfg.Issuer), slog.String("kid", published.KeyID()), slog.String("error", err.Error()))
+			continue
+		}
+		if before := old[k.id]; before != nil && before.thumbprint == k.thumbprint {
+			k = before
+		}
+		if other := next[k.id]; other != nil && other.thumbprint != k.thumbprint {
+			ambiguous[k.id] = true
+		}
+		next[k.id] = k
+	}
+	for id := range ambiguous {
+		s.cfg.Logger.LogAttrs(ctx, slog.LevelError, "the issuer publishes two keys of one id: neither is used",
+			slog.String("issuer", s.cfg.Issuer), slog.String("kid", id))
+		delete(next, id)
+	}
+	s.current.Store(&next)
+	for id, k := range old {
+		if next[id] != k {
+			k.trusted.Store(false)
+		}
+	}
+}
+
+func (s *keySet) document(ctx context.Context) ([]byte, error) {
+	if s.cfg.Keys != nil {
+		document, err := s.cfg.Keys(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("jwt: read keys of %s: %w", s.cfg.Issuer, err)
+		}
+		return document, nil
+	}
+	if s.jwks == "" {
+		found, err := s.discover(ctx)
+		if err != nil {
+			return nil, err
+		}
+		s.jwks = found
+	}
+	return s.get(ctx, s.jwks)
+}
+
+// discover asks the issuer where its keys are (OpenID Connect Discovery, section 4).
+func (s *keySet) discover(ctx context.Context) (string, error) {
+	raw, err := s.get(ctx, strings.TrimSuffix(s.cfg.Issuer, "/")+"/.well-known/openid-configuration")
+	if err != nil {
+		return "", err
+	}
+	var metadata struct {
+		Issuer string `json:"issuer"`
+		JWKS   string `json:"jwks_uri"`
+	}
+	if err := json.Unmarshal(raw, &metadata); err != nil {
+		return "", fmt.Errorf("jwt: read discovery document of %s: %w", s.cfg.Issuer, err)
+	}
+	if metadata.Issuer != s.cfg.Issuer { // section 4.3
+		return "", fmt.Errorf("jwt: discovery document of %s is of another issuer", s.cfg.Issuer)
+	}
+	where, err := url.Parse(metadata.JWKS)
+	if err != nil || where.Scheme != "https" && !strings.HasPrefix(s.cfg.Issuer, "http://") {
+		return "", fmt.Errorf("jwt: discovery document of %s: jwks_uri is not an https URL", s.cfg.Issuer)
+	}
+	return metadata.JWKS, nil
+}
+
+func (s *keySet) get(ctx context.Context, from string) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, from, nil)
+	if err != nil {
+		return nil, fmt.Errorf("jwt: fetch keys: %w", err)
+	}
+	req.Header.Set("Accept", "application/json")
+	resp, err := s.client.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("jwt: fetch keys: %w", err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("jwt: fetch %s: %s", from, resp.Status)
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxDocument+1))
+	if err != nil {
+		return nil, fmt.Errorf("jwt: fetch %s: %w", from, err)
+	}
+	if len(body) > maxDocument {
+		return nil, fmt.Errorf("jwt: fetch %s: the answer is too large", from)
+	}
+	return body, nil
+}

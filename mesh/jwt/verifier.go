@@ -1,0 +1,172 @@
+// Package jwt verifies access tokens against an issuer's published keys (RFC 9068, RFC 7517), without asking the issuer.
+//
+// It does not know who may do what, nor which tokens were revoked: that is the guard's, in package mesh.
+package jwt
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/realguardio/realguardio/mesh"
+)
+
+// maxToken is the longest token looked at, in bytes.
+const maxToken = 8 << 10
+
+// Config says which tokens a [Verifier] accepts.
+type Config struct {
+	// Issuer must equal "iss". Required. Keys are found by its discovery document (OpenID Connect Discovery, section 4)
+	// unless JWKSURL or Keys is set.
+	Issuer string
+	// Audiences: one of them must appear in "aud" (RFC 9068, section 4). Required.
+	Audiences []string
+	// JWKSURL is where the issuer's keys are. Default: what discovery says.
+	JWKSURL string
+	// Keys reads the issuer's JWK set in place of HTTP. It is for the issuer's own process.
+	Keys func(ctx context.Context) ([]byte, error)
+	// HTTPClient fetches keys. Default: one with a timeout of 10 seconds. Redirects are never followed.
+	HTTPClient *http.Client
+
+	// Leeway is the clock difference tolerated on "exp", "nbf" and "iat". Default: 30 seconds.
+	Leeway time.Duration
+	// Refresh is how often keys are fetched again, and so the longest that a key which its issuer has withdrawn is still
+	// trusted without a revocation feed. Default: 5 minutes.
+	Refresh time.Duration
+	// Cooldown is the least time between two fetches that unknown key ids cause. Default: 5 seconds.
+	Cooldown time.Duration
+	// MaxStale is how long keys are trusted while the issuer cannot be reached. Default: 24 hours.
+	MaxStale time.Duration
+	// CacheSize is how many verified tokens are remembered. Default: 10000, about 15 MB when full.
+	CacheSize int
+
+	// Logger is told when keys change or cannot be fetched. Default: nobody.
+	Logger *slog.Logger
+	// Now tells the time. Default: time.Now.
+	Now func() time.Time
+}
+
+// Verifier verifies access tokens. It is safe for concurrent use.
+type Verifier struct {
+	cfg   Config
+	keys  *keySet
+	cache *cache
+}
+
+var _ mesh.Verifier = (*Verifier)(nil)
+
+// New makes a verifier and tries to fetch the issuer's keys once. That they cannot be fetched is no error: until they
+// are there, Verify answers [mesh.ErrCannotVerify]. Call [Verifier.Run] to keep them fresh.
+func New(ctx context.Context, cfg Config) (*Verifier, error) {
+	if err := cfg.complete(); err != nil {
+		return nil, err
+	}
+	v := &Verifier{cfg: cfg, keys: newKeySet(cfg), cache: newCache(cfg.CacheSize)}
+	if err := v.keys.refetch(ctx); err != nil {
+		cfg.Logger.WarnContext(ctx, "the issuer's keys cannot be fetched yet", "issuer", cfg.Issuer, "error", err)
+	}
+	return v, nil
+}
+
+// Run refreshes the issuer's keys until ctx ends. It returns nil.
+func (v *Verifier) Run(ctx context.Context) error {
+	v.keys.run(ctx)
+	return nil
+}
+
+// Ready reports whether keys are there and not older than MaxStale.
+func (v *Verifier) Ready() bool { return v.keys.fresh() }
+
+// Verify returns whom token speaks for. It does no I/O unless the token names a key that is not known. An error wraps
+// [mesh.ErrCannotVerify] or says why the token is refused; it never holds the token.
+func (v *Verifier) Verify(ctx context.Context, token string) (mesh.Identity, error) {
+	now := v.cfg.Now()
+	if e := v.cache.get(token); e != nil && e.key.trusted.Load() && now.Before(e.identity.Expiry) && v.keys.fresh() {
+		return e.identity, nil
+	}
+	if len(token) > maxToken {
+		return mesh.Identity{}, refused("oversized", "the token is too long")
+	}
+	head, payload, signature, err := split(token)
+	if err != nil {
+		return mesh.Identity{}, err
+	}
+	h, err := parseHeader(head)
+	if err != nil {
+		return mesh.Identity{}, err
+	}
+	k, err := v.keys.key(ctx, h.kid)
+	if err != nil {
+		return mesh.Identity{}, err
+	}
+	if err := k.verify(h.alg, token[:len(head)+1+len(payload)], signature); err != nil {
+		return mesh.Identity{}, err
+	}
+	identity, err := v.claims(payload, now)
+	if err != nil {
+		return mesh.Identity{}, err
+	}
+	identity.KeyID = k.id
+	v.cache.put(token, &verified{identity: identity, key: k})
+	return identity, nil
+}
+
+// split takes a JWS in compact serialization apart (RFC 7515, section 7.1).
+func split(token string) (head, payload, signature string, err error) {
+	// Go's base64 decoder skips line breaks, which would give one token many forms.
+	if strings.Count(token, ".") != 2 || strings.ContainsAny(token, "\r\n") {
+		return "", "", "", refused("malformed", "the token is not a compact JWS")
+	}
+	head, rest, _ := strings.Cut(token, ".")
+	payload, signature, _ = strings.Cut(rest, ".")
+	return head, payload, signature, nil
+}
+
+func (c *Config) complete() error {
+	switch {
+	case c.Issuer == "":
+		return errors.New("jwt: Issuer is missing")
+	case len(c.Audiences) == 0:
+		return errors.New("jwt: Audiences is missing")
+	}
+	for _, a := range c.Audiences {
+		if a == "" {
+			return errors.New("jwt: Audiences has an empty one")
+		}
+	}
+	setDefault(&c.Leeway, 30*time.Second)
+	setDefault(&c.Refresh, 5*time.Minute)
+	setDefault(&c.Cooldown, 5*time.Second)
+	setDefault(&c.MaxStale, 24*time.Hour)
+	setDefault(&c.CacheSize, 10_000)
+	if c.HTTPClient == nil {
+		c.HTTPClient = &http.Client{Timeout: 10 * time.Second}
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return nil
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// refusal says why a token is not accepted.
+type refusal struct{ cause, text string }
+
+func refused(cause, text string) error { return &refusal{cause: cause, text: text} }
+
+func (r *refusal) Error() string { return "jwt: " + r.text }
+
+// Cause is one of a few fixed words, for metrics.
+func (r *refusal) Cause() string { return r.cause }
