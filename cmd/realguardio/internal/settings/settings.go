@@ -27,6 +27,7 @@ type Set struct {
 	section string
 	fields  map[string]*field
 	order   []string
+	rules   []func() error
 }
 
 // New returns the settings of cmd, read also from the YAML file's mapping called section, before its top level.
@@ -53,11 +54,20 @@ func (s *Set) Load(known map[string]bool, environ []string) error {
 	for _, name := range s.order {
 		problems = append(problems, s.fields[name].problems()...)
 	}
+	for _, rule := range s.rules {
+		if err := rule(); err != nil {
+			problems = append(problems, strings.Split(err.Error(), "\n")...)
+		}
+	}
 	if len(problems) > 0 {
 		return problems
 	}
 	return nil
 }
+
+// Rule adds a check of several settings together, run after each was read. Each line of its error is one problem and
+// names the settings.
+func (s *Set) Rule(rule func() error) { s.rules = append(s.rules, rule) }
 
 func (s *Set) fromEnvironment(known map[string]bool, environ []string) Problems {
 	var problems Problems
@@ -109,13 +119,15 @@ func Known(root *cobra.Command) map[string]bool {
 	return known
 }
 
+// add declares a setting. Its name may end with a comma and the letter of a short flag.
 func (s *Set) add(name, usage, kind string, parse func([]string) error, text func() string, checks []Check) *field {
 	if s.fields[name] != nil {
 		panic(fmt.Sprintf("setting %q is declared twice", name))
 	}
+	name, short, _ := strings.Cut(name, ",")
 	f := &field{name: name, kind: kind, parse: parse, text: text, checks: checks}
 	s.fields[name] = f
 	s.order = append(s.order, name)
-	s.flags.Var(f, name, usage)
+	s.flags.VarP(f, name, short, usage)
 	return f
 }

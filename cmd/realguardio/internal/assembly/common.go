@@ -1,0 +1,34 @@
+package assembly
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/realguardio/realguardio/mesh"
+)
+
+// Common is what every part is told.
+type Common struct {
+	Log *slog.Logger
+	// Now tells the time.
+	Now func() time.Time
+	// DrainDelay is how long the part goes on serving after its shutdown began.
+	DrainDelay time.Duration
+
+	// TLS is how the part proves itself to the others and knows them.
+	TLS mesh.TLSFiles
+	// Issuer is the identity provider's URL as it stands in tokens; IssuerCA the file with the authority of its
+	// certificate, empty for the system's.
+	Issuer, IssuerCA string
+	// Secret is that of the part's own client, whose id is the part's name.
+	Secret string
+	Peers  Peers
+
+	// DatabaseURL is empty for the gateway, which has no database.
+	DatabaseURL, RedisURL string
+	// Migrate brings the database up to date first.
+	Migrate bool
+}
+
+// Peers are the gRPC addresses of the parts; a part uses those of the parts it calls.
+type Peers struct{ Token, Customer, SecuritySystem, Notification string }

@@ -1,0 +1,196 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/realguardio/realguardio/cmd/realguardio/internal/demo"
+	"github.com/realguardio/realguardio/cmd/realguardio/internal/settings"
+)
+
+// client is a registered application as REST shows it.
+type client struct {
+	ClientID               string   `json:"clientId"`
+	Name                   string   `json:"name"`
+	GrantTypes             []string `json:"grantTypes"`
+	RedirectURIs           []string `json:"redirectUris"`
+	PostLogoutRedirectURIs []string `json:"postLogoutRedirectUris"`
+	Scopes                 []string `json:"scopes"`
+	Public                 bool     `json:"public"`
+	FirstParty             bool     `json:"firstParty"`
+	AccessTokenLifetime    string   `json:"accessTokenLifetime,omitempty"`
+	Disabled               bool     `json:"disabled,omitempty"`
+}
+
+// printedClient is what -o json prints: the names of RFC 7591.
+type printedClient struct {
+	ClientID               string   `json:"client_id"`
+	ClientSecret           string   `json:"client_secret,omitempty"`
+	Name                   string   `json:"client_name"`
+	GrantTypes             []string `json:"grant_types"`
+	RedirectURIs           []string `json:"redirect_uris"`
+	PostLogoutRedirectURIs []string `json:"post_logout_redirect_uris"`
+	Scopes                 []string `json:"scopes"`
+	Public                 bool     `json:"public"`
+	FirstParty             bool     `json:"first_party"`
+	Disabled               bool     `json:"disabled"`
+}
+
+func (c client) printed(secret string) printedClient {
+	some := func(list []string) []string { return append([]string{}, list...) }
+	return printedClient{
+		ClientID: c.ClientID, ClientSecret: secret, Name: c.Name, GrantTypes: some(c.GrantTypes), RedirectURIs: some(c.RedirectURIs),
+		PostLogoutRedirectURIs: some(c.PostLogoutRedirectURIs), Scopes: some(c.Scopes), Public: c.Public, FirstParty: c.FirstParty, Disabled: c.Disabled,
+	}
+}
+
+func newClients(w World) *cobra.Command {
+	clients := &cobra.Command{
+		Use:   "clients",
+		Short: "Register applications with the identity provider",
+		Long: `Register applications with the identity provider, through the gateway and as a platform admin: the demo's, or whoever
+the token of --token-file or the password of --user and --password-file belongs to.`,
+	}
+	clients.AddCommand(newClientsCreate(w), newClientsList(w), newClientsDisable(w))
+	return clients
+}
+
+// output is how a command prints what it got.
+type output struct{ format string }
+
+func (o *output) declare(s *settings.Set) {
+	o.format = "table"
+	s.String(&o.format, "output,o", "json or table", settings.OneOf("json", "table"))
+}
+
+func newClientsCreate(w World) *cobra.Command {
+	var t target
+	var in client
+	var out output
+	var lifetime time.Duration
+	c := &cobra.Command{
+		Use:     "create",
+		Short:   "Register an application and print its secret, which is shown only now",
+		Example: `  realguardio clients create --name Reports --grant client_credentials --scope securitysystem.read -o json`,
+	}
+	declare := func(s *settings.Set) {
+		t.declare(s)
+		t.declareToken(s)
+		out.declare(s)
+		s.String(&in.Name, "name", "what people see of it", settings.Required)
+		s.Strings(&in.GrantTypes, "grant", "authorization_code, client_credentials, refresh_token or password", settings.Required)
+		s.Strings(&in.RedirectURIs, "redirect-uri", "where an authorization may return to, exactly")
+		s.Strings(&in.PostLogoutRedirectURIs, "post-logout-redirect-uri", "where a sign-out may return to, exactly")
+		s.Bool(&in.Public, "public", "no secret; PKCE instead")
+		s.Bool(&in.FirstParty, "first-party", "never asks for consent")
+		s.Duration(&lifetime, "access-token-lifetime", "how long its access tokens live (default: the issuer's)")
+	}
+	return command(w, c, "", declare, func(c *cobra.Command, _ []string) error {
+		in.Scopes, t.Scopes = t.Scopes, nil
+		if lifetime != 0 {
+			in.AccessTokenLifetime = fmt.Sprintf("%gs", lifetime.Seconds())
+		}
+		gateway, err := t.gateway(c.Context(), demo.TrustedClient, demo.Admin)
+		if err != nil {
+			return err
+		}
+		var made struct {
+			Client       client `json:"client"`
+			ClientSecret string `json:"clientSecret"`
+		}
+		if err := gateway.Call(c.Context(), http.MethodPost, "/api/v1/clients", in, &made); err != nil {
+			return fmt.Errorf("cannot register the client: %w", err)
+		}
+		return out.clients(c.OutOrStdout(), made.Client.printed(made.ClientSecret))
+	})
+}
+
+func newClientsList(w World) *cobra.Command {
+	var t target
+	var out output
+	c := &cobra.Command{Use: "list", Short: "List the registered applications"}
+	declare := func(s *settings.Set) {
+		t.declare(s)
+		t.declareToken(s)
+		out.declare(s)
+	}
+	return command(w, c, "", declare, func(c *cobra.Command, _ []string) error {
+		gateway, err := t.gateway(c.Context(), demo.TrustedClient, demo.Admin)
+		if err != nil {
+			return err
+		}
+		all := []printedClient{}
+		for token := ""; ; {
+			var page struct {
+				Clients       []client `json:"clients"`
+				NextPageToken string   `json:"nextPageToken"`
+			}
+			if err := gateway.Call(c.Context(), http.MethodGet, "/api/v1/clients?pageSize=200&pageToken="+url.QueryEscape(token), nil, &page); err != nil {
+				return fmt.Errorf("cannot list the clients: %w", err)
+			}
+			for _, one := range page.Clients {
+				all = append(all, one.printed(""))
+			}
+			if token = page.NextPageToken; token == "" {
+				break
+			}
+		}
+		if out.format == "json" {
+			return printJSON(c.OutOrStdout(), all)
+		}
+		return out.clients(c.OutOrStdout(), all...)
+	})
+}
+
+func newClientsDisable(w World) *cobra.Command {
+	var t target
+	var out output
+	c := &cobra.Command{Use: "disable CLIENT", Short: "End a client and every token it holds", Args: cobra.ExactArgs(1)}
+	declare := func(s *settings.Set) {
+		t.declare(s)
+		t.declareToken(s)
+		out.declare(s)
+	}
+	return command(w, c, "", declare, func(c *cobra.Command, args []string) error {
+		gateway, err := t.gateway(c.Context(), demo.TrustedClient, demo.Admin)
+		if err != nil {
+			return err
+		}
+		var answer struct{ Client client }
+		if err := gateway.Call(c.Context(), http.MethodPost, "/api/v1/clients/"+url.PathEscape(args[0])+":disable", struct{}{}, &answer); err != nil {
+			return fmt.Errorf("cannot disable the client: %w", err)
+		}
+		return out.clients(c.OutOrStdout(), answer.Client.printed(""))
+	})
+}
+
+// clients prints one client as an object, or several as rows.
+func (o *output) clients(w io.Writer, clients ...printedClient) error {
+	if o.format == "json" {
+		return printJSON(w, clients[0])
+	}
+	table := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+	fmt.Fprintln(table, "CLIENT\tNAME\tGRANTS\tSCOPES\tSTATE\tSECRET")
+	for _, c := range clients {
+		state := "active"
+		if c.Disabled {
+			state = "disabled"
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", c.ClientID, c.Name, strings.Join(c.GrantTypes, " "), strings.Join(c.Scopes, " "), state, c.ClientSecret)
+	}
+	return table.Flush()
+}
+
+func printJSON(w io.Writer, v any) error {
+	encoder := json.NewEncoder(w)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(v)
+}

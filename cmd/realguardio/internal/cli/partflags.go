@@ -1,0 +1,164 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/realguardio/realguardio/cmd/realguardio/internal/assembly"
+	"github.com/realguardio/realguardio/cmd/realguardio/internal/keyfile"
+	"github.com/realguardio/realguardio/cmd/realguardio/internal/settings"
+	"github.com/realguardio/realguardio/mesh"
+)
+
+// partNames lists the parts that can be served.
+var partNames = assembly.Names
+
+// partFlags are the settings that parts share.
+type partFlags struct {
+	part   string
+	log    logging
+	listen assembly.Addresses
+	drain  time.Duration
+
+	tls                   mesh.TLSFiles
+	issuer, issuerCA      string
+	secret                secretFile
+	peers                 assembly.Peers
+	database, redis       storeURL
+	insecureEmbedded      bool
+	insecurePlainStores   bool
+	insecurePlaintext     bool
+	publicCert, publicKey string
+	migrate               bool
+}
+
+// secretFile is a setting that names a file, and what is in the file.
+type secretFile struct{ file, value string }
+
+func (f *secretFile) declare(s *settings.Set, name, usage string) {
+	s.String(&f.file, name, usage, settings.Required)
+	s.Rule(func() error {
+		if f.file == "" {
+			return nil // said by Required
+		}
+		var err error
+		if f.value, err = settings.Secret(f.file); err != nil {
+			return fmt.Errorf("--%s: %w", name, err)
+		}
+		return nil
+	})
+}
+
+// keyFile is the same for a key.
+type keyFile struct {
+	file string
+	key  []byte
+}
+
+func (f *keyFile) declare(s *settings.Set, name, usage string) {
+	s.String(&f.file, name, usage+" (see `realguardio keys generate`)", settings.Required)
+	s.Rule(func() error {
+		if f.file == "" {
+			return nil
+		}
+		var err error
+		if f.key, err = keyfile.Read(f.file); err != nil {
+			return fmt.Errorf("--%s: %w", name, err)
+		}
+		return nil
+	})
+}
+
+// storeURL is where a store is, given as it is or in a file, since it may hold a password.
+type storeURL struct{ url, file string }
+
+func (u *storeURL) declare(s *settings.Set, name, usage string, check func(string) error) {
+	s.String(&u.url, name, usage)
+	s.String(&u.file, name+"-file", "file with --"+name+", which may hold a password", settings.File)
+	s.Rule(func() error {
+		switch {
+		case u.url != "" && u.file != "":
+			return fmt.Errorf("--%s and --%s-file exclude each other", name, name)
+		case u.file != "":
+			var err error
+			if u.url, err = settings.Secret(u.file); err != nil {
+				return fmt.Errorf("--%s-file: %w", name, err)
+			}
+		case u.url == "":
+			return fmt.Errorf("--%s or --%s-file is required", name, name)
+		}
+		if err := check(u.url); err != nil {
+			return fmt.Errorf("--%s: the URL %w", name, err)
+		}
+		return nil
+	})
+}
+
+func (p *partFlags) declare(s *settings.Set, defaults assembly.Addresses) {
+	p.listen, p.migrate = defaults, true
+	p.log.declare(s)
+	s.String(&p.listen.GRPC, "grpc-listen", "address for gRPC", settings.Required, settings.Address)
+	if defaults.HTTP != "" {
+		s.String(&p.listen.HTTP, "http-listen", "address for HTTP", settings.Required, settings.Address)
+	}
+	s.String(&p.listen.Ops, "ops-listen", "address for /healthz, /readyz and /metrics; not for the outside", settings.Required, settings.Address)
+	s.Duration(&p.drain, "drain-delay", "how long to go on serving after shutdown began and /readyz says so")
+	s.String(&p.tls.CA, "mesh-ca-file", "authority that the certificates of the other parts come from", settings.Required, settings.File)
+	s.String(&p.tls.Cert, "mesh-cert-file", "this part's certificate, with URI spiffe://"+mesh.TrustDomain+"/"+p.part, settings.Required, settings.File)
+	s.String(&p.tls.Key, "mesh-key-file", "its private key", settings.Required, settings.File)
+	s.String(&p.issuer, "issuer", "URL of the identity provider, as it stands in tokens", settings.Required, settings.HTTPURL)
+	s.String(&p.issuerCA, "issuer-ca-file", "authority of the issuer's https certificate (default: the system's)", settings.File)
+	s.Bool(&p.insecurePlaintext, "insecure-plaintext", "allow http, where a proxy on the same machine terminates TLS, or for a trial on one machine: everybody on the way can read tokens")
+	s.Rule(p.checkIssuer)
+}
+
+func (p *partFlags) checkIssuer() error {
+	if len(p.issuer) > 5 && p.issuer[:5] == "http:" && !p.insecurePlaintext {
+		return errors.New("--issuer is not https: keys and tokens would travel in plaintext (--insecure-plaintext allows it)")
+	}
+	return nil
+}
+
+// declareWorkload adds the part's own credentials at the issuer.
+func (p *partFlags) declareWorkload(s *settings.Set) {
+	p.secret.declare(s, "client-secret-file", "secret of this part's own client `"+p.part+"` (see `realguardio setup`)")
+}
+
+// declareDatabase adds the part's database.
+func (p *partFlags) declareDatabase(s *settings.Set) {
+	p.database.declare(s, "database-url", "postgres://user@host/database?schema="+p.part+"&sslmode=verify-full", func(url string) error {
+		return assembly.CheckDatabaseURL(url, p.insecureEmbedded, p.insecurePlainStores)
+	})
+	s.Bool(&p.migrate, "migrate", "bring the database up to date at the start; replicas take turns")
+	s.Bool(&p.insecureEmbedded, "insecure-embedded-store", "allow SQLite (sqlite:///absolute/path.db), which one process alone can use")
+}
+
+// declareRedis adds Redis.
+func (p *partFlags) declareRedis(s *settings.Set) {
+	p.redis.declare(s, "redis-url", "redis[s]://user:password@host:port/database", func(url string) error {
+		return assembly.CheckRedisURL(url, p.insecurePlainStores)
+	})
+	s.Bool(&p.insecurePlainStores, "insecure-plaintext-stores", "allow PostgreSQL and Redis on other machines without TLS")
+}
+
+// declarePeer adds the address of another part.
+func (p *partFlags) declarePeer(s *settings.Set, part string, into *string, port string) {
+	*into = "localhost:" + port
+	s.String(into, part+"-address", "gRPC address of the part "+part, settings.Required)
+}
+
+// declarePublicTLS adds the certificate that the outside sees.
+func (p *partFlags) declarePublicTLS(s *settings.Set) {
+	s.String(&p.publicCert, "public-cert-file", "certificate for the outside", settings.File)
+	s.String(&p.publicKey, "public-key-file", "its private key", settings.File)
+	s.Rule(func() error {
+		switch {
+		case (p.publicCert == "") != (p.publicKey == ""):
+			return errors.New("--public-cert-file and --public-key-file belong together")
+		case p.publicCert == "" && !p.insecurePlaintext:
+			return errors.New("--public-cert-file and --public-key-file are required: without them passwords and tokens would travel in plaintext (--insecure-plaintext allows it)")
+		}
+		return nil
+	})
+}

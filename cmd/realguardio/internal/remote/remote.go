@@ -1,0 +1,186 @@
+// Package remote calls a running RealGuardIO as the command line does: tokens from the issuer's token endpoint, JSON from
+// the gateway's REST interface. It uses nothing that any other client could not.
+package remote
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+)
+
+const (
+	timeout = 30 * time.Second
+	// maxAnswer bounds what is read of an answer, in bytes.
+	maxAnswer = 8 << 20
+)
+
+// NewHTTPClient returns a client that trusts the system's authorities and those in caFile, if that is not empty. It does
+// not follow redirects: a credential goes only where it was sent.
+func NewHTTPClient(caFile string) (*http.Client, error) {
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	if caFile != "" {
+		pem, err := os.ReadFile(caFile)
+		if err != nil {
+			return nil, fmt.Errorf("cannot read the certificate authority: %w", err)
+		}
+		pool, err := x509.SystemCertPool()
+		if err != nil {
+			pool = x509.NewCertPool()
+		}
+		if !pool.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("%s holds no certificate", caFile)
+		}
+		transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+	}
+	noRedirects := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return &http.Client{Transport: transport, Timeout: timeout, CheckRedirect: noRedirects}, nil
+}
+
+// Credentials are what is shown to the token endpoint.
+type Credentials struct {
+	ClientID string
+	// ClientSecret is empty for a public client.
+	ClientSecret string
+	// Username and Password choose the password grant; without them it is client credentials.
+	Username, Password string
+	// Scopes asked for. Empty: what the client has by default.
+	Scopes []string
+}
+
+// Token gets an access token from the token endpoint that the issuer's discovery document names (RFC 8414, RFC 6749).
+func Token(ctx context.Context, client *http.Client, issuer string, c Credentials) (string, error) {
+	var discovery struct {
+		Issuer        string `json:"issuer"`
+		TokenEndpoint string `json:"token_endpoint"`
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(issuer, "/")+"/.well-known/openid-configuration", nil)
+	if err != nil {
+		return "", fmt.Errorf("ask the issuer: %w", err)
+	}
+	if err := exchange(client, request, &discovery); err != nil {
+		return "", fmt.Errorf("cannot discover the issuer: %w", err)
+	}
+	if discovery.Issuer != issuer || discovery.TokenEndpoint == "" {
+		return "", fmt.Errorf("the issuer calls itself %q, not %q", discovery.Issuer, issuer)
+	}
+	form := url.Values{"grant_type": {"client_credentials"}}
+	if c.Username != "" {
+		form = url.Values{"grant_type": {"password"}, "username": {c.Username}, "password": {c.Password}}
+	}
+	if len(c.Scopes) > 0 {
+		form.Set("scope", strings.Join(c.Scopes, " "))
+	}
+	if c.ClientSecret == "" {
+		form.Set("client_id", c.ClientID)
+	}
+	request, err = http.NewRequestWithContext(ctx, http.MethodPost, discovery.TokenEndpoint, strings.NewReader(form.Encode()))
+	if err != nil {
+		return "", fmt.Errorf("ask for a token: %w", err)
+	}
+	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	if c.ClientSecret != "" { // RFC 6749, section 2.3.1: both are form-encoded first
+		request.SetBasicAuth(url.QueryEscape(c.ClientID), url.QueryEscape(c.ClientSecret))
+	}
+	var answer struct {
+		AccessToken string `json:"access_token"`
+	}
+	if err := exchange(client, request, &answer); err != nil {
+		return "", fmt.Errorf("cannot get a token: %w", err)
+	}
+	return answer.AccessToken, nil
+}
+
+// Gateway is the REST interface, called with one token.
+type Gateway struct {
+	URL   string
+	Token string
+	HTTP  *http.Client
+}
+
+// Call sends in (nil: no body) and reads the answer into out. An error is a [Problem] when the gateway answered one.
+func (g Gateway) Call(ctx context.Context, method, path string, in, out any) error {
+	var body io.Reader
+	if in != nil {
+		encoded, err := json.Marshal(in)
+		if err != nil {
+			return fmt.Errorf("encode the request: %w", err)
+		}
+		body = bytes.NewReader(encoded)
+	}
+	request, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(g.URL, "/")+path, body)
+	if err != nil {
+		return fmt.Errorf("call the gateway: %w", err)
+	}
+	request.Header.Set("Authorization", "Bearer "+g.Token)
+	request.Header.Set("Accept", "application/json")
+	if in != nil {
+		request.Header.Set("Content-Type", "application/json")
+	}
+	return exchange(g.HTTP, request, out)
+}
+
+// Problem is an answer that is not a success: RFC 9457 from the gateway, RFC 6749 section 5.2 from the token endpoint.
+type Problem struct {
+	Status      int
+	Title       string `json:"title"`
+	Detail      string `json:"detail"`
+	Reason      string `json:"reason"`
+	RequestID   string `json:"requestId"`
+	Code        string `json:"error"`
+	Description string `json:"error_description"`
+	Errors      []struct {
+		Field       string `json:"field"`
+		Description string `json:"description"`
+	} `json:"errors"`
+}
+
+func (p *Problem) Error() string {
+	text := cmp.Or(p.Detail, p.Description, p.Title, p.Code, http.StatusText(p.Status))
+	for _, e := range p.Errors {
+		text += "; " + e.Field + ": " + e.Description
+	}
+	if p.RequestID != "" {
+		text += " (request " + p.RequestID + ")"
+	}
+	return text
+}
+
+func exchange(client *http.Client, request *http.Request, out any) error {
+	response, err := client.Do(request)
+	if err != nil {
+		var urlError *url.Error
+		if errors.As(err, &urlError) {
+			err = urlError.Err
+		}
+		return fmt.Errorf("%s cannot be reached: %w", request.URL.Host, err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
+	if err != nil {
+		return fmt.Errorf("read the answer of %s: %w", request.URL.Host, err)
+	}
+	if response.StatusCode/100 != 2 {
+		problem := &Problem{}
+		_ = json.Unmarshal(body, problem) // whatever it is, the status is known
+		problem.Status = response.StatusCode
+		return problem
+	}
+	if out == nil {
+		return nil
+	}
+	if err := json.Unmarshal(body, out); err != nil {
+		return fmt.Errorf("%s answered something that is not what was asked for", request.URL.Host)
+	}
+	return nil
+}
