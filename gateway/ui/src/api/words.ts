@@ -15,7 +15,7 @@ export function inWords(problem: Problem): string {
       return "This does not exist, or you may not see it.";
     case 409:
       return problem.reason === "ETAG_MISMATCH"
-        ? "Somebody changed this system a moment ago. Below is its state now; please look and try again."
+        ? "Somebody changed this system a moment ago. This is its state now; please look at it and try again."
         : sentence(problem.detail) || "This is not possible in the state the system is in.";
     case 429:
       return `Too many requests. Try again in ${seconds(problem.retryAfter || 10)}.`;
