@@ -9,6 +9,8 @@ import (
 	"log/slog"
 	"net/netip"
 	"time"
+
+	"github.com/realguardio/realguardio/services/token/password"
 )
 
 // Limits of failed attempts: few for one account, more for one address, behind which there may be an office.
@@ -18,30 +20,24 @@ const (
 	failuresPerAddress = 100
 )
 
-// Hasher checks passwords; *password.Hasher is one.
-type Hasher interface {
-	Hash(ctx context.Context, password string) (string, error)
-	Verify(ctx context.Context, password, phc string) (matched, outdated bool, err error)
-}
-
 // Authenticator decides whether somebody is who they say. It is the only way in with a password: the login page and the
 // password grant both take it, so that a limit reached at one holds at the other.
 type Authenticator struct {
 	users    Users
 	attempts Attempts
-	hasher   Hasher
+	hasher   *password.Hasher
 	log      *slog.Logger
 }
 
 // NewAuthenticator returns an Authenticator.
-func NewAuthenticator(users Users, attempts Attempts, hasher Hasher, log *slog.Logger) *Authenticator {
+func NewAuthenticator(users Users, attempts Attempts, hasher *password.Hasher, log *slog.Logger) *Authenticator {
 	return &Authenticator{users: users, attempts: attempts, hasher: hasher, log: log}
 }
 
 // Password returns the account whose e-mail and password these are. It returns ErrRefused alike, and after the same time,
 // for an account that does not exist, has no password, is disabled, or has another password; a *LimitError when too
 // many attempts failed before. address is the caller's, as far as it is known.
-func (a *Authenticator) Password(ctx context.Context, email, password, address string) (User, error) {
+func (a *Authenticator) Password(ctx context.Context, email, secret, address string) (User, error) {
 	buckets := attemptBuckets(email, address)
 	// The try is counted before the password is looked at: of a burst of parallel guesses only as many are hashed as
 	// could have been tried one after another.
@@ -57,7 +53,10 @@ func (a *Authenticator) Password(ctx context.Context, email, password, address s
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return User{}, fmt.Errorf("looking up an account: %w", err)
 	}
-	matched, outdated, err := a.hasher.Verify(ctx, password, user.PasswordHash)
+	matched, outdated, err := a.hasher.Verify(ctx, secret, user.PasswordHash)
+	if errors.Is(err, password.ErrBusy) {
+		return User{}, &LimitError{RetryAfter: time.Second}
+	}
 	if err != nil {
 		return User{}, fmt.Errorf("checking a password: %w", err)
 	}
@@ -69,14 +68,14 @@ func (a *Authenticator) Password(ctx context.Context, email, password, address s
 		return User{}, fmt.Errorf("counting login attempts: %w", err)
 	}
 	if outdated {
-		a.upgrade(ctx, user, password)
+		a.upgrade(ctx, user, secret)
 	}
 	return user, nil
 }
 
 // upgrade hashes the password with today's costs. Failing to is not the person's problem.
-func (a *Authenticator) upgrade(ctx context.Context, user User, password string) {
-	renewed, err := a.hasher.Hash(ctx, password)
+func (a *Authenticator) upgrade(ctx context.Context, user User, secret string) {
+	renewed, err := a.hasher.Hash(ctx, secret)
 	if err == nil {
 		err = a.users.ReplacePasswordHash(ctx, user.ID, user.PasswordHash, renewed)
 	}

@@ -1,6 +1,7 @@
 package oauth
 
 import (
+	"context"
 	"errors"
 	"time"
 )
@@ -64,7 +65,7 @@ func AsError(err error) (e *Error, internal bool) {
 	if errors.As(err, &e) {
 		return e, false
 	}
-	if errors.Is(err, ErrUnavailable) {
+	if errors.Is(err, ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) {
 		return &Error{Code: CodeTemporarilyUnavailable, Description: "something this needs cannot be reached now; try again"}, true
 	}
 	return &Error{Code: CodeServerError, Description: "internal error"}, true

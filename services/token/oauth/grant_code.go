@@ -27,6 +27,14 @@ type Code struct {
 	Expires time.Time
 }
 
+// remains is what is kept of a code that was used: enough to revoke what came of it.
+func (c *Code) remains() Code {
+	g := &c.Grant
+	return Code{ClientID: c.ClientID, Expires: c.Expires, Grant: Grant{
+		ID: g.ID, ClientID: g.ClientID, UserID: g.UserID, SessionID: g.SessionID, Created: g.Created, Expires: g.Expires,
+	}}
+}
+
 func hashCode(code string) string {
 	sum := sha256.Sum256([]byte(code))
 	return base64.RawURLEncoding.EncodeToString(sum[:])
@@ -58,7 +66,7 @@ func (s *Server) proveByCode(ctx context.Context, client *Client, _ []string, re
 		!challengeMet(code.Challenge, req.Form.Get("code_verifier")) {
 		return claim{}, errInvalidGrant()
 	}
-	first, err := s.Codes.TakeCode(ctx, hash, grantLifetime)
+	first, err := s.Codes.TakeCode(ctx, hash, code.remains(), grantLifetime)
 	if errors.Is(err, ErrNotFound) {
 		return claim{}, errInvalidGrant()
 	}

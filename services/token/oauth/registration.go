@@ -3,6 +3,7 @@ package oauth
 import (
 	"fmt"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -105,6 +106,9 @@ func checkURIs(c *Client) error {
 	return nil
 }
 
+// hostForm leaves out what is legal in a URI but not in any name, and would have a meaning in a header.
+var hostForm = regexp.MustCompile(`^([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?$`)
+
 // redirectProblem says why a browser must not be sent to uri, or "".
 func redirectProblem(uri string, native bool) string {
 	u, err := url.Parse(uri)
@@ -116,11 +120,11 @@ func redirectProblem(uri string, native bool) string {
 	case u.User != nil:
 		return "must not have a user name"
 	}
+	if (u.Scheme == "https" || u.Scheme == "http") && !hostForm.MatchString(u.Host) {
+		return "must name a host"
+	}
 	switch u.Scheme {
 	case "https":
-		if u.Host == "" {
-			return "must name a host"
-		}
 	case "http":
 		if !loopback(u.Hostname()) {
 			return "must use https, except to this machine (127.0.0.1, [::1], localhost)"

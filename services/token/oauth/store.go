@@ -48,9 +48,9 @@ type CodeStore interface {
 	PutCode(ctx context.Context, hash string, c Code, lifetime time.Duration) error
 	// Code returns a code and whether it was taken before. ErrNotFound for one that was never there or has expired.
 	Code(ctx context.Context, hash string) (c Code, taken bool, err error)
-	// TakeCode takes a code and reports whether this caller is the first: of any number of callers exactly one is. What
-	// remains says which grant came of it, for as long as keep.
-	TakeCode(ctx context.Context, hash string, keep time.Duration) (first bool, err error)
+	// TakeCode takes a code and reports whether this caller is the first: of any number of callers exactly one is. The
+	// first one's remains are what Code returns from then on, for as long as keep.
+	TakeCode(ctx context.Context, hash string, remains Code, keep time.Duration) (first bool, err error)
 }
 
 // RevokedGrants is a fast memory of revoked grants, which may forget: GrantStore is the truth.

@@ -39,6 +39,4 @@ type Store interface {
 	Head(ctx context.Context) (epoch string, head int64, err error)
 	// Entries returns at most limit entries numbered above after, ascending. Ones that have expired may be missing.
 	Entries(ctx context.Context, after int64, limit int) ([]Entry, error)
-	// Purge forgets entries that expired before a time.
-	Purge(ctx context.Context, before time.Time) error
 }

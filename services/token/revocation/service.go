@@ -19,10 +19,6 @@ const (
 	heartbeatEvery = 3 * time.Second
 	// pollEvery is how soon a revocation made by another replica is seen when its nudge was lost.
 	pollEvery = time.Second
-	// purgeEvery is how often expired entries are forgotten, keepExpired how long they are kept for readers that
-	// resume: a hole in the numbers would make them start again.
-	purgeEvery  = 10 * time.Minute
-	keepExpired = time.Hour
 	// batch bounds one message.
 	batch = 500
 )
@@ -39,7 +35,6 @@ type Service struct {
 	meshv1.UnsafeRevocationServiceServer
 	store  Store
 	nudges Nudges
-	now    func() time.Time
 	log    *slog.Logger
 
 	mu      sync.Mutex
@@ -48,8 +43,8 @@ type Service struct {
 }
 
 // NewService returns a Service; its Run must run beside it.
-func NewService(store Store, nudges Nudges, now func() time.Time, log *slog.Logger) *Service {
-	return &Service{store: store, nudges: nudges, now: now, log: log,
+func NewService(store Store, nudges Nudges, log *slog.Logger) *Service {
+	return &Service{store: store, nudges: nudges, log: log,
 		changed: make(chan struct{}), outward: make(chan struct{}, 1)}
 }
 
@@ -78,13 +73,12 @@ func (s *Service) change() <-chan struct{} {
 	return s.changed
 }
 
-// Run passes nudges on, looks for what other replicas wrote, and purges, until ctx ends.
+// Run passes nudges on and looks for what other replicas wrote, until ctx ends.
 func (s *Service) Run(ctx context.Context) error {
 	var tasks sync.WaitGroup
 	tasks.Go(func() { s.await(ctx) })
 	tasks.Go(func() { s.nudge(ctx) })
 	tasks.Go(func() { s.poll(ctx) })
-	tasks.Go(func() { s.purge(ctx) })
 	tasks.Wait()
 	return nil
 }
@@ -118,17 +112,6 @@ func (s *Service) poll(ctx context.Context) {
 		if err == nil && head != seen {
 			seen = head
 			s.wake()
-		}
-	}
-}
-
-func (s *Service) purge(ctx context.Context) {
-	for {
-		if err := s.store.Purge(ctx, s.now().Add(-keepExpired)); err != nil && ctx.Err() == nil {
-			s.log.WarnContext(ctx, "expired revocations not purged", "error", err)
-		}
-		if !pause(ctx, purgeEvery) {
-			return
 		}
 	}
 }

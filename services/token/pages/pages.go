@@ -1,0 +1,124 @@
+// Package pages draws what people see of the identity provider. The pages work without JavaScript, and every value in
+// them is escaped by html/template. When a page is shown is decided by package web.
+package pages
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"embed"
+	"encoding/base64"
+	"fmt"
+	"html/template"
+	"io"
+	"io/fs"
+)
+
+//go:embed templates/*.html
+var templates embed.FS
+
+//go:embed assets
+var assets embed.FS
+
+// Login asks for user name and password.
+type Login struct {
+	Application string
+	Transaction string
+	Username    string
+	// Problem is what was wrong with the last try; empty at first.
+	Problem string
+}
+
+// Consent asks whether an application may act for a person.
+type Consent struct {
+	Application string
+	Transaction string
+	Username    string
+	// Scopes are what it will be able to do, in words.
+	Scopes []string
+	// Destination is where the browser will be sent.
+	Destination string
+}
+
+// Logout asks whether to sign out.
+type Logout struct {
+	Username string
+	// Proof shows that the answer comes from this page.
+	Proof                        string
+	ClientID, Destination, State string
+}
+
+// Message tells something that needs no answer.
+type Message struct {
+	Title, Text string
+	// RequestID is what to tell the operator; empty if nothing went wrong.
+	RequestID string
+}
+
+// Renderer draws pages. It is safe for concurrent use.
+type Renderer struct{ templates *template.Template }
+
+// New parses the pages.
+func New() (*Renderer, error) {
+	parsed, err := template.ParseFS(templates, "templates/*.html")
+	if err != nil {
+		return nil, fmt.Errorf("parsing the pages: %w", err)
+	}
+	return &Renderer{parsed}, nil
+}
+
+// Login writes the page, or nothing when it fails; so do the others.
+func (r *Renderer) Login(w io.Writer, p Login) error {
+	return r.draw(w, "login.html", struct {
+		Title string
+		Login
+	}{"Sign in", p})
+}
+
+// Consent writes the page.
+func (r *Renderer) Consent(w io.Writer, p Consent) error {
+	return r.draw(w, "consent.html", struct {
+		Title string
+		Consent
+	}{"Allow access", p})
+}
+
+// Logout writes the page.
+func (r *Renderer) Logout(w io.Writer, p Logout) error {
+	return r.draw(w, "logout.html", struct {
+		Title string
+		Logout
+	}{"Sign out", p})
+}
+
+// Message writes the page.
+func (r *Renderer) Message(w io.Writer, p Message) error { return r.draw(w, "message.html", p) }
+
+func (r *Renderer) draw(w io.Writer, name string, data any) error {
+	var page bytes.Buffer
+	if err := r.templates.ExecuteTemplate(&page, name, data); err != nil {
+		return fmt.Errorf("drawing %s: %w", name, err)
+	}
+	_, err := page.WriteTo(w)
+	return err
+}
+
+// Asset is a file that pages refer to, under /assets/.
+type Asset struct {
+	Type    string
+	ETag    string
+	Content []byte
+}
+
+// Assets returns the files by name.
+func Assets() (map[string]Asset, error) {
+	out := map[string]Asset{}
+	for name, kind := range map[string]string{"style.css": "text/css; charset=utf-8", "mark.svg": "image/svg+xml"} {
+		content, err := fs.ReadFile(assets, "assets/"+name)
+		if err != nil {
+			return nil, fmt.Errorf("reading %s: %w", name, err)
+		}
+		sum := sha256.Sum256(content)
+		out[name] = Asset{Type: kind, ETag: `"` + base64.RawURLEncoding.EncodeToString(sum[:9]) + `"`, Content: content}
+	}
+	return out, nil
+}

@@ -1,0 +1,141 @@
+package sqlstore
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/realguardio/realguardio/services/internal/sqldb"
+	"github.com/realguardio/realguardio/services/token/oauth"
+	"github.com/realguardio/realguardio/services/token/revocation"
+)
+
+const clientColumns = `id, name, kind, owner, secret_hash, public, grants, redirect_uris, post_logout_uris, scopes, first_party,
+	access_token_lifetime, access_alg, id_alg, created_at, disabled_at`
+
+const insertClient = `INSERT INTO clients (` + clientColumns + `)
+	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)`
+
+// scanner is a row, or rows.
+type scanner interface{ Scan(...any) error }
+
+// Client implements oauth.ClientStore. It is all that a client credentials request asks of the database.
+func (s *Store) Client(ctx context.Context, id string) (oauth.Client, error) {
+	c, err := scanClient(s.db.QueryRow(ctx, `SELECT `+clientColumns+` FROM clients WHERE id = $1`, id))
+	if errors.Is(err, sqldb.ErrNoRows) {
+		return oauth.Client{}, oauth.ErrNotFound
+	}
+	if err != nil {
+		return oauth.Client{}, failed("reading a client", err)
+	}
+	return c, nil
+}
+
+func scanClient(row scanner) (c oauth.Client, err error) {
+	var secret, grants, redirects, logouts, scopes string
+	var lifetime, created, disabled int64
+	err = row.Scan(&c.ID, &c.Name, &c.Kind, &c.Owner, &secret, &c.Public, &grants, &redirects, &logouts, &scopes, &c.FirstParty,
+		&lifetime, &c.AccessAlg, &c.IDAlg, &created, &disabled)
+	if err != nil {
+		return oauth.Client{}, err
+	}
+	if c.SecretHash, err = hex.DecodeString(secret); err != nil {
+		return oauth.Client{}, fmt.Errorf("secret of client %s: %w", c.ID, err)
+	}
+	c.Grants, c.RedirectURIs, c.PostLogoutURIs, c.Scopes = split(grants), split(redirects), split(logouts), split(scopes)
+	c.AccessTokenLifetime = time.Duration(lifetime) * time.Microsecond
+	c.Created, c.Disabled = sqldb.Time(created), sqldb.Time(disabled)
+	return c, nil
+}
+
+func clientValues(c *oauth.Client) []any {
+	return []any{
+		c.ID, c.Name, string(c.Kind), c.Owner, hex.EncodeToString(c.SecretHash), c.Public, join(c.Grants), join(c.RedirectURIs),
+		join(c.PostLogoutURIs), join(c.Scopes), c.FirstParty, c.AccessTokenLifetime.Microseconds(), string(c.AccessAlg),
+		string(c.IDAlg), sqldb.Micros(c.Created), sqldb.Micros(c.Disabled),
+	}
+}
+
+// AddClient stores a new client.
+func (s *Store) AddClient(ctx context.Context, c oauth.Client) error {
+	if _, err := s.db.Exec(ctx, insertClient, clientValues(&c)...); err != nil {
+		return failed("storing a client", err)
+	}
+	return nil
+}
+
+// PutClient stores a client, or makes the one with its id the same; when that was created, whether it is disabled, and,
+// if keepSecret, its secret stay.
+func (s *Store) PutClient(ctx context.Context, c oauth.Client, keepSecret bool) error {
+	secret := `secret_hash = excluded.secret_hash,`
+	if keepSecret {
+		secret = ``
+	}
+	_, err := s.db.Exec(ctx, insertClient+` ON CONFLICT (id) DO UPDATE SET name = excluded.name, kind = excluded.kind,
+		owner = excluded.owner, `+secret+` public = excluded.public, grants = excluded.grants,
+		redirect_uris = excluded.redirect_uris, post_logout_uris = excluded.post_logout_uris, scopes = excluded.scopes,
+		first_party = excluded.first_party, access_token_lifetime = excluded.access_token_lifetime,
+		access_alg = excluded.access_alg, id_alg = excluded.id_alg`, clientValues(&c)...)
+	if err != nil {
+		return failed("storing a client", err)
+	}
+	return nil
+}
+
+// Clients lists at most limit clients of a kind, by id, after one.
+func (s *Store) Clients(ctx context.Context, kind oauth.ClientKind, after string, limit int) ([]oauth.Client, error) {
+	return s.listClients(ctx, `kind = $1 AND id > $2 ORDER BY id LIMIT $3`, string(kind), after, limit)
+}
+
+// OwnedClients lists the clients of a kind that belong to an owner, the newest first.
+func (s *Store) OwnedClients(ctx context.Context, kind oauth.ClientKind, owner string) ([]oauth.Client, error) {
+	return s.listClients(ctx, `kind = $1 AND owner = $2 ORDER BY created_at DESC, id DESC`, string(kind), owner)
+}
+
+func (s *Store) listClients(ctx context.Context, where string, args ...any) ([]oauth.Client, error) {
+	rows, err := s.db.Query(ctx, `SELECT `+clientColumns+` FROM clients WHERE `+where, args...)
+	if err != nil {
+		return nil, failed("listing clients", err)
+	}
+	defer rows.Close()
+	var clients []oauth.Client
+	for rows.Next() {
+		c, err := scanClient(rows)
+		if err != nil {
+			return nil, failed("listing clients", err)
+		}
+		clients = append(clients, c)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, failed("listing clients", err)
+	}
+	return clients, nil
+}
+
+// DisableClient ends a client with every grant and token it has, and returns the grants. The tokens expire before until.
+// Disabling one that is disabled changes nothing; one that is not there is oauth.ErrNotFound.
+func (s *Store) DisableClient(ctx context.Context, id string, now, until time.Time) (grants []string, err error) {
+	ended := false
+	err = s.db.Tx(ctx, func(tx sqldb.Tx) error {
+		grants = nil
+		n, err := tx.Exec(ctx, `UPDATE clients SET disabled_at = $2 WHERE id = $1 AND disabled_at = 0`, id, sqldb.Micros(now))
+		if ended = n == 1; err != nil || !ended {
+			return err
+		}
+		if grants, err = revokeGrants(ctx, tx, `client_id`, id, now); err != nil {
+			return err
+		}
+		return addEntry(ctx, tx, revocation.Entry{Kind: revocation.Client, Value: id, Expires: until}, now)
+	})
+	if err != nil {
+		return nil, failed("disabling a client", err)
+	}
+	if ended {
+		s.revoked()
+		return grants, nil
+	}
+	_, err = s.Client(ctx, id)
+	return nil, err
+}

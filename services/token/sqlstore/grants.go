@@ -1,0 +1,135 @@
+package sqlstore
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/realguardio/realguardio/services/internal/sqldb"
+	"github.com/realguardio/realguardio/services/token/oauth"
+	"github.com/realguardio/realguardio/services/token/revocation"
+)
+
+const grantColumns = `id, client_id, user_id, session_id, scopes, auth_time, user_epoch, secret, generation, rotated_at, created_at,
+	expires_at, revoked_at`
+
+const insertGrant = `INSERT INTO grants (` + grantColumns + `) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`
+
+func grantValues(g *oauth.Grant) []any {
+	return []any{
+		g.ID, g.ClientID, g.UserID, g.SessionID, join(g.Scopes), sqldb.Micros(g.AuthTime), g.UserEpoch,
+		hex.EncodeToString(g.Secret), g.Generation, sqldb.Micros(g.Rotated), sqldb.Micros(g.Created), sqldb.Micros(g.Expires),
+		sqldb.Micros(g.Revoked),
+	}
+}
+
+// OpenGrant implements oauth.GrantStore.
+func (s *Store) OpenGrant(ctx context.Context, g oauth.Grant) error {
+	if _, err := s.db.Exec(ctx, insertGrant+` ON CONFLICT (id) DO NOTHING`, grantValues(&g)...); err != nil {
+		return failed("storing a grant", err)
+	}
+	return nil
+}
+
+// Grant implements oauth.GrantStore.
+func (s *Store) Grant(ctx context.Context, id string) (oauth.Grant, error) {
+	var g oauth.Grant
+	var scopes, secret string
+	var auth, rotated, created, expires, revoked int64
+	err := s.db.QueryRow(ctx, `SELECT `+grantColumns+` FROM grants WHERE id = $1`, id).Scan(&g.ID, &g.ClientID, &g.UserID,
+		&g.SessionID, &scopes, &auth, &g.UserEpoch, &secret, &g.Generation, &rotated, &created, &expires, &revoked)
+	if errors.Is(err, sqldb.ErrNoRows) {
+		return oauth.Grant{}, oauth.ErrNotFound
+	}
+	if err != nil {
+		return oauth.Grant{}, failed("reading a grant", err)
+	}
+	if g.Secret, err = hex.DecodeString(secret); err != nil {
+		return oauth.Grant{}, fmt.Errorf("reading a grant: its secret: %w", err)
+	}
+	g.Scopes, g.AuthTime, g.Rotated = split(scopes), sqldb.Time(auth), sqldb.Time(rotated)
+	g.Created, g.Expires, g.Revoked = sqldb.Time(created), sqldb.Time(expires), sqldb.Time(revoked)
+	return g, nil
+}
+
+// Rotate implements oauth.GrantStore: one statement decides.
+func (s *Store) Rotate(ctx context.Context, id string, from int64, now time.Time) error {
+	n, err := s.db.Exec(ctx, `UPDATE grants SET generation = generation + 1, rotated_at = $3
+		WHERE id = $1 AND generation = $2 AND revoked_at = 0 AND expires_at > $3
+			AND NOT EXISTS (SELECT 1 FROM sessions WHERE sessions.id = grants.session_id AND sessions.ended_at <> 0)`,
+		id, from, sqldb.Micros(now))
+	if err != nil {
+		return failed("rotating a grant", err)
+	}
+	if n == 0 {
+		return oauth.ErrStale
+	}
+	return nil
+}
+
+// RevokeGrant implements oauth.GrantStore. The row is written even when the grant is not there yet, so that it cannot come
+// to life afterwards.
+func (s *Store) RevokeGrant(ctx context.Context, g oauth.Grant, now, until time.Time) error {
+	g.Revoked = now
+	ended := false
+	err := s.db.Tx(ctx, func(tx sqldb.Tx) error {
+		n, err := tx.Exec(ctx, insertGrant+` ON CONFLICT (id) DO UPDATE SET revoked_at = excluded.revoked_at
+			WHERE grants.revoked_at = 0`, grantValues(&g)...)
+		if ended = n == 1; err != nil || !ended {
+			return err
+		}
+		return addEntry(ctx, tx, revocation.Entry{Kind: revocation.Grant, Value: g.ID, Expires: until}, now)
+	})
+	if err != nil {
+		return failed("revoking a grant", err)
+	}
+	if ended {
+		s.revoked()
+	}
+	return nil
+}
+
+// revokeGrants ends the live grants that have a value in a column, and returns their ids.
+func revokeGrants(ctx context.Context, tx sqldb.Tx, column, value string, now time.Time) ([]string, error) {
+	rows, err := tx.Query(ctx, `UPDATE grants SET revoked_at = $2 WHERE `+column+` = $1 AND revoked_at = 0 RETURNING id`,
+		value, sqldb.Micros(now))
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var ids []string
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		ids = append(ids, id)
+	}
+	return ids, rows.Err()
+}
+
+// Consent implements oauth.ConsentStore. No consent is no scopes.
+func (s *Store) Consent(ctx context.Context, user, client string) ([]string, error) {
+	var scopes string
+	err := s.db.QueryRow(ctx, `SELECT scopes FROM consents WHERE user_id = $1 AND client_id = $2`, user, client).Scan(&scopes)
+	if errors.Is(err, sqldb.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, failed("reading a consent", err)
+	}
+	return split(scopes), nil
+}
+
+// RememberConsent implements oauth.ConsentStore.
+func (s *Store) RememberConsent(ctx context.Context, user, client string, scopes []string, now time.Time) error {
+	_, err := s.db.Exec(ctx, `INSERT INTO consents (user_id, client_id, scopes, updated_at) VALUES ($1, $2, $3, $4)
+		ON CONFLICT (user_id, client_id) DO UPDATE SET scopes = consents.scopes || ' ' || excluded.scopes,
+			updated_at = excluded.updated_at`, user, client, join(scopes), sqldb.Micros(now))
+	if err != nil {
+		return failed("storing a consent", err)
+	}
+	return nil
+}

@@ -1,0 +1,69 @@
+// Package sqlstore keeps in SQL what must not be lost: accounts, login sessions, clients, grants, consents, signing keys
+// and the revocation log. What may be lost with Redis is in redisstore; what any of it means is decided elsewhere.
+//
+// Every method is atomic, and durable when it returns. A database that cannot be reached is oauth.ErrUnavailable.
+package sqlstore
+
+import (
+	"context"
+	"crypto/rand"
+	"embed"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/realguardio/realguardio/services/internal/sqldb"
+	"github.com/realguardio/realguardio/services/token/oauth"
+)
+
+//go:embed schema/*.sql
+var schema embed.FS
+
+// Store is safe for concurrent use.
+type Store struct {
+	db *sqldb.DB
+	// revoked is called after a revocation was committed.
+	revoked func()
+}
+
+// New returns a Store on a migrated database. revoked is called after every committed revocation and must not block.
+func New(db *sqldb.DB, revoked func()) *Store { return &Store{db: db, revoked: revoked} }
+
+// Migrate brings the database to today's schema.
+func Migrate(ctx context.Context, db *sqldb.DB) error {
+	if err := sqldb.Migrate(ctx, db, schema); err != nil {
+		return fmt.Errorf("migrating the token database: %w", err)
+	}
+	_, err := db.Exec(ctx, `INSERT INTO revocation_head (id, epoch, head) VALUES (1, $1, 0) ON CONFLICT (id) DO NOTHING`, rand.Text())
+	if err != nil {
+		return fmt.Errorf("starting the revocation log: %w", err)
+	}
+	return nil
+}
+
+// Purge forgets what expired before a time.
+func (s *Store) Purge(ctx context.Context, before time.Time) error {
+	for _, expired := range []string{
+		`DELETE FROM revocations WHERE expires_at < $1`,
+		`DELETE FROM grants WHERE expires_at < $1`,
+		// Grants outlive the login that they were given in, and ask whether it was ended.
+		`DELETE FROM sessions WHERE expires_at < $1 AND NOT EXISTS (SELECT 1 FROM grants WHERE grants.session_id = sessions.id)`,
+	} {
+		if _, err := s.db.Exec(ctx, expired, sqldb.Micros(before)); err != nil {
+			return failed("purging", err)
+		}
+	}
+	return nil
+}
+
+// failed wraps what a statement failed with.
+func failed(doing string, err error) error {
+	if sqldb.IsUnavailable(err) {
+		return fmt.Errorf("%s: %w: %w", doing, oauth.ErrUnavailable, err)
+	}
+	return fmt.Errorf("%s: %w", doing, err)
+}
+
+func join(list []string) string { return strings.Join(list, " ") }
+
+func split(list string) []string { return strings.Fields(list) }

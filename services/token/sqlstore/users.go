@@ -1,0 +1,111 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/realguardio/realguardio/services/internal/sqldb"
+	"github.com/realguardio/realguardio/services/token/account"
+)
+
+const userColumns = `id, email, email_verified, name, roles, password_hash, epoch, disabled, created_at, updated_at`
+
+// User returns the account with this id, or account.ErrNotFound.
+func (s *Store) User(ctx context.Context, id string) (account.User, error) {
+	return scanUser(s.db.QueryRow(ctx, `SELECT `+userColumns+` FROM users WHERE id = $1`, id))
+}
+
+// UserByEmail returns the account with this address, or account.ErrNotFound.
+func (s *Store) UserByEmail(ctx context.Context, email string) (account.User, error) {
+	return scanUser(s.db.QueryRow(ctx, `SELECT `+userColumns+` FROM users WHERE email_key = $1`, account.EmailKey(email)))
+}
+
+func scanUser(row *sql.Row) (account.User, error) {
+	var u account.User
+	var roles string
+	var created, updated int64
+	err := row.Scan(&u.ID, &u.Email, &u.EmailVerified, &u.Name, &roles, &u.PasswordHash, &u.Epoch, &u.Disabled, &created, &updated)
+	if errors.Is(err, sqldb.ErrNoRows) {
+		return account.User{}, account.ErrNotFound
+	}
+	if err != nil {
+		return account.User{}, failed("reading an account", err)
+	}
+	u.Roles, u.Created, u.Updated = split(roles), sqldb.Time(created), sqldb.Time(updated)
+	return u, nil
+}
+
+// EnsureUser stores u unless there is an account with its address, adds u's roles to the one that there is, and returns
+// what is stored then. demo marks a password that the whole world knows.
+func (s *Store) EnsureUser(ctx context.Context, u account.User, demo bool) (stored account.User, made bool, err error) {
+	err = s.db.Tx(ctx, func(tx sqldb.Tx) error {
+		n, err := tx.Exec(ctx, `INSERT INTO users (id, email, email_key, email_verified, name, roles, password_hash, demo_password,
+				epoch, disabled, created_at, updated_at)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, $9, $10, $10) ON CONFLICT (email_key) DO NOTHING`,
+			u.ID, u.Email, account.EmailKey(u.Email), u.EmailVerified, u.Name, join(u.Roles), u.PasswordHash, demo, false,
+			sqldb.Micros(u.Created))
+		if err != nil {
+			return err
+		}
+		made = n == 1
+		stored, err = scanUser(tx.QueryRow(ctx, `SELECT `+userColumns+` FROM users WHERE email_key = $1`, account.EmailKey(u.Email)))
+		if err != nil || made {
+			return err
+		}
+		return addRoles(ctx, tx, &stored, u.Roles, u.Created)
+	})
+	if err != nil {
+		return account.User{}, false, failed("storing an account", err)
+	}
+	return stored, made, nil
+}
+
+func addRoles(ctx context.Context, tx sqldb.Tx, stored *account.User, roles []string, now time.Time) error {
+	had := len(stored.Roles)
+	for _, role := range roles {
+		if !slices.Contains(stored.Roles, role) {
+			stored.Roles = append(stored.Roles, role)
+		}
+	}
+	if len(stored.Roles) == had {
+		return nil
+	}
+	stored.Updated = now
+	_, err := tx.Exec(ctx, `UPDATE users SET roles = $2, updated_at = $3 WHERE id = $1`,
+		stored.ID, join(stored.Roles), sqldb.Micros(now))
+	return err
+}
+
+// ReplacePasswordHash implements account.Users.
+func (s *Store) ReplacePasswordHash(ctx context.Context, id, old, renewed string) error {
+	_, err := s.db.Exec(ctx, `UPDATE users SET password_hash = $3 WHERE id = $1 AND password_hash = $2`, id, old, renewed)
+	if err != nil {
+		return failed("replacing a password hash", err)
+	}
+	return nil
+}
+
+// HasDemoPassword tells whether an account that can be signed in to still has the demo's password.
+func (s *Store) HasDemoPassword(ctx context.Context) (bool, error) {
+	var n int64
+	err := s.db.QueryRow(ctx, `SELECT count(*) FROM users WHERE demo_password AND NOT disabled`).Scan(&n)
+	if err != nil {
+		return false, failed("looking for demo accounts", err)
+	}
+	return n > 0, nil
+}
+
+// SetName changes an account's name.
+func (s *Store) SetName(ctx context.Context, id, name string, now time.Time) error {
+	n, err := s.db.Exec(ctx, `UPDATE users SET name = $2, updated_at = $3 WHERE id = $1`, id, name, sqldb.Micros(now))
+	if err != nil {
+		return failed("renaming an account", err)
+	}
+	if n == 0 {
+		return account.ErrNotFound
+	}
+	return nil
+}
