@@ -37,7 +37,8 @@ stop() {
 trap stop EXIT INT TERM
 
 export REALGUARDIO_READY_FILE="$scratch/ready.json"
-"$binary" dev --ephemeral --random-ports --ready-file "$REALGUARDIO_READY_FILE" >"$scratch/server.log" 2>&1 &
+# An unknown REALGUARDIO_ variable is refused by the binary.
+env -u REALGUARDIO_BINARY -u REALGUARDIO_SCREENSHOTS "$binary" dev --ephemeral --random-ports --ready-file "$REALGUARDIO_READY_FILE" >"$scratch/server.log" 2>&1 &
 server=$!
 for ((tenths = 0; tenths < 300; tenths++)); do
   [[ -s "$REALGUARDIO_READY_FILE" ]] && break
