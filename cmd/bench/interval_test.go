@@ -1,4 +1,4 @@
-package main
+package bench
 
 import (
 	"cmp"
@@ -38,6 +38,9 @@ func rank(n int) int {
 		p = p * float64(n-j) / float64(j+1)
 	}
 }
+
+// middle is the median of values in any order.
+func middle(values []float64) float64 { return median(slices.Sorted(slices.Values(values))) }
 
 func median(sorted []float64) float64 {
 	n := len(sorted)
