@@ -58,7 +58,6 @@ type Party struct {
 type provider struct {
 	oauth    oauth2.Config
 	verifier *oidc.IDTokenVerifier
-	logout   *oidc.IDTokenVerifier
 	metadata metadata
 }
 

@@ -108,6 +108,11 @@ func (m *Manager) Begin(ctx context.Context, tokens Tokens) (ID, *Session, error
 	if err := m.cfg.Vault.Put(ctx, key(id), plain, s.Expires().Sub(now)); err != nil {
 		return "", nil, translate(err)
 	}
+	for _, index := range indexes(s.Person.Subject, s.Claims.SessionID) {
+		if err := m.cfg.Vault.Index(ctx, index, key(id), m.cfg.LiveFor); err != nil {
+			return "", nil, translate(err)
+		}
+	}
 	return id, s, nil
 }
 
@@ -146,6 +151,36 @@ func (m *Manager) End(ctx context.Context, id ID) (*Session, error) {
 		return nil, ErrNone
 	}
 	return s, nil
+}
+
+// EndAll removes every session of a login session at the provider or, where sid is empty, of a person.
+func (m *Manager) EndAll(ctx context.Context, subject, sid string) error {
+	index := indexes(subject, sid)
+	if len(index) == 0 {
+		return nil
+	}
+	keys, err := m.cfg.Vault.Indexed(ctx, index[0])
+	if err != nil {
+		return translate(err)
+	}
+	for _, k := range keys {
+		if err := m.cfg.Vault.Delete(ctx, k); err != nil {
+			return translate(err)
+		}
+	}
+	return nil
+}
+
+// indexes are where a session can be found without its id, the narrowest first.
+func indexes(subject, sid string) []vault.Key {
+	var all []vault.Key
+	if sid != "" {
+		all = append(all, vault.KeyOf("sid", sid))
+	}
+	if subject != "" {
+		all = append(all, vault.KeyOf("sub", subject))
+	}
+	return all
 }
 
 // read returns the session if it lives: neither limit passed, not revoked as a whole.

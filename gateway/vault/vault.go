@@ -169,6 +169,31 @@ func (v *Vault) Delete(ctx context.Context, key Key) error {
 	return v.do(ctx, func(ctx context.Context) error { return v.redis.Del(ctx, string(key)).Err() })
 }
 
+// Index notes under index that there is a value at key. The note may be forgotten ttl after the last one.
+func (v *Vault) Index(ctx context.Context, index, key Key, ttl time.Duration) error {
+	return v.do(ctx, func(ctx context.Context) error {
+		_, err := v.redis.TxPipelined(ctx, func(p redis.Pipeliner) error {
+			p.SAdd(ctx, string(index), string(key))
+			p.PExpire(ctx, string(index), ttl)
+			return nil
+		})
+		return err
+	})
+}
+
+// Indexed returns the keys noted under index. There may be nothing at some of them any more.
+func (v *Vault) Indexed(ctx context.Context, index Key) ([]Key, error) {
+	var keys []Key
+	err := v.do(ctx, func(ctx context.Context) error {
+		names, err := v.redis.SMembers(ctx, string(index)).Result()
+		for _, name := range names {
+			keys = append(keys, Key(name))
+		}
+		return err
+	})
+	return keys, err
+}
+
 // Ping asks whether Redis answers.
 func (v *Vault) Ping(ctx context.Context) error {
 	return v.do(ctx, func(ctx context.Context) error { return v.redis.Ping(ctx).Err() })

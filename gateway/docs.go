@@ -1,0 +1,82 @@
+package gateway
+
+import (
+	"bytes"
+	"cmp"
+	_ "embed"
+	"encoding/json"
+	"fmt"
+	"html/template"
+	"net/http"
+	"slices"
+	"strings"
+)
+
+//go:embed docs.html
+var docsHTML string
+
+// docs serves the API's description, as JSON and as a page.
+type docs struct {
+	json []byte
+	page []byte
+}
+
+// operation is one line of the page.
+type operation struct{ Method, Path, Summary string }
+
+// newDocs renders the page of an OpenAPI 2 document. Without one there are no docs: 404.
+func newDocs(openAPI []byte) (*docs, error) {
+	if openAPI == nil {
+		return &docs{}, nil
+	}
+	var described struct {
+		Info  struct{ Title, Description, Version string }
+		Paths map[string]map[string]struct {
+			Summary string
+			Tags    []string
+		}
+	}
+	if err := json.Unmarshal(openAPI, &described); err != nil {
+		return nil, fmt.Errorf("reading the OpenAPI document: %w", err)
+	}
+	groups := map[string][]operation{}
+	for path, methods := range described.Paths {
+		for method, op := range methods {
+			groups[strings.Join(op.Tags, ", ")] = append(groups[strings.Join(op.Tags, ", ")],
+				operation{Method: strings.ToUpper(method), Path: path, Summary: op.Summary})
+		}
+	}
+	for _, ops := range groups {
+		slices.SortFunc(ops, func(a, b operation) int {
+			return cmp.Or(cmp.Compare(a.Path, b.Path), cmp.Compare(a.Method, b.Method))
+		})
+	}
+	page, err := template.New("docs").Parse(docsHTML)
+	if err != nil {
+		return nil, fmt.Errorf("reading the page of the docs: %w", err)
+	}
+	var out bytes.Buffer
+	if err := page.Execute(&out, map[string]any{"Info": described.Info, "Groups": groups}); err != nil {
+		return nil, fmt.Errorf("writing the page of the docs: %w", err)
+	}
+	return &docs{json: openAPI, page: out.Bytes()}, nil
+}
+
+func (d *docs) serveJSON(w http.ResponseWriter, r *http.Request) {
+	d.serve(w, r, d.json, "application/json")
+}
+
+func (d *docs) servePage(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'")
+	d.serve(w, r, d.page, "text/html; charset=utf-8")
+}
+
+func (d *docs) serve(w http.ResponseWriter, r *http.Request, body []byte, kind string) {
+	if body == nil {
+		http.NotFound(w, r)
+		return
+	}
+	w.Header().Set("Content-Type", kind)
+	w.Header().Set("Cache-Control", "no-cache")
+	_, _ = w.Write(body)
+}

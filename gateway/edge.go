@@ -1,0 +1,244 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/realguardio/realguardio/gateway/problem"
+	"github.com/realguardio/realguardio/gateway/ratelimit"
+	"github.com/realguardio/realguardio/mesh"
+)
+
+// edge is what every HTTP request meets, once, before its route.
+type edge struct {
+	next       http.Handler
+	problems   problem.Writer
+	trusted    []netip.Prefix
+	cors       []string
+	secure     bool
+	perAddress *ratelimit.Limiter
+	metrics    *metrics
+	log        *slog.Logger
+	now        func() time.Time
+}
+
+func (g *Gateway) newEdge() (http.Handler, error) {
+	m, err := newMetrics(g.cfg.Registerer)
+	if err != nil {
+		return nil, fmt.Errorf("metrics: %w", err)
+	}
+	g.perCaller = ratelimit.New(g.cfg.Limits.Caller, g.cfg.Now)
+	g.perSignIn = ratelimit.New(g.cfg.Limits.SignIn, g.cfg.Now)
+	return &edge{
+		next: g.newMux(), problems: g.problems, trusted: g.cfg.TrustedProxies, cors: g.cfg.CORSOrigins, secure: g.cookies.Secure,
+		perAddress: ratelimit.New(g.cfg.Limits.Address, g.cfg.Now), metrics: m, log: g.cfg.Logger, now: g.cfg.Now,
+	}, nil
+}
+
+func (e *edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	start := e.now()
+	ctx := mesh.WithRequestID(r.Context(), r.Header.Get("X-Request-Id"))
+	client := e.client(r)
+	r = r.WithContext(withClient(ctx, client))
+	out := &recorder{ResponseWriter: w}
+	e.headers(w.Header(), mesh.RequestID(ctx))
+	defer func() {
+		if p := recover(); p != nil {
+			e.recovered(out, r, p)
+		}
+		e.record(out, r, client, start)
+	}()
+	if err := e.admit(w.Header(), r, client); err != nil {
+		e.problems.Write(out, r, err)
+		return
+	}
+	if r.Method == http.MethodOptions && r.Header.Get("Origin") != "" { // an admitted preflight
+		out.WriteHeader(http.StatusNoContent)
+		return
+	}
+	e.next.ServeHTTP(out, r)
+}
+
+// headers are the same for every answer. Nothing is stored by anyone unless a handler says otherwise.
+func (e *edge) headers(h http.Header, requestID string) {
+	h.Set("X-Request-Id", requestID)
+	h.Set("Cache-Control", "no-store")
+	h.Set("Vary", "Cookie, Authorization")
+	h.Set("Content-Security-Policy", "default-src 'none'; base-uri 'none'; frame-ancestors 'none'")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("X-Frame-Options", "DENY")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Permissions-Policy", "accelerometer=(), camera=(), geolocation=(), gyroscope=(), microphone=(), payment=(), usb=()")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	if e.secure {
+		h.Set("Strict-Transport-Security", "max-age=63072000")
+	}
+}
+
+// methods are those that some route may answer.
+var methods = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+
+// admit refuses what no route should see.
+func (e *edge) admit(h http.Header, r *http.Request, client netip.Addr) error {
+	if !slices.Contains(methods, r.Method) {
+		return problem.BadMethod
+	}
+	if wait, ok := e.perAddress.Allow(client.String()); !ok {
+		return mesh.ResourceExhausted(problem.ReasonRateLimited, wait)
+	}
+	return e.crossOrigin(h, r)
+}
+
+// crossOrigin lets pages of the configured origins use the API with a bearer token. To all others it says nothing, and
+// browsers then keep the answer from them; a preflight is refused outright.
+func (e *edge) crossOrigin(h http.Header, r *http.Request) error {
+	origin := r.Header.Get("Origin")
+	preflight := r.Method == http.MethodOptions
+	if origin == "" {
+		if preflight {
+			return problem.BadMethod
+		}
+		return nil
+	}
+	if !slices.Contains(e.cors, origin) {
+		if preflight {
+			return errForeignOrigin
+		}
+		return nil
+	}
+	h.Set("Access-Control-Allow-Origin", origin)
+	h.Add("Vary", "Origin")
+	h.Set("Access-Control-Expose-Headers", "ETag, Retry-After, WWW-Authenticate, X-Request-Id")
+	h.Set("Cross-Origin-Resource-Policy", "cross-origin")
+	if preflight {
+		h.Set("Access-Control-Allow-Methods", "GET, POST, PUT, PATCH, DELETE")
+		h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, Idempotency-Key, If-Match, X-Request-Id")
+		h.Set("Access-Control-Max-Age", "600")
+	}
+	return nil
+}
+
+var errForeignOrigin = &problem.Error{
+	Status: http.StatusForbidden, Code: problem.CSRF.Code, Reason: problem.ReasonCSRF, Detail: "pages of this origin may not call the API",
+}
+
+// client is the address that a request comes from. What a proxy says counts only as far as we trust it: of
+// X-Forwarded-For the last entry that is not one of our own proxies.
+func (e *edge) client(r *http.Request) netip.Addr {
+	at, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.IPv6Unspecified()
+	}
+	client := at.Addr().Unmap().WithZone("")
+	said := strings.Split(strings.Join(r.Header["X-Forwarded-For"], ","), ",")
+	for _, hop := range slices.Backward(said) {
+		if !e.trusts(client) {
+			break
+		}
+		next, err := netip.ParseAddr(strings.TrimSpace(hop))
+		if err != nil {
+			break
+		}
+		client = next.Unmap().WithZone("")
+	}
+	return client
+}
+
+func (e *edge) trusts(a netip.Addr) bool {
+	return slices.ContainsFunc(e.trusted, func(p netip.Prefix) bool { return p.Contains(a) })
+}
+
+// recovered answers for a handler that panicked. An aborted answer stays one: net/http closes the connection.
+func (e *edge) recovered(out *recorder, r *http.Request, p any) {
+	if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+		panic(p)
+	}
+	e.log.ErrorContext(r.Context(), "a handler panicked", "panic", fmt.Sprint(p), "stack", string(debug.Stack()),
+		"request_id", mesh.RequestID(r.Context()))
+	if out.status == 0 {
+		e.problems.Write(out, r, errPanicked)
+	}
+}
+
+var errPanicked = &problem.Error{Status: http.StatusInternalServerError, Code: 13, Reason: mesh.ReasonInternal, Detail: "internal error"}
+
+// record writes the access log and the metrics. Of the URL only the path is logged: queries may hold codes.
+func (e *edge) record(out *recorder, r *http.Request, client netip.Addr, start time.Time) {
+	took := e.now().Sub(start)
+	e.metrics.observe(r.Pattern, r.Method, out.code(), took)
+	ctx := r.Context()
+	if !e.log.Enabled(ctx, slog.LevelInfo) {
+		return
+	}
+	e.log.LogAttrs(ctx, slog.LevelInfo, "http",
+		slog.String("method", clip(r.Method, 16)), slog.String("path", clip(r.URL.Path, 256)), slog.Int("status", out.code()),
+		slog.Int64("bytes", out.bytes), slog.Duration("took", took), slog.String("client", client.String()),
+		slog.String("request_id", mesh.RequestID(ctx)))
+}
+
+func clip(s string, n int) string { return s[:min(len(s), n)] }
+
+// slowly limits how often one address may start what costs others work.
+func (g *Gateway) slowly(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if wait, ok := g.perSignIn.Allow(clientOf(r.Context()).String()); !ok {
+			g.problems.Write(w, r, mesh.ResourceExhausted(problem.ReasonRateLimited, wait))
+			return
+		}
+		next(w, r)
+	}
+}
+
+// recorder remembers what was answered.
+type recorder struct {
+	http.ResponseWriter
+	status int
+	bytes  int64
+}
+
+func (o *recorder) WriteHeader(status int) {
+	if o.status == 0 && status >= 200 {
+		o.status = status
+	}
+	o.ResponseWriter.WriteHeader(status)
+}
+
+func (o *recorder) Write(p []byte) (int, error) {
+	if o.status == 0 {
+		o.status = http.StatusOK
+	}
+	n, err := o.ResponseWriter.Write(p)
+	o.bytes += int64(n)
+	return n, err
+}
+
+func (o *recorder) code() int {
+	if o.status == 0 {
+		return http.StatusOK
+	}
+	return o.status
+}
+
+// Unwrap lets http.ResponseController flush event streams.
+func (o *recorder) Unwrap() http.ResponseWriter { return o.ResponseWriter }
+
+// clientKey is where the edge keeps the client's address, the one fact about a request that only it can tell.
+type clientKey struct{}
+
+func withClient(ctx context.Context, client netip.Addr) context.Context {
+	return context.WithValue(ctx, clientKey{}, client)
+}
+
+func clientOf(ctx context.Context) netip.Addr {
+	client, _ := ctx.Value(clientKey{}).(netip.Addr)
+	return client
+}

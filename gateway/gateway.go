@@ -1,0 +1,162 @@
+// Package gateway is the edge: the one place through which browsers, API clients and native gRPC clients reach the
+// services.
+//
+// It owns what is done once for all of them: telling who calls, cross-site protection, limits, request ids, security
+// headers, and the list of routes. It knows no service: it is handed connections and generated code. What each kind of
+// client needs lies in the packages below it.
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/realguardio/realguardio/gateway/bff"
+	"github.com/realguardio/realguardio/gateway/credential"
+	"github.com/realguardio/realguardio/gateway/csrf"
+	"github.com/realguardio/realguardio/gateway/passthrough"
+	"github.com/realguardio/realguardio/gateway/problem"
+	"github.com/realguardio/realguardio/gateway/ratelimit"
+	"github.com/realguardio/realguardio/gateway/relyingparty"
+	"github.com/realguardio/realguardio/gateway/rest"
+	"github.com/realguardio/realguardio/gateway/session"
+	"github.com/realguardio/realguardio/gateway/ui"
+	"github.com/realguardio/realguardio/gateway/vault"
+	"github.com/realguardio/realguardio/mesh"
+)
+
+// Gateway serves HTTP by [Gateway.Handler] and native gRPC by [Gateway.GRPCServer]. It is of use while [Gateway.Run] runs.
+type Gateway struct {
+	cfg         Config
+	vault       *vault.Vault
+	provider    *relyingparty.Party
+	sessions    *session.Manager
+	credentials *credential.Checker
+	cookies     bff.Cookies
+	bff         *bff.Routes
+	rest        *rest.Transcoder
+	ui          *ui.Handler
+	docs        *docs
+	problems    problem.Writer
+	perCaller   *ratelimit.Limiter
+	perSignIn   *ratelimit.Limiter
+	handler     http.Handler
+}
+
+// New checks cfg and makes a gateway. It connects to nothing yet.
+func New(cfg Config) (*Gateway, error) {
+	public, err := cfg.complete()
+	if err != nil {
+		return nil, err
+	}
+	g := &Gateway{cfg: cfg, cookies: bff.Cookies{Secure: public.Scheme == "https"}, problems: problem.Writer{Logger: cfg.Logger}}
+	if g.vault, err = vault.New(vault.Config{Redis: cfg.Redis, Keys: cfg.SessionKeys, Now: cfg.Now, Logger: cfg.Logger}); err != nil {
+		return nil, fmt.Errorf("gateway: %w", err)
+	}
+	if g.provider, err = relyingparty.New(relyingparty.Config{
+		Issuer: cfg.Issuer, ClientID: cfg.ClientID, ClientSecret: cfg.ClientSecret, Scopes: cfg.Scopes,
+		RedirectURL: public.String() + bff.CallbackPath, PostLogoutURL: public.String() + "/",
+		Verifier: cfg.Verifier, HTTPClient: cfg.ProviderClient, Now: cfg.Now, Logger: cfg.Logger,
+	}); err != nil {
+		return nil, fmt.Errorf("gateway: %w", err)
+	}
+	if g.sessions, err = session.New(session.Config{
+		Vault: g.vault, Refresher: g.provider, Revocations: cfg.Revocations,
+		IdleFor: cfg.SessionIdle, LiveFor: cfg.SessionLife, Now: cfg.Now, Logger: cfg.Logger,
+	}); err != nil {
+		return nil, fmt.Errorf("gateway: %w", err)
+	}
+	if g.credentials, err = credential.New(credential.Config{
+		Verifier: cfg.Verifier, Revocations: cfg.Revocations, Exchanger: g.provider, Now: cfg.Now, Logger: cfg.Logger,
+	}); err != nil {
+		return nil, fmt.Errorf("gateway: %w", err)
+	}
+	g.bff = bff.New(bff.Config{
+		PublicURL: public, Sessions: g.sessions, Provider: g.provider, Vault: g.vault, CSRF: csrf.New(cfg.SessionKeys[0]),
+		Cookies: g.cookies, Problems: g.problems, Logger: cfg.Logger, Now: cfg.Now,
+	})
+	if g.rest, err = rest.New(context.Background(), g.problems, g.upstreams()...); err != nil {
+		return nil, fmt.Errorf("gateway: %w", err)
+	}
+	if g.ui, err = ui.NewHandler(cfg.UI, g.provider.Origin()); err != nil {
+		return nil, fmt.Errorf("gateway: %w", err)
+	}
+	if g.docs, err = newDocs(cfg.OpenAPI); err != nil {
+		return nil, fmt.Errorf("gateway: %w", err)
+	}
+	if g.handler, err = g.newEdge(); err != nil {
+		return nil, fmt.Errorf("gateway: %w", err)
+	}
+	return g, nil
+}
+
+// Run discovers the identity provider, trying until it answers, and returns when ctx ends.
+func (g *Gateway) Run(ctx context.Context) error {
+	if err := g.provider.Run(ctx); err != nil {
+		return fmt.Errorf("gateway: %w", err)
+	}
+	<-ctx.Done()
+	return nil
+}
+
+// Handler serves everything that comes over HTTP.
+func (g *Gateway) Handler() http.Handler { return g.handler }
+
+// ProviderReady says what is missing until the identity provider has been discovered. It is for readiness.
+func (g *Gateway) ProviderReady(context.Context) error {
+	if !g.provider.Ready() {
+		return relyingparty.ErrNotReady
+	}
+	return nil
+}
+
+// RedisReady says whether the session store answers. It is for readiness.
+func (g *Gateway) RedisReady(ctx context.Context) error { return g.vault.Ping(ctx) }
+
+// GRPCServer makes the server of the native gRPC port. It serves by its own Serve.
+func (g *Gateway) GRPCServer() (*mesh.Server, error) {
+	upstreams := make([]passthrough.Upstream, 0, len(g.cfg.Backends))
+	for _, b := range g.cfg.Backends {
+		upstreams = append(upstreams, passthrough.Upstream{Conn: b.Forward, Services: b.Services})
+	}
+	pass, err := passthrough.New(upstreams...)
+	if err != nil {
+		return nil, fmt.Errorf("gateway: %w", err)
+	}
+	return mesh.NewServer(mesh.ServerConfig{
+		Name: g.cfg.Part, TLS: g.cfg.GRPCTLS, Insecure: g.cfg.GRPCInsecure,
+		Verifier: g.cfg.Verifier, Revocations: g.cfg.Revocations, Credential: g.grpcCredential, PassThrough: pass,
+		Logger: g.cfg.Logger, UnaryInterceptors: g.cfg.UnaryInterceptors, StreamInterceptors: g.cfg.StreamInterceptors, Now: g.cfg.Now,
+	})
+}
+
+// grpcCredential turns an API key in metadata into a token. What it returns is verified by the guard like any other.
+func (g *Gateway) grpcCredential(ctx context.Context, authorization string) (string, error) {
+	access, err := g.credentials.Check(ctx, authorization, peerAddress(ctx))
+	if errors.Is(err, credential.ErrTwo) {
+		return "", mesh.Unauthenticated(problem.ReasonTwoCredentials)
+	}
+	return access.Token, err
+}
+
+func (g *Gateway) upstreams() []rest.Upstream {
+	upstreams := make([]rest.Upstream, 0, len(g.cfg.Backends))
+	for _, b := range g.cfg.Backends {
+		upstreams = append(upstreams, rest.Upstream{Conn: b.Conn, Register: b.REST, Services: b.Services})
+	}
+	return upstreams
+}
+
+// NewHTTPServer returns a server with the limits that one facing strangers needs.
+func NewHTTPServer(handler http.Handler) *http.Server {
+	return &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       30 * time.Second,
+		WriteTimeout:      60 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    32 << 10,
+	}
+}
