@@ -82,7 +82,7 @@ function Unreachable({ retry }: { retry: () => void }) {
     </button>
   );
   return (
-    <Page title="RealGuardIO">
+    <Page title="One moment, please">
       <Notice tone="problem" actions={again}>
         RealGuardIO cannot be reached at the moment. You are not signed out; this page will try again by itself.
       </Notice>

@@ -36,22 +36,22 @@ export function useAuth(): Auth {
   return auth;
 }
 
-export function login(): void {
-  void signIn("realguardio", { callbackUrl: location.pathname === "/" ? "/" : location.href });
+/** login leaves for the sign-in service, and comes back to this page. It rejects when that cannot be reached. */
+export async function login(): Promise<void> {
+  await signIn("realguardio", { callbackUrl: location.pathname === "/" ? "/" : location.href });
 }
 
 /** AuthProvider asks next-auth's provider for the session; a new key makes that ask anew. */
 export function AuthProvider({ children }: { children: ReactNode }) {
   const [asked, setAsked] = useState(0);
   const [ended, setEnded] = useState(false);
-  const askAgain = useCallback(() => setAsked((n) => n + 1), []);
-  const sessionEnded = useCallback(() => {
-    setEnded(true);
-    askAgain();
-  }, [askAgain]);
+  const askAgain = useCallback((because: { ended: boolean }) => {
+    setEnded(because.ended);
+    setAsked((n) => n + 1);
+  }, []);
   return (
     <SessionProvider key={asked} refetchOnWindowFocus>
-      <Judge ended={ended} askAgain={askAgain} sessionEnded={sessionEnded}>
+      <Judge ended={ended} askAgain={askAgain}>
         {children}
       </Judge>
     </SessionProvider>
@@ -59,30 +59,34 @@ export function AuthProvider({ children }: { children: ReactNode }) {
 }
 
 interface JudgeProps {
+  /** The gateway has answered 401 to somebody who was signed in. */
   ended: boolean;
-  askAgain: () => void;
-  sessionEnded: () => void;
+  askAgain: (because: { ended: boolean }) => void;
   children: ReactNode;
 }
 
-function Judge({ ended, askAgain, sessionEnded, children }: JudgeProps) {
+function Judge({ ended, askAgain, children }: JudgeProps) {
   const { data, status } = useSession();
   const reached = useReached(status === "unauthenticated");
+  // A 401 although the session lives is a fault on the other side: asking on at once would go round in circles.
+  const unknown = reached === "no" || (ended && data !== null && status !== "loading");
 
+  const retry = useCallback(() => askAgain({ ended: false }), [askAgain]);
+  const sessionEnded = useCallback(() => askAgain({ ended: true }), [askAgain]);
   useEffect(() => {
-    if (reached !== "no") return;
-    const timer = setTimeout(askAgain, 5_000);
+    if (!unknown) return;
+    const timer = setTimeout(retry, 5_000);
     return () => clearTimeout(timer);
-  }, [reached, askAgain]);
+  }, [unknown, retry]);
 
   const auth = useMemo<Auth>(() => {
     const standing = (): Standing => {
+      if (unknown) return { kind: "unknown", retry };
       if (data) return { kind: "signedIn", person: data.user };
-      if (status === "loading" || reached === "asking") return { kind: "asking" };
-      return reached === "no" ? { kind: "unknown", retry: askAgain } : { kind: "anonymous", ended };
+      return status === "loading" || reached === "asking" ? { kind: "asking" } : { kind: "anonymous", ended };
     };
     return { standing: standing(), sessionEnded };
-  }, [data, status, reached, ended, askAgain, sessionEnded]);
+  }, [data, status, reached, unknown, ended, retry, sessionEnded]);
 
   return <AuthContext.Provider value={auth}>{children}</AuthContext.Provider>;
 }

@@ -16,7 +16,7 @@ const slowest = 30_000;
 
 /**
  * usePolled calls load now and then every so many milliseconds while the page is visible. Failures make it slower.
- * load must be stable between renders (useCallback); a different load starts from nothing.
+ * load must be stable between renders (useCallback); a different one is called at once, and its answer replaces the last.
  */
 export function usePolled<T>(load: (signal: AbortSignal) => Promise<T>, every: number): Polled<T> {
   const { sessionEnded } = useAuth();
@@ -54,7 +54,6 @@ export function usePolled<T>(load: (signal: AbortSignal) => Promise<T>, every: n
       else clearTimeout(timer);
     };
 
-    setState({});
     restart.current = () => void turn();
     document.addEventListener("visibilitychange", visible);
     window.addEventListener("online", visible);

@@ -1,6 +1,6 @@
 import { signOut } from "next-auth/react";
 import { useState, type ReactNode } from "react";
-import { login, type Person } from "../auth/session";
+import type { Person } from "../auth/session";
 import { Link, usePath } from "../router";
 import { Wordmark } from "./brand";
 import { MailIcon, ShieldIcon, SignOutIcon } from "./icons";
@@ -68,17 +68,4 @@ function Account({ person }: { person: Person }) {
 function initials(name: string): string {
   const words = name.split(/[\s@.]+/).filter(Boolean);
   return [words[0], words.length > 1 ? words.at(-1) : ""].map((word) => word?.charAt(0) ?? "").join("").toUpperCase();
-}
-
-export function LoginButton() {
-  const [busy, setBusy] = useState(false);
-  const go = () => {
-    setBusy(true);
-    login();
-  };
-  return (
-    <button type="button" className="button primary large" onClick={go} aria-disabled={busy} data-busy={busy || undefined}>
-      Login
-    </button>
-  );
 }

@@ -1,8 +1,9 @@
 import { useEffect, type ReactNode } from "react";
 
 interface PageProps {
-  /** The heading and the window's title. */
+  /** The heading, and the window's title unless that is given. */
   title: string;
+  windowTitle?: string;
   /** Shown above the heading, such as the way back. */
   above?: ReactNode;
   /** Shown under the heading. */
@@ -11,10 +12,10 @@ interface PageProps {
 }
 
 /** Page is the main landmark of one address. */
-export function Page({ title, above, lead, children }: PageProps) {
+export function Page({ title, windowTitle = `${title} · RealGuardIO`, above, lead, children }: PageProps) {
   useEffect(() => {
-    document.title = title === "RealGuardIO" ? title : `${title} · RealGuardIO`;
-  }, [title]);
+    document.title = windowTitle;
+  }, [windowTitle]);
   return (
     <main id="main" className="page">
       {above}

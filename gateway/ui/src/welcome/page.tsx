@@ -1,8 +1,8 @@
 import type { ReactNode } from "react";
 import { HistoryIcon, LockIcon, ShieldCheckIcon, ShieldOffIcon, UserIcon } from "../shell/icons";
-import { LoginButton } from "../shell/header";
 import { Notice } from "../shell/notice";
 import { Page } from "../shell/page";
+import { LoginButton } from "./login";
 
 /** WelcomePage is home for who is not signed in. */
 export function WelcomePage({ ended }: { ended: boolean }) {
@@ -11,6 +11,7 @@ export function WelcomePage({ ended }: { ended: boolean }) {
     <div className="welcome">
       <Page
         title="Know that it is locked. Know who locked it."
+        windowTitle="RealGuardIO"
         above={<p className="eyebrow">Security systems for companies with many doors</p>}
         lead={
           <p>
