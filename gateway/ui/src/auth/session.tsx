@@ -69,7 +69,7 @@ function Judge({ ended, askAgain, children }: JudgeProps) {
   const { data, status } = useSession();
   const reached = useReached(status === "unauthenticated");
   // A 401 although the session lives is a fault on the other side: asking on at once would go round in circles.
-  const unknown = reached === "no" || (ended && data !== null && status !== "loading");
+  const unknown = reached === "no" || (ended && status === "authenticated");
 
   const retry = useCallback(() => askAgain({ ended: false }), [askAgain]);
   const sessionEnded = useCallback(() => askAgain({ ended: true }), [askAgain]);
