@@ -1,0 +1,55 @@
+package customer
+
+import (
+	"math"
+	"strconv"
+	"time"
+
+	"github.com/realguardio/realguardio/mesh"
+	"github.com/realguardio/realguardio/services/internal/page"
+	"github.com/realguardio/realguardio/services/internal/sqldb"
+)
+
+// beginning is before every row.
+var beginning = Position{CreateTime: time.UnixMicro(math.MinInt64)}
+
+// rangeOf reads which part of a list in order of creation is asked for. It asks the store for one row more than goes on
+// the page, which tells whether there is a next one.
+func rangeOf(pageSize int32, pageToken string) (Range, error) {
+	parts, err := page.Decode(pageToken, 2)
+	if err != nil {
+		return Range{}, err
+	}
+	r := Range{After: beginning, Limit: page.Size(pageSize) + 1}
+	if parts != nil {
+		at, err := strconv.ParseInt(parts[0], 10, 64)
+		if err != nil {
+			return Range{}, mesh.InvalidField("pageToken", "is not a token that an earlier page returned")
+		}
+		r.After = Position{CreateTime: time.UnixMicro(at), ID: parts[1]}
+	}
+	return r, nil
+}
+
+// cut takes the row too many off the end and returns the token for the next page, which begins after the last row left.
+func cut[T any](rows []T, limit int, key func(T) []string) ([]T, string) {
+	if len(rows) < limit {
+		return rows, ""
+	}
+	rows = rows[:limit-1]
+	return rows, page.Encode(key(rows[len(rows)-1])...)
+}
+
+// placeOf is the sort key of something in a list in order of creation.
+func placeOf(createTime time.Time, id string) []string {
+	return []string{strconv.FormatInt(sqldb.Micros(createTime), 10), id}
+}
+
+// each converts a list.
+func each[T, P any](values []T, convert func(T) P) []P {
+	converted := make([]P, len(values))
+	for i, v := range values {
+		converted[i] = convert(v)
+	}
+	return converted
+}

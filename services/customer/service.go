@@ -1,0 +1,224 @@
+// Package customer is the customer service: customers, their locations, employees and teams, and who was granted which
+// role where.
+//
+// Accounts and secrets of keys are left to the identity provider, alarm systems to the security system service.
+package customer
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"strconv"
+	"time"
+
+	"google.golang.org/grpc"
+
+	customerv1 "github.com/realguardio/realguardio/gen/go/realguardio/customer/v1"
+	"github.com/realguardio/realguardio/mesh"
+	"github.com/realguardio/realguardio/services/internal/resourceid"
+	"github.com/realguardio/realguardio/services/internal/sqldb"
+)
+
+// Config is what a [Service] needs.
+type Config struct {
+	// DB is the service's database, migrated by [Migrate]. Required.
+	DB *sqldb.DB
+	// Accounts is the identity provider, called as this service. Required.
+	Accounts Accounts
+	// SecuritySystems is the security system service, called as this service. Required.
+	SecuritySystems SecuritySystems
+	// Logger is for what no caller learns. Default: slog.Default().
+	Logger *slog.Logger
+	// Now tells the time. Default: time.Now.
+	Now func() time.Time
+}
+
+// Service implements the RPCs of CustomerService.
+type Service struct {
+	customerv1.UnsafeCustomerServiceServer
+
+	store    Store
+	accounts Accounts
+	systems  SecuritySystems
+	log      *slog.Logger
+	now      func() time.Time
+}
+
+// Open opens the database at url; see sqldb.Open for the forms it has.
+func Open(ctx context.Context, url string) (*sqldb.DB, error) { return sqldb.Open(ctx, url) }
+
+// Migrate brings the database of the service up to date.
+func Migrate(ctx context.Context, db *sqldb.DB) error { return sqldb.Migrate(ctx, db, schema) }
+
+// New returns a service, or an error that names what config lacks.
+func New(config Config) (*Service, error) {
+	switch {
+	case config.DB == nil:
+		return nil, errors.New("customer: Config.DB is missing")
+	case config.Accounts == nil:
+		return nil, errors.New("customer: Config.Accounts is missing")
+	case config.SecuritySystems == nil:
+		return nil, errors.New("customer: Config.SecuritySystems is missing")
+	}
+	s := &Service{
+		store:    newSQLStore(config.DB),
+		accounts: config.Accounts,
+		systems:  config.SecuritySystems,
+		log:      cmp.Or(config.Logger, slog.Default()),
+	}
+	clock := config.Now
+	if clock == nil {
+		clock = time.Now
+	}
+	// No finer than what is stored, so that an answer to a change has the times of later answers.
+	s.now = func() time.Time { return clock().UTC().Truncate(time.Microsecond) }
+	return s, nil
+}
+
+// Register serves the RPCs of the service at registrar.
+func (s *Service) Register(registrar grpc.ServiceRegistrar) {
+	customerv1.RegisterCustomerServiceServer(registrar, s)
+}
+
+// kinds of resources, as they are named in errors, and the prefixes of their ids.
+const (
+	aCustomer, aLocation, anEmployee, aTeam, aGrant, aKey = "customer", "location", "employee", "team", "grant", "API key"
+
+	customerPrefix, locationPrefix, employeePrefix, teamPrefix, grantPrefix = "cus", "loc", "emp", "team", "grt"
+)
+
+// view is one look at a customer by a caller who may see it.
+type view struct {
+	// Records are those of the transaction, where there is one.
+	Records
+	who Standing
+	now time.Time
+}
+
+// look begins what only reads. A customer that the caller may not see is NOT_FOUND.
+func (s *Service) look(ctx context.Context, customerID string) (view, error) {
+	return s.lookIn(ctx, s.store, customerID)
+}
+
+func (s *Service) lookIn(ctx context.Context, r Records, customerID string) (view, error) {
+	if !resourceid.Is(customerPrefix, customerID) {
+		return view{}, mesh.NotFound(aCustomer, customerID)
+	}
+	now := s.now()
+	who, err := r.Standing(ctx, callerOf(ctx), customerID, now)
+	if err := found(err, aCustomer, customerID); err != nil {
+		return view{}, err
+	}
+	return view{r, who, now}, seen(DecideCustomer(who), aCustomer, customerID)
+}
+
+// change runs f in a transaction, so that what f decides on still holds when its changes happen.
+func (s *Service) change(ctx context.Context, customerID string, f func(v view) error) error {
+	return s.store.Tx(ctx, func(r Records) error {
+		v, err := s.lookIn(ctx, r, customerID)
+		if err != nil {
+			return err
+		}
+		return f(v)
+	})
+}
+
+// made begins the history of something that the caller makes.
+func (v view) made() Record { return newRecord(v.who.ID, v.now) }
+
+// changed is the history of something that the caller changes.
+func (v view) changed(r Record) Record { return r.next(v.who.ID, v.now) }
+
+// keepsAdmin refuses a change after which the customer has no admin for good. It is asked in the transaction of the
+// change: of two that would each remove the last but one, one sees the other's and is undone.
+func (v view) keepsAdmin(ctx context.Context) error {
+	has, err := v.HasLastingAdmin(ctx, v.who.CustomerID, v.now)
+	if err != nil || has {
+		return err
+	}
+	return mesh.FailedPrecondition("LAST_COMPANY_ADMIN",
+		"a customer keeps at least one employee with COMPANY_ROLE_ADMIN that has begun and does not end")
+}
+
+// callerOf returns who calls. A workload holds nothing.
+func callerOf(ctx context.Context) Caller {
+	id := mesh.Caller(ctx)
+	switch id.Kind {
+	case mesh.KindUser:
+		return Caller{Kind: KindUser, ID: id.Subject, PlatformAdmin: id.HasRole("REALGUARDIO_ADMIN")}
+	case mesh.KindClient:
+		return Caller{Kind: KindKey, ID: id.ClientID}
+	}
+	return Caller{}
+}
+
+// seen refuses a caller for whom the resource does not exist.
+func seen(d Decision, resource, id string) error {
+	if d == Hidden {
+		return mesh.NotFound(resource, id)
+	}
+	return nil
+}
+
+// managed refuses a caller who may not change the resource, and in other words one for whom it does not exist.
+func managed(d Decision, resource, id string) error {
+	if d == Visible {
+		return mesh.PermissionDenied(mesh.ReasonRoleMissing, "COMPANY_ROLE_ADMIN of the customer is required")
+	}
+	return seen(d, resource, id)
+}
+
+// found turns the store's errAbsent into NOT_FOUND.
+func found(err error, resource, id string) error {
+	if errors.Is(err, errAbsent) {
+		return mesh.NotFound(resource, id)
+	}
+	return err
+}
+
+// unique turns the store's errDuplicate into ALREADY_EXISTS.
+func unique(err error, resource, description string) error {
+	if errors.Is(err, errDuplicate) {
+		return mesh.AlreadyExists(resource, description)
+	}
+	return fresh(err)
+}
+
+// fresh turns the store's errStale into ABORTED.
+func fresh(err error) error {
+	if errors.Is(err, errStale) {
+		return errETag()
+	}
+	return err
+}
+
+// etag is the version as callers see it.
+func (r Record) etag() string { return strconv.FormatInt(r.Version, 10) }
+
+// match refuses the etag of another version; the empty one matches any.
+func (r Record) match(etag string) error {
+	if etag != "" && etag != r.etag() {
+		return errETag()
+	}
+	return nil
+}
+
+func errETag() error {
+	return mesh.Aborted(mesh.ReasonETagMismatch, "it was changed meanwhile: read it again")
+}
+
+// lines checks lines of text, such as names, given as field and value in turn.
+func lines(pairs ...string) error {
+	var faults []mesh.FieldError
+	for pair := range slices.Chunk(pairs, 2) {
+		if fault := textFault(pair[1]); fault != "" {
+			faults = append(faults, mesh.FieldError{Field: pair[0], Description: fault})
+		}
+	}
+	if faults == nil {
+		return nil
+	}
+	return mesh.InvalidFields(faults...)
+}
