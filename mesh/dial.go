@@ -130,7 +130,7 @@ type outgoing struct {
 func (o *outgoing) unary(ctx context.Context, method string, req, reply any, conn *grpc.ClientConn,
 	invoke grpc.UnaryInvoker, opts ...grpc.CallOption,
 ) error {
-	ctx, err := o.prepare(ctx)
+	ctx, token, err := o.prepare(ctx)
 	if err != nil {
 		return err
 	}
@@ -139,36 +139,35 @@ func (o *outgoing) unary(ctx context.Context, method string, req, reply any, con
 		ctx, cancel = context.WithTimeout(ctx, o.timeout)
 		defer cancel()
 	}
-	return o.answered(ctx, method, invoke(ctx, method, req, reply, conn, opts...))
+	return o.answered(ctx, method, token, invoke(ctx, method, req, reply, conn, opts...))
 }
 
 func (o *outgoing) stream(ctx context.Context, desc *grpc.StreamDesc, conn *grpc.ClientConn, method string,
 	open grpc.Streamer, opts ...grpc.CallOption,
 ) (grpc.ClientStream, error) {
-	ctx, err := o.prepare(ctx)
+	ctx, token, err := o.prepare(ctx)
 	if err != nil {
 		return nil, err
 	}
 	stream, err := open(ctx, desc, conn, method, opts...)
 	if err != nil {
-		return nil, o.answered(ctx, method, err)
+		return nil, o.answered(ctx, method, token, err)
 	}
-	return &answeredStream{ClientStream: stream, outgoing: o, method: method}, nil
+	return &answeredStream{ClientStream: stream, outgoing: o, method: method, token: token}, nil
 }
 
-// prepare gives a call its metadata. A handler that has set one of ours is refused rather than overruled: it has either
+// prepare gives a call its metadata, and returns the token among it. A handler that has set one of ours is refused rather than overruled: it has either
 // copied its caller's metadata or tried to speak for someone else, and both are faults to be found.
-func (o *outgoing) prepare(ctx context.Context) (context.Context, error) {
+func (o *outgoing) prepare(ctx context.Context) (_ context.Context, token string, err error) {
 	if md, ok := metadata.FromOutgoingContext(ctx); ok {
 		for _, key := range []string{authorizationKey, requestIDKey, traceparentKey} {
 			if len(md.Get(key)) > 0 {
-				return nil, fmt.Errorf("call %s: %s in the outgoing metadata is not for handlers to set", o.target, key)
+				return nil, "", fmt.Errorf("call %s: %s in the outgoing metadata is not for handlers to set", o.target, key)
 			}
 		}
 	}
-	token, err := o.propagation.bearer(ctx)
-	if err != nil {
-		return nil, err
+	if token, err = o.propagation.bearer(ctx); err != nil {
+		return nil, "", err
 	}
 	pairs := make([]string, 0, 6)
 	if token != "" {
@@ -182,13 +181,17 @@ func (o *outgoing) prepare(ctx context.Context) (context.Context, error) {
 			pairs = append(pairs, traceparentKey, c.traceparent)
 		}
 	}
-	return metadata.AppendToOutgoingContext(ctx, pairs...), nil
+	return metadata.AppendToOutgoingContext(ctx, pairs...), token, nil
 }
 
 // answered keeps a refusal of this part's own token from being taken for a refusal of its caller's.
-func (o *outgoing) answered(ctx context.Context, method string, err error) error {
-	if _, own := o.propagation.(asService); !own || status.Code(err) != codes.Unauthenticated {
+func (o *outgoing) answered(ctx context.Context, method, token string, err error) error {
+	own, ok := o.propagation.(asService)
+	if !ok || status.Code(err) != codes.Unauthenticated {
 		return err
+	}
+	if source, ok := own.source.(interface{ Refused(token string) }); ok {
+		source.Refused(token)
 	}
 	o.log.LogAttrs(ctx, slog.LevelError, "a peer refuses this part's own token",
 		slog.String("target", o.target), slog.String("method", method), slog.String("request_id", RequestID(ctx)))
@@ -200,11 +203,12 @@ type answeredStream struct {
 	grpc.ClientStream
 	outgoing *outgoing
 	method   string
+	token    string
 }
 
 func (s *answeredStream) RecvMsg(m any) error {
 	if err := s.ClientStream.RecvMsg(m); err != nil {
-		return s.outgoing.answered(s.Context(), s.method, err)
+		return s.outgoing.answered(s.Context(), s.method, s.token, err)
 	}
 	return nil
 }

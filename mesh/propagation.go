@@ -12,7 +12,8 @@ type Propagation interface {
 	bearer(ctx context.Context) (string, error)
 }
 
-// TokenSource gives the token of this process. It caches: Token is asked before every call.
+// TokenSource gives the token of this process. It caches: Token is asked before every call. Where it also has a method
+// Refused(token string), it is told of a token that a peer did not accept.
 type TokenSource interface {
 	Token(ctx context.Context) (string, error)
 }

@@ -254,6 +254,10 @@ func (s *Server) passThrough(p *PassThrough) error {
 func (s *Server) options(guard *Guard) []grpc.ServerOption {
 	b := &boundary{log: s.cfg.Logger.With("part", s.cfg.Name), now: s.cfg.Now, callLimit: s.cfg.CallLimit}
 	recover := recovery.WithRecoveryHandlerContext(recovered)
+	streams := slices.Clone(s.cfg.StreamInterceptors)
+	if s.cfg.PassThrough != nil {
+		streams = append([]grpc.StreamServerInterceptor{guard.known}, streams...)
+	}
 	options := []grpc.ServerOption{
 		grpc.ChainUnaryInterceptor(append(slices.Clone(s.cfg.UnaryInterceptors),
 			b.unary,
@@ -261,7 +265,7 @@ func (s *Server) options(guard *Guard) []grpc.ServerOption {
 			guard.unary,
 			s.requests.unary,
 		)...),
-		grpc.ChainStreamInterceptor(append(slices.Clone(s.cfg.StreamInterceptors),
+		grpc.ChainStreamInterceptor(append(streams,
 			b.stream,
 			recovery.StreamServerInterceptor(recover),
 			s.lifetime.stream,
@@ -299,6 +303,16 @@ func (g *Guard) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, 
 		return nil, err
 	}
 	return next(ctx, req)
+}
+
+// known keeps methods that do not exist from interceptors that count by method: with a pass-through their names are the
+// caller's to choose.
+func (g *Guard) known(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) error {
+	if g.rules[info.FullMethod] == nil {
+		g.cfg.Refused(info.FullMethod, "unknown_method")
+		return unimplemented()
+	}
+	return next(srv, ss)
 }
 
 func (c *ServerConfig) complete() error {
