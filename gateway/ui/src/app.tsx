@@ -27,7 +27,10 @@ function Shell() {
     <>
       <Header person={standing.kind === "signedIn" ? standing.person : undefined} />
       <Content />
-      <footer className="footer">RealGuardIO</footer>
+      <footer className="footer">
+        <span>RealGuardIO</span>
+        <a href="/api/docs">API</a>
+      </footer>
     </>
   );
 }
