@@ -116,6 +116,7 @@ func (m *Manager) adopt(ctx context.Context, id ID, s *Session, sealed vault.Sea
 	used := s.Refresh
 	for {
 		s.set(tokens)
+		s.Idle = m.cfg.Now().Add(m.cfg.IdleFor)
 		_, err := m.write(ctx, id, s, sealed)
 		if err == nil {
 			return s, nil

@@ -37,9 +37,20 @@ type Config struct {
 	Keys [][]byte
 	// Timeout bounds one operation. Default: 1 second.
 	Timeout time.Duration
+	// Lease is how long a lock outlives a holder that died. Default: 6 seconds.
+	Lease time.Duration
 	// Now tells the time. Default: time.Now.
 	Now    func() time.Time
 	Logger *slog.Logger
+}
+
+// Bounded sets what makes a Redis client give up in time: it is what [Config] asks of one. go-redis would else dial five
+// times and wait for seconds.
+func Bounded(o *redis.Options) *redis.Options {
+	o.ContextTimeoutEnabled = true
+	o.MaxRetries, o.DialerRetries = 1, 1
+	o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = time.Second, time.Second, time.Second, time.Second
+	return o
 }
 
 // Vault is safe for concurrent use.
@@ -47,6 +58,7 @@ type Vault struct {
 	redis   redis.UniversalClient
 	keys    []sealingKey
 	timeout time.Duration
+	lease   time.Duration
 	breaker breaker
 	logger  *slog.Logger
 }
@@ -68,9 +80,12 @@ func New(cfg Config) (*Vault, error) {
 	if len(cfg.Keys) == 0 {
 		return nil, errors.New("vault: a session key is required")
 	}
-	v := &Vault{redis: cfg.Redis, timeout: cfg.Timeout, logger: cfg.Logger}
+	v := &Vault{redis: cfg.Redis, timeout: cfg.Timeout, lease: cfg.Lease, logger: cfg.Logger}
 	if v.timeout <= 0 {
 		v.timeout = time.Second
+	}
+	if v.lease <= 0 {
+		v.lease = 6 * time.Second
 	}
 	if v.logger == nil {
 		v.logger = slog.New(slog.DiscardHandler)
