@@ -69,7 +69,7 @@ func (s *Server) open(ctx context.Context, client *Client, user *account.User, g
 // revokeGrant ends a grant and all its tokens: durably, then in the fast memory. The second may fail.
 func (s *Server) revokeGrant(ctx context.Context, client *Client, g Grant) error {
 	now := s.Now()
-	if err := s.Grants.RevokeGrant(ctx, g, now, s.tokensGone(now, client.accessTokenLifetime())); err != nil {
+	if err := s.Grants.RevokeGrant(ctx, g, now, tokensGone(now, client.accessTokenLifetime())); err != nil {
 		return fmt.Errorf("revoking a grant: %w", err)
 	}
 	s.mark(ctx, []string{g.ID})
@@ -86,16 +86,27 @@ func (s *Server) mark(ctx context.Context, grants []string) {
 }
 
 // tokensGone is when the last token of this lifetime issued by now has expired for everybody.
-func (s *Server) tokensGone(now time.Time, lifetime time.Duration) time.Time {
+func tokensGone(now time.Time, lifetime time.Duration) time.Time {
 	return now.Add(lifetime + clockLeeway)
 }
 
 // EndSession ends a login session with every grant and token that came of it.
 func (s *Server) EndSession(ctx context.Context, id string) error {
 	now := s.Now()
-	grants, err := s.Accounts.EndSession(ctx, id, now, s.tokensGone(now, MaxAccessTokenLifetime))
+	grants, err := s.Accounts.EndSession(ctx, id, now, tokensGone(now, MaxAccessTokenLifetime))
 	if err != nil {
 		return fmt.Errorf("ending a session: %w", err)
+	}
+	s.mark(ctx, grants)
+	return nil
+}
+
+// DisableClient ends a client with every grant and token it has.
+func (s *Server) DisableClient(ctx context.Context, id string) error {
+	now := s.Now()
+	grants, err := s.Clients.DisableClient(ctx, id, now, tokensGone(now, MaxAccessTokenLifetime))
+	if err != nil {
+		return fmt.Errorf("disabling a client: %w", err)
 	}
 	s.mark(ctx, grants)
 	return nil

@@ -9,9 +9,12 @@ import (
 	"github.com/realguardio/realguardio/services/token/revocation"
 )
 
-// ClientStore finds clients. ErrNotFound for one that is not there; a disabled one is found.
+// ClientStore finds and ends clients. ErrNotFound for one that is not there; a disabled one is found.
 type ClientStore interface {
 	Client(ctx context.Context, id string) (Client, error)
+	// DisableClient ends a client with all its grants and tokens, durably, and returns the grants. Disabling one that is
+	// disabled changes nothing. Its tokens expire before until.
+	DisableClient(ctx context.Context, id string, now, until time.Time) (grants []string, err error)
 }
 
 // AccountStore finds people and their login sessions. account.ErrNotFound for what is not there.

@@ -94,6 +94,17 @@ func (s *Store) OwnedClients(ctx context.Context, kind oauth.ClientKind, owner s
 	return s.listClients(ctx, `kind = $1 AND owner = $2 ORDER BY created_at DESC, id DESC`, string(kind), owner)
 }
 
+// GrantRegistered tells whether some client may use a grant type.
+func (s *Store) GrantRegistered(ctx context.Context, grant string) (bool, error) {
+	var n int64
+	err := s.db.QueryRow(ctx, `SELECT count(*) FROM clients WHERE disabled_at = 0 AND ' ' || grants || ' ' LIKE '% ' || $1 || ' %'`,
+		grant).Scan(&n)
+	if err != nil {
+		return false, failed("looking for clients of a grant type", err)
+	}
+	return n > 0, nil
+}
+
 func (s *Store) listClients(ctx context.Context, where string, args ...any) ([]oauth.Client, error) {
 	rows, err := s.db.Query(ctx, `SELECT `+clientColumns+` FROM clients WHERE `+where, args...)
 	if err != nil {

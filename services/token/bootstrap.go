@@ -1,0 +1,136 @@
+package token
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/realguardio/realguardio/services/internal/resourceid"
+	"github.com/realguardio/realguardio/services/token/account"
+	"github.com/realguardio/realguardio/services/token/keys"
+	"github.com/realguardio/realguardio/services/token/oauth"
+)
+
+// DemoPassword is the published password of the demo's accounts. An account that gets it is remembered as such: see
+// HasDemoPassword.
+const DemoPassword = "realguardio-demo"
+
+// ClientKind tells what a client is.
+type ClientKind = oauth.ClientKind
+
+// Kinds of client.
+const (
+	Application = oauth.KindApplication
+	APIKey      = oauth.KindAPIKey
+	Panel       = oauth.KindPanel
+	Workload    = oauth.KindWorkload
+)
+
+// ClientSpec describes a client that the composition needs, such as a part of the mesh.
+type ClientSpec struct {
+	ID, Name string
+	// Kind defaults to Application.
+	Kind ClientKind
+	// Owner is whose an API key is.
+	Owner string
+	// Secret is the client's secret. Empty: a new client gets one, a known one keeps its own. Ignored if Public.
+	Secret         string
+	Public         bool
+	Grants         []string
+	RedirectURIs   []string
+	PostLogoutURIs []string
+	Scopes         []string
+	FirstParty     bool
+	// AccessTokenLifetime defaults to 5 minutes.
+	AccessTokenLifetime time.Duration
+	// IDTokenAlg defaults to ES256 for first-party clients and to RS256 for others.
+	IDTokenAlg keys.Alg
+}
+
+// EnsureClient makes the client with this id be as described, registering it if it is new, and returns its secret if that
+// was made here. Repeating it changes nothing. A client that was disabled stays disabled.
+func (s *Service) EnsureClient(ctx context.Context, spec ClientSpec) (secret string, err error) {
+	c := oauth.Client{
+		ID: spec.ID, Name: spec.Name, Kind: spec.Kind, Owner: spec.Owner, Public: spec.Public, Grants: spec.Grants,
+		RedirectURIs: spec.RedirectURIs, PostLogoutURIs: spec.PostLogoutURIs, Scopes: spec.Scopes, FirstParty: spec.FirstParty,
+		AccessTokenLifetime: spec.AccessTokenLifetime, IDAlg: spec.IDTokenAlg, Created: s.now(),
+	}
+	if c.Kind == "" {
+		c.Kind = Application
+	}
+	keep := false
+	if !c.Public {
+		secret = spec.Secret
+		if secret == "" {
+			known, err := s.store.Client(ctx, spec.ID)
+			if err != nil && !errors.Is(err, oauth.ErrNotFound) {
+				return "", fmt.Errorf("ensuring client %s: %w", spec.ID, err)
+			}
+			keep = err == nil && !known.Public
+			secret = oauth.NewSecret()
+		}
+		c.SecretHash = oauth.HashSecret(secret)
+	}
+	if err := s.put(ctx, c, keep); err != nil {
+		return "", fmt.Errorf("ensuring client %s: %w", spec.ID, err)
+	}
+	if keep || spec.Secret != "" {
+		return "", nil
+	}
+	return secret, nil
+}
+
+func (s *Service) put(ctx context.Context, c oauth.Client, keepSecret bool) error {
+	if err := c.Validate(); err != nil {
+		return err
+	}
+	s.warnOfDeprecated(ctx, &c)
+	return s.store.PutClient(ctx, c, keepSecret)
+}
+
+// warnOfDeprecated tells the operator once a client may use the password grant, and lets discovery say so.
+func (s *Service) warnOfDeprecated(ctx context.Context, c *oauth.Client) {
+	if !c.Allows(oauth.GrantPassword) {
+		return
+	}
+	s.passwordGrant.Store(true)
+	s.log.WarnContext(ctx, "a client may use the password grant; it is deprecated (RFC 9700, section 2.4)", "client_id", c.ID)
+}
+
+// UserSpec describes an account that the composition needs.
+type UserSpec struct {
+	// ID is the subject; a new one is made if empty.
+	ID          string
+	Email, Name string
+	Roles       []string
+	// Password is that of a new account. Empty: nobody can sign in to it with a password.
+	Password string
+}
+
+// EnsureUser makes sure that there is an account with this e-mail and at least these roles, and returns its subject and
+// whether it was made here. One that exists keeps its name and password.
+func (s *Service) EnsureUser(ctx context.Context, spec UserSpec) (id string, made bool, err error) {
+	known, err := s.store.UserByEmail(ctx, spec.Email)
+	if err != nil && !errors.Is(err, account.ErrNotFound) {
+		return "", false, fmt.Errorf("ensuring an account: %w", err)
+	}
+	user := account.User{ID: spec.ID, Email: spec.Email, EmailVerified: true, Name: spec.Name, Roles: spec.Roles, Created: s.now()}
+	if user.ID == "" {
+		user.ID = resourceid.New("usr")
+	}
+	// An account that exists keeps its password; hashing another would be for nothing.
+	if known.ID == "" && spec.Password != "" {
+		if user.PasswordHash, err = s.hasher.Hash(ctx, spec.Password); err != nil {
+			return "", false, fmt.Errorf("ensuring an account: %w", err)
+		}
+	}
+	stored, made, err := s.store.EnsureUser(ctx, user, spec.Password == DemoPassword)
+	if err != nil {
+		return "", false, fmt.Errorf("ensuring an account: %w", err)
+	}
+	return stored.ID, made, nil
+}
+
+// HasDemoPassword tells whether an account has DemoPassword, so that production can refuse to start.
+func (s *Service) HasDemoPassword(ctx context.Context) (bool, error) { return s.store.HasDemoPassword(ctx) }

@@ -1,0 +1,40 @@
+package token
+
+import (
+	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	tokenv1 "github.com/realguardio/realguardio/gen/go/realguardio/token/v1"
+	"github.com/realguardio/realguardio/services/token/account"
+	"github.com/realguardio/realguardio/services/token/oauth"
+)
+
+func userToProto(u account.User) *tokenv1.User {
+	return &tokenv1.User{Id: u.ID, Email: u.Email, Name: u.Name, Roles: u.Roles, CreateTime: timestamppb.New(u.Created)}
+}
+
+func apiKeyToProto(c oauth.Client) *tokenv1.ApiKey {
+	return &tokenv1.ApiKey{Id: c.ID, Name: c.Name, Scopes: c.Scopes, CreateTime: timestamppb.New(c.Created), RevokeTime: timestamp(c.Disabled)}
+}
+
+func clientToProto(c oauth.Client) *tokenv1.Client {
+	lifetime := c.AccessTokenLifetime
+	if lifetime == 0 {
+		lifetime = oauth.DefaultAccessTokenLifetime
+	}
+	return &tokenv1.Client{
+		ClientId: c.ID, Name: c.Name, GrantTypes: c.Grants, RedirectUris: c.RedirectURIs, PostLogoutRedirectUris: c.PostLogoutURIs,
+		Scopes: c.Scopes, Public: c.Public, FirstParty: c.FirstParty, AccessTokenLifetime: durationpb.New(lifetime),
+		Disabled: !c.Disabled.IsZero(), CreateTime: timestamppb.New(c.Created),
+	}
+}
+
+// timestamp is unset for the zero time.
+func timestamp(t time.Time) *timestamppb.Timestamp {
+	if t.IsZero() {
+		return nil
+	}
+	return timestamppb.New(t)
+}

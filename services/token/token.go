@@ -1,0 +1,200 @@
+package token
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"google.golang.org/grpc"
+
+	tokenv1 "github.com/realguardio/realguardio/gen/go/realguardio/token/v1"
+	"github.com/realguardio/realguardio/services/internal/sqldb"
+	"github.com/realguardio/realguardio/services/token/account"
+	"github.com/realguardio/realguardio/services/token/keys"
+	"github.com/realguardio/realguardio/services/token/oauth"
+	"github.com/realguardio/realguardio/services/token/password"
+	"github.com/realguardio/realguardio/services/token/redisstore"
+	"github.com/realguardio/realguardio/services/token/revocation"
+	"github.com/realguardio/realguardio/services/token/sqlstore"
+	"github.com/realguardio/realguardio/services/token/web"
+)
+
+// Config says what a Service works with. What has no default is required.
+type Config struct {
+	// DB is a database migrated by Migrate.
+	DB *sqldb.DB
+	// Redis is shared by all replicas.
+	Redis redis.UniversalClient
+	// Issuer is the URL under which Handler is reached, without a trailing slash: "https://id.example.com".
+	Issuer string
+	// AllowPlaintextIssuer admits an http issuer on another host than this machine. Safe only where nobody else is on
+	// the network, such as in a test; passwords and tokens travel in the clear.
+	AllowPlaintextIssuer bool
+	// KeyEncryptionKey (32 bytes) encrypts signing keys at rest. Losing it loses the keys.
+	KeyEncryptionKey []byte
+	// TokenMACKey (at least 32 bytes) authenticates refresh tokens. Changing it ends all of them.
+	TokenMACKey []byte
+	// PasswordParams are the costs of new password hashes. Default: password.Default.
+	PasswordParams password.Params
+	// ConcurrentHashes bounds how many passwords are hashed at once. Default: 4.
+	ConcurrentHashes int
+	// ClientAddress tells where a request comes from, for limits and logs. Default: the peer's address, which is
+	// that of a proxy if there is one.
+	ClientAddress func(*http.Request) string
+	Logger        *slog.Logger
+	// Now tells the time. Default: time.Now.
+	Now func() time.Time
+}
+
+// Service is the identity provider. It is safe for concurrent use.
+type Service struct {
+	store       *sqlstore.Store
+	redis       *redisstore.Store
+	ring        *keys.Ring
+	oauth       *oauth.Server
+	revocations *revocation.Service
+	hasher      *password.Hasher
+	handler     http.Handler
+	log         *slog.Logger
+	now         func() time.Time
+	// passwordGrant is whether some client may use the password grant, as far as known here.
+	passwordGrant atomic.Bool
+}
+
+// Migrate brings the database to today's schema. It may be called by all replicas at once.
+func Migrate(ctx context.Context, db *sqldb.DB) error { return sqlstore.Migrate(ctx, db) }
+
+// New returns a Service. It loads the signing keys, and makes them the first time.
+func New(cfg Config) (*Service, error) {
+	if err := cfg.complete(); err != nil {
+		return nil, err
+	}
+	s := &Service{log: cfg.Logger, now: cfg.Now, redis: redisstore.New(cfg.Redis)}
+	s.store = sqlstore.New(cfg.DB, func() { s.revocations.Notify() })
+	s.revocations = revocation.NewService(s.store, s.redis, cfg.Logger)
+	s.hasher = password.New(cfg.PasswordParams, cfg.ConcurrentHashes)
+
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	var err error
+	if s.ring, err = keys.Open(ctx, s.store, cfg.KeyEncryptionKey, cfg.Now, cfg.Logger); err != nil {
+		return nil, fmt.Errorf("starting the token service: %w", err)
+	}
+	authenticator := account.NewAuthenticator(s.store, s.redis, s.hasher, cfg.Logger)
+	s.oauth, err = oauth.New(oauth.Config{
+		Issuer: cfg.Issuer, MACKey: cfg.TokenMACKey, Clients: s.store, Accounts: s.store, Grants: s.store, Consents: s.store,
+		Codes: s.redis, Marks: s.redis, Revocations: s.store, Passwords: authenticator, Keys: s.ring, Now: cfg.Now,
+		Logger: cfg.Logger,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("starting the token service: %w", err)
+	}
+	s.handler, err = web.New(web.Config{
+		OAuth: s.oauth, Passwords: authenticator, Sessions: s.store, Transactions: s.redis, Clients: s.store, Consents: s.store,
+		JWKS: s.ring.JWKS, PasswordGrant: s.passwordGrant.Load, Address: cfg.ClientAddress, Logger: cfg.Logger, Now: cfg.Now,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("starting the token service: %w", err)
+	}
+	return s, s.lookForPasswordGrant(ctx)
+}
+
+func (cfg *Config) complete() error {
+	var problems []error
+	for name, missing := range map[string]bool{"DB": cfg.DB == nil, "Redis": cfg.Redis == nil, "Logger": cfg.Logger == nil,
+		"Issuer": cfg.Issuer == "", "KeyEncryptionKey": len(cfg.KeyEncryptionKey) == 0, "TokenMACKey": len(cfg.TokenMACKey) == 0} {
+		if missing {
+			problems = append(problems, fmt.Errorf("token service: %s is missing", name))
+		}
+	}
+	if cfg.Issuer != "" {
+		problems = append(problems, checkIssuer(cfg.Issuer, cfg.AllowPlaintextIssuer))
+	}
+	if cfg.PasswordParams == (password.Params{}) {
+		cfg.PasswordParams = password.Default
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	return errors.Join(problems...)
+}
+
+func checkIssuer(issuer string, plaintext bool) error {
+	u, err := url.Parse(issuer)
+	switch {
+	case err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || strings.HasSuffix(issuer, "/") || u.Path != "":
+		return fmt.Errorf("token service: issuer %q must be a scheme and a host, without a path or trailing slash", issuer)
+	case u.Scheme == "https":
+		return nil
+	case u.Scheme == "http" && (plaintext || u.Hostname() == "localhost" || u.Hostname() == "127.0.0.1" || u.Hostname() == "::1"):
+		return nil
+	}
+	return fmt.Errorf("token service: issuer %q must use https", issuer)
+}
+
+// Handler serves everything under the issuer's URL.
+func (s *Service) Handler() http.Handler { return s.handler }
+
+// Register adds the service's RPCs to a server.
+func (s *Service) Register(r grpc.ServiceRegistrar) {
+	tokenv1.RegisterAdminServiceServer(r, &adminService{Service: s})
+	tokenv1.RegisterAccountServiceServer(r, &accountService{store: s.store})
+	s.revocations.Register(r)
+}
+
+const (
+	// housekeepEvery is how often what expired is forgotten, and how soon a change of other replicas shows in discovery.
+	housekeepEvery = 5 * time.Minute
+	// keepExpired is how long it is kept for those who resume reading the revocation log: a hole in its numbers would
+	// make them start again.
+	keepExpired = time.Hour
+)
+
+// Run does the background work until ctx ends.
+func (s *Service) Run(ctx context.Context) error {
+	var tasks sync.WaitGroup
+	tasks.Go(func() { _ = s.ring.Run(ctx) })        // returns nil, at ctx's end
+	tasks.Go(func() { _ = s.revocations.Run(ctx) }) // likewise
+	tasks.Go(func() { s.housekeep(ctx) })
+	tasks.Wait()
+	return nil
+}
+
+func (s *Service) housekeep(ctx context.Context) {
+	tick := time.NewTicker(housekeepEvery)
+	defer tick.Stop()
+	for {
+		err := errors.Join(s.store.Purge(ctx, s.now().Add(-keepExpired)), s.lookForPasswordGrant(ctx))
+		if err != nil && ctx.Err() == nil {
+			s.log.WarnContext(ctx, "housekeeping failed and will be tried again", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+func (s *Service) lookForPasswordGrant(ctx context.Context) error {
+	used, err := s.store.GrantRegistered(ctx, oauth.GrantPassword)
+	if err != nil {
+		return err
+	}
+	s.passwordGrant.Store(used)
+	return nil
+}
+
+// Ready tells whether what the service needs can be reached.
+func (s *Service) Ready(ctx context.Context) error {
+	_, _, err := s.store.Head(ctx)
+	return errors.Join(err, s.redis.Ping(ctx))
+}

@@ -1,0 +1,192 @@
+package web
+
+import (
+	"errors"
+	"net/http"
+	"slices"
+
+	"github.com/realguardio/realguardio/services/token/account"
+	"github.com/realguardio/realguardio/services/token/oauth"
+	"github.com/realguardio/realguardio/services/token/pages"
+)
+
+// person is who is signed in in a browser.
+type person struct {
+	user    account.User
+	session account.Session
+}
+
+// signedIn returns who is signed in in the browser that sent r, or nil.
+func (h *handler) signedIn(r *http.Request) (*person, error) {
+	value := cookie(r, h.cookies.login)
+	if value == "" {
+		return nil, nil
+	}
+	session, err := h.Sessions.SessionByCookie(r.Context(), hashCookie(value))
+	if errors.Is(err, account.ErrNotFound) || err == nil && !session.Live(h.Now()) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	user, err := h.Sessions.User(r.Context(), session.UserID)
+	if errors.Is(err, account.ErrNotFound) || err == nil && user.Disabled {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &person{user, session}, nil
+}
+
+// authorize is the authorization endpoint (RFC 6749, section 3.1).
+func (h *handler) authorize(w http.ResponseWriter, r *http.Request) {
+	form, err := anyForm(r)
+	if err != nil {
+		h.refusePage(w, r, err)
+		return
+	}
+	a, client, err := h.OAuth.Authorize(r.Context(), form)
+	if err != nil {
+		h.refuseAuthorization(w, r, nil, err)
+		return
+	}
+	who, err := h.signedIn(r)
+	if err != nil {
+		h.refuseAuthorization(w, r, &a, err)
+		return
+	}
+	h.proceed(w, r, &a, &client, who, false)
+}
+
+// proceed does the next thing that a request needs: log-in, consent, or the answer. fresh says that who signed in for this
+// very request.
+func (h *handler) proceed(w http.ResponseWriter, r *http.Request, a *oauth.Authorization, client *oauth.Client, who *person, fresh bool) {
+	var session *account.Session
+	if who != nil {
+		session = &who.session
+	}
+	if a.NeedsLogin(session, fresh, h.Now()) {
+		if fresh {
+			h.refuseAuthorization(w, r, a, &oauth.Error{Code: oauth.CodeLoginRequired, Description: "another person was asked for"})
+			return
+		}
+		h.interrupt(w, r, a, "/login", "", oauth.CodeLoginRequired)
+		return
+	}
+	ask, err := h.OAuth.NeedsConsent(r.Context(), a, client, who.user.ID)
+	if err != nil {
+		h.refuseAuthorization(w, r, a, err)
+		return
+	}
+	if ask {
+		h.interrupt(w, r, a, "/consent", who.session.ID, oauth.CodeConsentRequired)
+		return
+	}
+	h.approve(w, r, a, client, who)
+}
+
+// interrupt sends the browser to a page of ours, unless the request forbids pages.
+func (h *handler) interrupt(w http.ResponseWriter, r *http.Request, a *oauth.Authorization, page, session, otherwise string) {
+	if a.Prompt("none") {
+		h.refuseAuthorization(w, r, a, &oauth.Error{Code: otherwise, Description: "this needs the person, and prompt is none"})
+		return
+	}
+	id, err := h.begin(w, r, transaction{Request: *a, SessionID: session})
+	if err != nil {
+		h.refuseAuthorization(w, r, a, err)
+		return
+	}
+	seeOther(w, page+"?tx="+id)
+}
+
+func (h *handler) approve(w http.ResponseWriter, r *http.Request, a *oauth.Authorization, client *oauth.Client, who *person) {
+	url, err := h.OAuth.Approve(r.Context(), a, client, &who.user, &who.session)
+	if err != nil {
+		h.refuseAuthorization(w, r, a, err)
+		return
+	}
+	seeOther(w, url)
+}
+
+// consentPage asks whether a client may have what it wants.
+func (h *handler) consentPage(w http.ResponseWriter, r *http.Request) {
+	id := r.URL.Query().Get("tx")
+	tx, err := h.resume(r, id)
+	if err != nil {
+		h.refuseTransaction(w, r, err)
+		return
+	}
+	who, client, err := h.consenting(r, &tx)
+	if err != nil {
+		h.refuseTransaction(w, r, err)
+		return
+	}
+	page := pages.Consent{Application: client.Name, Transaction: id, Username: who.user.Email,
+		Destination: destination(tx.Request.RedirectURI)}
+	for _, s := range oauth.Describe(tx.Request.Scopes) {
+		page.Scopes = append(page.Scopes, s.Meaning)
+	}
+	w.Header().Set("Content-Security-Policy", contentPolicy(formTarget(tx.Request.RedirectURI)))
+	h.show(w, r, http.StatusOK, func() error { return h.pages.Consent(w, page) })
+}
+
+// consent takes the answer. The transaction says what was asked; of the form only yes or no counts.
+func (h *handler) consent(w http.ResponseWriter, r *http.Request) {
+	form, err := strictForm(r)
+	if err != nil {
+		h.refusePage(w, r, err)
+		return
+	}
+	decision := form.Get("decision")
+	if !slices.Contains([]string{"allow", "deny"}, decision) {
+		h.refusePage(w, r, invalidRequest("the decision is neither allow nor deny"))
+		return
+	}
+	tx, err := h.resume(r, form.Get("tx"))
+	if err != nil {
+		h.refuseTransaction(w, r, err)
+		return
+	}
+	who, client, err := h.consenting(r, &tx)
+	if err == nil {
+		tx, err = h.finish(r, form.Get("tx"))
+	}
+	if err != nil {
+		h.refuseTransaction(w, r, err)
+		return
+	}
+	h.Logger.InfoContext(r.Context(), "consent answered", "subject", who.user.ID, "client_id", client.ID,
+		"decision", decision, "scopes", tx.Request.Scopes)
+	if decision == "deny" {
+		h.refuseAuthorization(w, r, &tx.Request, &oauth.Error{Code: oauth.CodeAccessDenied, Description: "the person did not allow it"})
+		return
+	}
+	if err := h.Consents.RememberConsent(r.Context(), who.user.ID, client.ID, tx.Request.Scopes, h.Now()); err != nil {
+		h.refuseAuthorization(w, r, &tx.Request, err)
+		return
+	}
+	h.approve(w, r, &tx.Request, &client, who)
+}
+
+// consenting returns the person and the client of a transaction, as they are now.
+func (h *handler) consenting(r *http.Request, tx *transaction) (*person, oauth.Client, error) {
+	who, err := h.signedIn(r)
+	if err != nil {
+		return nil, oauth.Client{}, err
+	}
+	if who == nil || tx.SessionID == "" || who.session.ID != tx.SessionID {
+		return nil, oauth.Client{}, errForeign
+	}
+	client, err := h.client(r, &tx.Request)
+	return who, client, err
+}
+
+// client returns the client of a request that has waited, unless it was disabled meanwhile.
+func (h *handler) client(r *http.Request, a *oauth.Authorization) (oauth.Client, error) {
+	client, err := h.Clients.Client(r.Context(), a.ClientID)
+	if errors.Is(err, oauth.ErrNotFound) || err == nil && !client.Disabled.IsZero() {
+		return oauth.Client{}, errForeign
+	}
+	return client, err
+}

@@ -1,0 +1,57 @@
+package web
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"net/http"
+	"time"
+)
+
+// cookieNames differ from those of the gateway, because cookies ignore ports: on localhost both have one jar.
+type cookieNames struct {
+	// login holds the login session, browser ties unfinished transactions to the browser that began them.
+	login, browser string
+	secure         bool
+}
+
+func namesFor(https bool) cookieNames {
+	if https {
+		return cookieNames{login: "__Host-rgt_login", browser: "__Host-rgt_browser", secure: true}
+	}
+	return cookieNames{login: "rgt_login", browser: "rgt_browser"}
+}
+
+// newCookieValue is 256 random bits.
+func newCookieValue() string {
+	b := make([]byte, 32)
+	rand.Read(b)
+	return base64.RawURLEncoding.EncodeToString(b)
+}
+
+// hashCookie is how a cookie's value is kept: whoever reads our stores cannot send it.
+func hashCookie(value string) string {
+	sum := sha256.Sum256([]byte(value))
+	return base64.RawURLEncoding.EncodeToString(sum[:])
+}
+
+// cookie returns the value of a cookie, or "" if the browser does not send exactly one of the name.
+func cookie(r *http.Request, name string) string {
+	cookies := r.CookiesNamed(name)
+	if len(cookies) != 1 {
+		return ""
+	}
+	return cookies[0].Value
+}
+
+// setCookie sets a cookie for us alone. Lax, because the browser comes here by a link from another site.
+func (h *handler) setCookie(w http.ResponseWriter, name, value string, lifetime time.Duration) {
+	c := &http.Cookie{Name: name, Value: value, Path: "/", HttpOnly: true, Secure: h.cookies.secure, SameSite: http.SameSiteLaxMode}
+	switch {
+	case value == "":
+		c.MaxAge = -1
+	case lifetime > 0:
+		c.MaxAge = lifetimeSeconds(lifetime)
+	}
+	http.SetCookie(w, c)
+}

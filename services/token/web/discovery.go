@@ -1,0 +1,88 @@
+package web
+
+import (
+	"net/http"
+
+	"github.com/realguardio/realguardio/services/token/keys"
+	"github.com/realguardio/realguardio/services/token/oauth"
+)
+
+// metadata is the discovery document (OpenID Connect Discovery, section 3; RFC 8414).
+type metadata struct {
+	Issuer                string             `json:"issuer"`
+	AuthorizationEndpoint string             `json:"authorization_endpoint"`
+	TokenEndpoint         string             `json:"token_endpoint"`
+	RevocationEndpoint    string             `json:"revocation_endpoint"`
+	IntrospectionEndpoint string             `json:"introspection_endpoint"`
+	UserInfoEndpoint      string             `json:"userinfo_endpoint"`
+	EndSessionEndpoint    string             `json:"end_session_endpoint"`
+	JWKSURI               string             `json:"jwks_uri"`
+	ResponseTypes         []string           `json:"response_types_supported"`
+	ResponseModes         []string           `json:"response_modes_supported"`
+	GrantTypes            []string           `json:"grant_types_supported"`
+	SubjectTypes          []string           `json:"subject_types_supported"`
+	IDTokenAlgs           []keys.Alg         `json:"id_token_signing_alg_values_supported"`
+	Scopes                []string           `json:"scopes_supported"`
+	Claims                []string           `json:"claims_supported"`
+	Prompts               []string           `json:"prompt_values_supported"`
+	ACRs                  []string           `json:"acr_values_supported"`
+	ChallengeMethods      []string           `json:"code_challenge_methods_supported"`
+	TokenAuth             []oauth.AuthMethod `json:"token_endpoint_auth_methods_supported"`
+	RevocationAuth        []oauth.AuthMethod `json:"revocation_endpoint_auth_methods_supported"`
+	IntrospectionAuth     []oauth.AuthMethod `json:"introspection_endpoint_auth_methods_supported"`
+	IssInResponse         bool               `json:"authorization_response_iss_parameter_supported"`
+	ClaimsParameter       bool               `json:"claims_parameter_supported"`
+	RequestParameter      bool               `json:"request_parameter_supported"`
+	RequestURIParameter   bool               `json:"request_uri_parameter_supported"`
+}
+
+// discovery answers from memory: whoever verifies tokens must be able to start while our database is down.
+func (h *handler) discovery(w http.ResponseWriter, _ *http.Request) {
+	grants := []string{oauth.GrantAuthorizationCode, oauth.GrantClientCredentials, oauth.GrantRefreshToken}
+	if h.PasswordGrant() {
+		grants = append(grants, oauth.GrantPassword)
+	}
+	var scopes []string
+	for _, s := range oauth.Scopes {
+		scopes = append(scopes, s.Name)
+	}
+	public(w)
+	answer(w, http.StatusOK, metadata{
+		Issuer:                h.issuer,
+		AuthorizationEndpoint: h.issuer + "/oauth2/authorize",
+		TokenEndpoint:         h.issuer + "/oauth2/token",
+		RevocationEndpoint:    h.issuer + "/oauth2/revoke",
+		IntrospectionEndpoint: h.issuer + "/oauth2/introspect",
+		UserInfoEndpoint:      h.issuer + "/oauth2/userinfo",
+		EndSessionEndpoint:    h.issuer + "/oauth2/logout",
+		JWKSURI:               h.issuer + "/oauth2/jwks",
+		ResponseTypes:         []string{"code"},
+		ResponseModes:         []string{"query"},
+		GrantTypes:            grants,
+		SubjectTypes:          []string{"public"},
+		IDTokenAlgs:           keys.Algs,
+		Scopes:                scopes,
+		Claims: []string{"iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "at_hash", "sid",
+			"name", "roles", "updated_at", "email", "email_verified"},
+		Prompts:           []string{"none", "login", "consent", "select_account"},
+		ACRs:              []string{"1"},
+		ChallengeMethods:  []string{"S256"},
+		TokenAuth:         oauth.AuthMethods,
+		RevocationAuth:    oauth.AuthMethods,
+		IntrospectionAuth: []oauth.AuthMethod{oauth.AuthBasic, oauth.AuthPost},
+		IssInResponse:     true,
+	})
+}
+
+// jwks answers from memory too.
+func (h *handler) jwks(w http.ResponseWriter, _ *http.Request) {
+	public(w)
+	w.Header().Set("Content-Type", "application/jwk-set+json")
+	_, _ = w.Write(h.JWKS()) // a client that went away is not our problem
+}
+
+// public lets caches keep and scripts of any site read what is the same for everybody.
+func public(w http.ResponseWriter) {
+	w.Header().Set("Cache-Control", "public, max-age=60")
+	w.Header().Set("Access-Control-Allow-Origin", "*")
+}

@@ -1,0 +1,128 @@
+package web
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"net/http"
+	"strconv"
+
+	"github.com/realguardio/realguardio/services/internal/resourceid"
+	"github.com/realguardio/realguardio/services/token/account"
+	"github.com/realguardio/realguardio/services/token/oauth"
+	"github.com/realguardio/realguardio/services/token/pages"
+)
+
+// What a person is told, the same for every account, existing or not.
+const (
+	problemRefused = "Wrong e-mail or password."
+	problemLimited = "Too many attempts. Please wait a while and try again."
+)
+
+// loginPage asks for user name and password.
+func (h *handler) loginPage(w http.ResponseWriter, r *http.Request) {
+	id := r.URL.Query().Get("tx")
+	tx, err := h.resume(r, id)
+	if err != nil {
+		h.refuseTransaction(w, r, err)
+		return
+	}
+	h.showLogin(w, r, http.StatusOK, &tx.Request, pages.Login{Transaction: id, Username: tx.Request.LoginHint})
+}
+
+func (h *handler) showLogin(w http.ResponseWriter, r *http.Request, status int, a *oauth.Authorization, page pages.Login) {
+	client, err := h.client(r, a)
+	if err != nil {
+		h.refuseTransaction(w, r, err)
+		return
+	}
+	page.Application = client.Name
+	w.Header().Set("Content-Security-Policy", contentPolicy(formTarget(a.RedirectURI)))
+	h.show(w, r, status, func() error { return h.pages.Login(w, page) })
+}
+
+// login takes user name and password.
+func (h *handler) login(w http.ResponseWriter, r *http.Request) {
+	form, err := strictForm(r)
+	if err != nil {
+		h.refusePage(w, r, err)
+		return
+	}
+	id := form.Get("tx")
+	tx, err := h.resume(r, id)
+	if err != nil {
+		h.refuseTransaction(w, r, err)
+		return
+	}
+	again := pages.Login{Transaction: id, Username: form.Get("username")}
+	user, err := h.Passwords.Password(r.Context(), form.Get("username"), form.Get("password"), h.Address(r))
+	if limited, ok := errors.AsType[*account.LimitError](err); ok {
+		again.Problem = problemLimited
+		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(limited.RetryAfter.Seconds()))))
+		h.showLogin(w, r, http.StatusTooManyRequests, &tx.Request, again)
+		return
+	}
+	if errors.Is(err, account.ErrRefused) {
+		again.Problem = problemRefused
+		h.showLogin(w, r, http.StatusForbidden, &tx.Request, again)
+		return
+	}
+	if err == nil {
+		tx, err = h.finish(r, id)
+	}
+	if err != nil {
+		h.refuseTransaction(w, r, err)
+		return
+	}
+	h.welcome(w, r, &tx.Request, user)
+}
+
+// welcome opens the login session of somebody who has just proven who they are, and goes on with what they came for.
+func (h *handler) welcome(w http.ResponseWriter, r *http.Request, a *oauth.Authorization, user account.User) {
+	client, err := h.client(r, a)
+	if err != nil {
+		h.refuseTransaction(w, r, err)
+		return
+	}
+	session, err := h.openSession(w, r, user)
+	if err != nil {
+		h.refuseAuthorization(w, r, a, err)
+		return
+	}
+	h.Logger.InfoContext(r.Context(), "signed in", "subject", user.ID, "client_id", client.ID, "session", session.ID,
+		"address", h.Address(r))
+	h.proceed(w, r, a, &client, &person{user, session}, true)
+}
+
+// openSession gives the browser a new cookie in any case, so that one that somebody else had planted there is worth
+// nothing. The same person keeps the session, and with it what other applications hold; another person's is ended.
+func (h *handler) openSession(w http.ResponseWriter, r *http.Request, user account.User) (account.Session, error) {
+	before, err := h.signedIn(r)
+	if err != nil {
+		return account.Session{}, fmt.Errorf("looking up the browser's session: %w", err)
+	}
+	now, value := h.Now(), newCookieValue()
+	session := account.Session{ID: resourceid.New("ses"), UserID: user.ID, AuthTime: now, Expires: now.Add(sessionLifetime)}
+	renewed := false
+	switch {
+	case before == nil:
+	case before.user.ID == user.ID:
+		session.ID = before.session.ID
+		err = h.Sessions.RenewSession(r.Context(), session, hashCookie(value))
+		renewed = err == nil
+		if errors.Is(err, account.ErrNotFound) { // ended at this moment
+			session.ID = resourceid.New("ses")
+			err = nil
+		}
+	default:
+		err = h.OAuth.EndSession(r.Context(), before.session.ID)
+	}
+	if err == nil && !renewed {
+		err = h.Sessions.OpenSession(r.Context(), session, hashCookie(value))
+	}
+	if err != nil {
+		return account.Session{}, fmt.Errorf("opening a session: %w", err)
+	}
+	h.setCookie(w, h.cookies.login, value, sessionLifetime)
+	return session, nil
+}

@@ -1,0 +1,110 @@
+package web
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+
+	"github.com/realguardio/realguardio/services/token/oauth"
+	"github.com/realguardio/realguardio/services/token/pages"
+)
+
+// transaction is an authorization request that waits for a person. It is kept here and never in the page, so that
+// nothing that a page sends back can change it.
+type transaction struct {
+	Request oauth.Authorization
+	// Browser is the hash of the cookie of the browser that began it. Another one cannot go on with it: neither with a
+	// link that it was sent, nor with a form that it was made to post.
+	Browser string
+	// SessionID is the login session that consent is asked of; empty while nobody has signed in for it.
+	SessionID string
+}
+
+// errForeign says that a transaction is not there, or is another browser's. Which of them is nobody's business.
+var errForeign = errors.New("no such transaction of this browser")
+
+// begin stores a transaction of this browser and returns its id.
+func (h *handler) begin(w http.ResponseWriter, r *http.Request, tx transaction) (string, error) {
+	value := cookie(r, h.cookies.browser)
+	if len(value) != 43 {
+		value = newCookieValue()
+		h.setCookie(w, h.cookies.browser, value, 0)
+	}
+	tx.Browser = hashCookie(value)
+	data, err := json.Marshal(tx)
+	if err != nil {
+		return "", fmt.Errorf("encoding a login transaction: %w", err)
+	}
+	id := rand.Text()
+	return id, h.Transactions.PutTransaction(r.Context(), id, data, transactionLifetime)
+}
+
+// resume returns a transaction of this browser.
+func (h *handler) resume(r *http.Request, id string) (transaction, error) {
+	return h.read(r, id, h.Transactions.Transaction)
+}
+
+// finish is resume for the last time: of any number of callers exactly one gets the transaction.
+func (h *handler) finish(r *http.Request, id string) (transaction, error) {
+	if _, err := h.resume(r, id); err != nil {
+		return transaction{}, err
+	}
+	return h.read(r, id, h.Transactions.TakeTransaction)
+}
+
+func (h *handler) read(r *http.Request, id string, from func(context.Context, string) ([]byte, error)) (tx transaction, err error) {
+	value := cookie(r, h.cookies.browser)
+	if id == "" || len(id) > 64 || value == "" {
+		return transaction{}, errForeign
+	}
+	data, err := from(r.Context(), id)
+	if errors.Is(err, oauth.ErrNotFound) {
+		return transaction{}, errForeign
+	}
+	if err != nil {
+		return transaction{}, err
+	}
+	if err := json.Unmarshal(data, &tx); err != nil {
+		return transaction{}, fmt.Errorf("decoding a login transaction: %w", err)
+	}
+	if subtle.ConstantTimeCompare([]byte(tx.Browser), []byte(hashCookie(value))) != 1 {
+		return transaction{}, errForeign
+	}
+	return tx, nil
+}
+
+// refuseTransaction shows why a page cannot go on.
+func (h *handler) refuseTransaction(w http.ResponseWriter, r *http.Request, err error) {
+	if !errors.Is(err, errForeign) {
+		h.refusePage(w, r, err)
+		return
+	}
+	h.message(w, r, http.StatusForbidden, pages.Message{Title: "This sign-in has ended",
+		Text: "It took too long, was finished already, or was begun in another browser. Go back to the application and start again."})
+}
+
+// formTarget is the origin of a redirect URI as a source for "form-action".
+func formTarget(redirect string) string {
+	u, err := url.Parse(redirect)
+	if err != nil {
+		return ""
+	}
+	if u.Scheme == "http" || u.Scheme == "https" {
+		return u.Scheme + "://" + u.Host
+	}
+	return u.Scheme + ":"
+}
+
+// destination is a redirect URI in words for people.
+func destination(redirect string) string {
+	u, err := url.Parse(redirect)
+	if err != nil || u.Host == "" {
+		return "the application on this device"
+	}
+	return u.Hostname()
+}

@@ -1,0 +1,154 @@
+// Package web is the token service's HTTP wire: the OAuth and OpenID Connect endpoints, and the pages on which people sign
+// in. It reads requests, keeps browsers' cookies, and writes answers; what is allowed is decided by package oauth.
+package web
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/realguardio/realguardio/services/token/account"
+	"github.com/realguardio/realguardio/services/token/oauth"
+	"github.com/realguardio/realguardio/services/token/pages"
+)
+
+const (
+	// maxBody bounds a request's body; the largest honest one is a form of a few kilobytes.
+	maxBody = 64 << 10
+	// requestTimeout bounds what a request may wait for a store.
+	requestTimeout = 15 * time.Second
+	// sessionLifetime is how long a browser stays signed in at the identity provider.
+	sessionLifetime = 12 * time.Hour
+	// transactionLifetime is how long somebody may take to sign in.
+	transactionLifetime = 15 * time.Minute
+)
+
+// Sessions keeps login sessions. account.ErrNotFound for what is not there.
+type Sessions interface {
+	OpenSession(ctx context.Context, s account.Session, cookieHash string) error
+	RenewSession(ctx context.Context, s account.Session, cookieHash string) error
+	SessionByCookie(ctx context.Context, cookieHash string) (account.Session, error)
+	User(ctx context.Context, id string) (account.User, error)
+}
+
+// Transactions keeps what browsers are in the middle of. oauth.ErrNotFound for what is not there.
+type Transactions interface {
+	PutTransaction(ctx context.Context, id string, data []byte, lifetime time.Duration) error
+	Transaction(ctx context.Context, id string) ([]byte, error)
+	TakeTransaction(ctx context.Context, id string) ([]byte, error)
+}
+
+// Config says what a Handler works with. Everything is required unless it has a default.
+type Config struct {
+	OAuth        *oauth.Server
+	Passwords    oauth.Passwords
+	Sessions     Sessions
+	Transactions Transactions
+	Clients      oauth.ClientStore
+	Consents     oauth.ConsentStore
+	// JWKS returns the published keys.
+	JWKS func() []byte
+	// PasswordGrant tells whether some client may use the password grant: discovery is silent about it otherwise.
+	PasswordGrant func() bool
+	// Address is where a request comes from. Default: the peer's address.
+	Address func(*http.Request) string
+	Logger  *slog.Logger
+	Now     func() time.Time
+}
+
+// handler serves all endpoints.
+type handler struct {
+	Config
+	pages      *pages.Renderer
+	assets     map[string]pages.Asset
+	issuer     string
+	cookies    cookieNames
+	sameOrigin *http.CrossOriginProtection
+}
+
+// New returns the handler of everything under the issuer's URL.
+func New(cfg Config) (http.Handler, error) {
+	renderer, err := pages.New()
+	if err != nil {
+		return nil, err
+	}
+	assets, err := pages.Assets()
+	if err != nil {
+		return nil, err
+	}
+	issuer, err := url.Parse(cfg.OAuth.Issuer)
+	if err != nil {
+		return nil, fmt.Errorf("parsing the issuer: %w", err)
+	}
+	if cfg.Address == nil {
+		cfg.Address = peer
+	}
+	h := &handler{Config: cfg, pages: renderer, assets: assets, issuer: cfg.OAuth.Issuer,
+		cookies: namesFor(issuer.Scheme == "https"), sameOrigin: http.NewCrossOriginProtection()}
+	// Behind a proxy that rewrites Host the browser still names the issuer.
+	if err := h.sameOrigin.AddTrustedOrigin(issuer.Scheme + "://" + issuer.Host); err != nil {
+		return nil, fmt.Errorf("trusting the issuer's own origin: %w", err)
+	}
+	return h.guarded(h.routes()), nil
+}
+
+func (h *handler) routes() http.Handler {
+	mux := http.NewServeMux()
+	// For programs.
+	mux.HandleFunc("GET /.well-known/openid-configuration", h.discovery)
+	mux.HandleFunc("GET /.well-known/oauth-authorization-server", h.discovery)
+	mux.HandleFunc("GET /oauth2/jwks", h.jwks)
+	mux.HandleFunc("POST /oauth2/token", h.token)
+	mux.HandleFunc("POST /oauth2/revoke", h.revoke)
+	mux.HandleFunc("POST /oauth2/introspect", h.introspect)
+	mux.HandleFunc("GET /oauth2/userinfo", h.userinfo)
+	mux.HandleFunc("POST /oauth2/userinfo", h.userinfo)
+	// For browsers, from anywhere.
+	mux.HandleFunc("GET /oauth2/authorize", h.authorize)
+	mux.HandleFunc("POST /oauth2/authorize", h.authorize)
+	mux.HandleFunc("GET /oauth2/logout", h.logout)
+	mux.HandleFunc("POST /oauth2/logout", h.logout)
+	// For browsers, from our own pages.
+	mux.HandleFunc("GET /login", h.loginPage)
+	mux.HandleFunc("POST /login", h.own(h.login))
+	mux.HandleFunc("GET /consent", h.consentPage)
+	mux.HandleFunc("POST /consent", h.own(h.consent))
+	mux.HandleFunc("POST /oauth2/logout/confirm", h.own(h.confirmLogout))
+	mux.HandleFunc("GET /assets/{name}", h.asset)
+	mux.HandleFunc("GET /{$}", h.home)
+	return mux
+}
+
+func (h *handler) home(w http.ResponseWriter, r *http.Request) {
+	h.message(w, r, http.StatusOK, pages.Message{Title: "Sign-in service",
+		Text: "This is where RealGuardIO applications let you sign in. Open the application that you want to use."})
+}
+
+func (h *handler) asset(w http.ResponseWriter, r *http.Request) {
+	asset, ok := h.assets[r.PathValue("name")]
+	if !ok {
+		http.NotFound(w, r)
+		return
+	}
+	w.Header().Set("Content-Type", asset.Type)
+	w.Header().Set("Cache-Control", "public, max-age=300")
+	w.Header().Set("ETag", asset.ETag)
+	if r.Header.Get("If-None-Match") == asset.ETag {
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
+	_, _ = w.Write(asset.Content) // a client that went away is not our problem
+}
+
+func peer(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr
+	}
+	return strings.Trim(host, "[]")
+}
