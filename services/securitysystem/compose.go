@@ -1,0 +1,91 @@
+package securitysystem
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+
+	customerv1 "github.com/realguardio/realguardio/gen/go/realguardio/customer/v1"
+	securitysystemv1 "github.com/realguardio/realguardio/gen/go/realguardio/securitysystem/v1"
+	tokenv1 "github.com/realguardio/realguardio/gen/go/realguardio/token/v1"
+	"github.com/realguardio/realguardio/services/internal/outbox"
+	"github.com/realguardio/realguardio/services/internal/sqldb"
+)
+
+// Config is what a [Service] works with.
+type Config struct {
+	// DB is the service's own database, migrated. Required.
+	DB *sqldb.DB
+	// Redis carries the service's events to others. Required.
+	Redis redis.UniversalClient
+	// Customers is asked with the caller's own token: dialled with [mesh.Forward]. Required.
+	Customers customerv1.CustomerServiceClient
+	// Accounts is asked as this service: dialled with [mesh.AsService]. Required.
+	Accounts tokenv1.AdminServiceClient
+	// Logger is told what callers are not. Default: slog.Default().
+	Logger *slog.Logger
+	// Now tells the time. Default: time.Now.
+	Now func() time.Time
+}
+
+// Migrate brings the service's database up to date.
+func Migrate(ctx context.Context, db *sqldb.DB) error {
+	if err := sqldb.Migrate(ctx, db, schema); err != nil {
+		return fmt.Errorf("securitysystem: %w", err)
+	}
+	return outbox.Migrate(ctx, db)
+}
+
+// New returns a service that answers once it is registered, and does its background work while Run runs.
+func New(cfg Config) (*Service, error) {
+	switch {
+	case cfg.DB == nil:
+		return nil, errors.New("securitysystem: DB is required")
+	case cfg.Redis == nil:
+		return nil, errors.New("securitysystem: Redis is required")
+	case cfg.Customers == nil:
+		return nil, errors.New("securitysystem: Customers is required")
+	case cfg.Accounts == nil:
+		return nil, errors.New("securitysystem: Accounts is required")
+	}
+	cfg.Logger = cmp.Or(cfg.Logger, slog.Default())
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	relay, err := outbox.NewRelay(outbox.Config{
+		DB: cfg.DB, Redis: cfg.Redis, Service: "securitysystem", Logger: cfg.Logger, Now: cfg.Now,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("securitysystem: %w", err)
+	}
+	// Answers must not be finer than what is stored, or the same object would be read with other times.
+	now := func() time.Time { return cfg.Now().UTC().Truncate(time.Microsecond) }
+	store, customers := sqlStore{cfg.DB}, customerService{cfg.Customers}
+	return &Service{
+		systems: store, rights: customers, directory: customers, panels: store, relay: relay, log: cfg.Logger, now: now,
+		credentials: &credentials{
+			accounts: cfg.Accounts, store: store, log: cfg.Logger, now: now, nudge: make(chan struct{}, 1),
+		},
+	}, nil
+}
+
+// Register serves SecuritySystemService and PanelService.
+func (s *Service) Register(r grpc.ServiceRegistrar) {
+	securitysystemv1.RegisterSecuritySystemServiceServer(r, s)
+	securitysystemv1.RegisterPanelServiceServer(r, panelService{Service: s})
+}
+
+// Run publishes events and ends the credentials of panels that were replaced, until ctx ends.
+func (s *Service) Run(ctx context.Context) error {
+	var g errgroup.Group
+	g.Go(func() error { return s.relay.Run(ctx) })
+	g.Go(func() error { return s.credentials.Run(ctx) })
+	return g.Wait()
+}

@@ -1,0 +1,4 @@
+package securitysystem
+
+// ListQuery is what the tests ask the planner about.
+var ListQuery = listQuery

@@ -1,0 +1,529 @@
+package securitysystem_test
+
+import (
+	"crypto/rand"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/testing/protocmp"
+
+	v1 "github.com/realguardio/realguardio/gen/go/realguardio/securitysystem/v1"
+	"github.com/realguardio/realguardio/mesh"
+	"github.com/realguardio/realguardio/mesh/meshtest"
+)
+
+func TestASystemIsInstalledDisarmedWithAnEventThatNamesWhoDidIt(t *testing.T) {
+	w := newWorld(t, options{})
+	answer, err := w.systems.CreateSecuritySystem(w.as("alice"), &v1.CreateSecuritySystemRequest{LocationId: "oakland"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := answer.GetSecuritySystem()
+	alice := &v1.Actor{Id: "alice", Name: "Alice", ClientId: "web"}
+	want := &v1.SecuritySystem{
+		CustomerId: "acme", LocationId: "oakland", LocationName: "Location oakland", State: v1.State_DISARMED,
+		AllowedActions: []v1.Action{v1.Action_ARM}, Etag: "1", UpdatedBy: alice,
+	}
+	ignore := protocmp.IgnoreFields(&v1.SecuritySystem{}, "id", "create_time", "update_time")
+	if diff := cmp.Diff(want, got, protocmp.Transform(), ignore); diff != "" {
+		t.Error(diff)
+	}
+	if !strings.HasPrefix(got.GetId(), "sys_") || got.GetCreateTime().AsTime().IsZero() {
+		t.Errorf("id %q, created %v", got.GetId(), got.GetCreateTime())
+	}
+	events := w.events(got.GetId())
+	if len(events) != 1 || events[0].GetType() != v1.EventType_SYSTEM_CREATED || !cmp.Equal(events[0].GetActor(), alice, protocmp.Transform()) {
+		t.Errorf("timeline: %v", events)
+	}
+}
+
+func TestWhoInstallsSystems(t *testing.T) {
+	tests := []struct {
+		name, as, location string
+		code               codes.Code
+		reason             string
+	}{
+		{"a company admin at a location of the company", "alice", "oakland", codes.OK, ""},
+		{"a company admin without a role on systems", "boss", "oakland", codes.OK, ""},
+		{"a platform admin anywhere", "admin", "springfield", codes.OK, ""},
+		{"an armer may see the location, but not install", "mary", "oakland", codes.PermissionDenied, "ROLE_MISSING"},
+		{"a viewer neither", "victor", "oakland", codes.PermissionDenied, "ROLE_MISSING"},
+		{"a location of another company does not exist", "bob", "oakland", codes.NotFound, "NOT_FOUND"},
+		{"nor does any for one without grants", "eve", "oakland", codes.NotFound, "NOT_FOUND"},
+		{"nor one that is not there", "alice", "atlantis", codes.NotFound, "NOT_FOUND"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			w := newWorld(t, options{})
+			_, err := w.systems.CreateSecuritySystem(w.as(test.as), &v1.CreateSecuritySystemRequest{LocationId: test.location})
+			w.refused(err, test.code, test.reason)
+			if made := w.rows() > 0; made != (test.code == codes.OK) {
+				t.Errorf("something was made: %v", made)
+			}
+		})
+	}
+}
+
+func TestASecondSystemAtALocationIsRefusedAndTheFirstUnchanged(t *testing.T) {
+	w := newWorld(t, options{})
+	first, rows := w.install("oakland"), w.rows()
+	_, err := w.systems.CreateSecuritySystem(w.as("alice"), &v1.CreateSecuritySystemRequest{LocationId: "oakland"})
+	w.refused(err, codes.AlreadyExists, "ALREADY_EXISTS")
+	if diff := cmp.Diff(first, w.get(first.GetId()), protocmp.Transform()); diff != "" || w.rows() != rows {
+		t.Error("the first was changed", diff)
+	}
+}
+
+// Each person does each thing to the system at Oakland; refusals change nothing.
+func TestWhoMayDoWhatToASystem(t *testing.T) {
+	const (
+		ok      = codes.OK
+		hidden  = codes.NotFound
+		lacking = codes.PermissionDenied
+	)
+	tests := []struct {
+		as                                            string
+		view, arm, disarm, acknowledge, remove, panel codes.Code
+	}{
+		{"alice", ok, ok, ok, ok, ok, ok},
+		{"boss", ok, lacking, lacking, lacking, ok, ok},
+		{"mary", ok, ok, ok, ok, lacking, lacking},
+		{"victor", ok, lacking, lacking, lacking, lacking, lacking},
+		{"admin", ok, lacking, lacking, lacking, ok, ok},
+		{"charlie", hidden, hidden, hidden, hidden, hidden, hidden},
+		{"bob", hidden, hidden, hidden, hidden, hidden, hidden},
+		{"eve", hidden, hidden, hidden, hidden, hidden, hidden},
+	}
+	w := newWorld(t, options{})
+	reasons := map[codes.Code]string{ok: "", hidden: "NOT_FOUND", lacking: "ROLE_MISSING"}
+	for _, test := range tests {
+		t.Run(test.as, func(t *testing.T) {
+			w := &world{T: t, iss: w.iss, db: w.db, systems: w.systems, panels: w.panels}
+			id := w.install("oakland").GetId()
+			panel := w.panel(id)
+			alarm := func() {
+				_, err := w.panels.ReportAlarm(w.asPanel(panel), &v1.ReportAlarmRequest{ReportId: rand.Text(), Alarm: v1.AlarmKind_FIRE})
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			reset := func() {
+				if _, err := w.systems.DisarmSecuritySystem(w.as("alice"), &v1.DisarmSecuritySystemRequest{SecuritySystemId: id}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			check := func(what string, want codes.Code, call func() error) {
+				t.Helper()
+				rows := w.rows()
+				err := call()
+				if status.Code(err) != want || mesh.Reason(err) != reasons[want] {
+					t.Errorf("%s: %v, want %v", what, err, want)
+				}
+				if want != ok && w.rows() != rows {
+					t.Errorf("%s was refused and left something behind", what)
+				}
+			}
+			ctx := w.as(test.as)
+			check("view", test.view, func() error {
+				_, err := w.systems.GetSecuritySystem(ctx, &v1.GetSecuritySystemRequest{SecuritySystemId: id})
+				return err
+			})
+			check("view the timeline", test.view, func() error {
+				_, err := w.systems.ListEvents(ctx, &v1.ListEventsRequest{SecuritySystemId: id})
+				return err
+			})
+			check("arm", test.arm, func() error {
+				_, err := w.systems.ArmSecuritySystem(ctx, &v1.ArmSecuritySystemRequest{SecuritySystemId: id})
+				return err
+			})
+			alarm()
+			check("acknowledge", test.acknowledge, func() error {
+				_, err := w.systems.AcknowledgeAlarm(ctx, &v1.AcknowledgeAlarmRequest{SecuritySystemId: id})
+				return err
+			})
+			check("disarm", test.disarm, func() error {
+				_, err := w.systems.DisarmSecuritySystem(ctx, &v1.DisarmSecuritySystemRequest{SecuritySystemId: id})
+				return err
+			})
+			reset()
+			check("register a panel", test.panel, func() error {
+				_, err := w.systems.RegisterPanel(ctx, &v1.RegisterPanelRequest{SecuritySystemId: id})
+				return err
+			})
+			check("remove", test.remove, func() error {
+				_, err := w.systems.RemoveSecuritySystem(ctx, &v1.RemoveSecuritySystemRequest{SecuritySystemId: id})
+				return err
+			})
+			if test.remove != ok {
+				if _, err := w.systems.RemoveSecuritySystem(w.as("admin"), &v1.RemoveSecuritySystemRequest{SecuritySystemId: id}); err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+func TestAllowedActionsAreTheCallersOwn(t *testing.T) {
+	w := newWorld(t, options{})
+	oakland, berkeley := w.install("oakland").GetId(), w.install("berkeley").GetId()
+	for _, id := range []string{oakland, berkeley} {
+		if _, err := w.systems.ArmSecuritySystem(w.as("alice"), &v1.ArmSecuritySystemRequest{SecuritySystemId: id}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tests := []struct {
+		name   string
+		claims meshtest.Claims
+		id     string
+		want   []v1.Action
+	}{
+		{"a disarmer", meshtest.Claims{Subject: "charlie", Scopes: allScopes}, berkeley, []v1.Action{v1.Action_DISARM}},
+		{"a viewer", meshtest.Claims{Subject: "victor", Scopes: allScopes}, oakland, nil},
+		{"a platform admin", meshtest.Claims{Subject: "admin", Roles: roles["admin"], Scopes: allScopes}, oakland, nil},
+		{"an API key with the scope", meshtest.Claims{Subject: "rgk_1", Kind: mesh.KindClient, Scopes: allScopes}, oakland,
+			[]v1.Action{v1.Action_DISARM}},
+		{"an API key that may only read", meshtest.Claims{Subject: "rgk_1", Kind: mesh.KindClient, Scopes: []string{"securitysystem.read"}},
+			oakland, nil},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			answer, err := w.systems.GetSecuritySystem(w.with(test.claims), &v1.GetSecuritySystemRequest{SecuritySystemId: test.id})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := answer.GetSecuritySystem().GetAllowedActions(); !slices.Equal(got, test.want) {
+				t.Errorf("got %v, want %v", got, test.want)
+			}
+		})
+	}
+}
+
+func TestAnAPIKeyArmsWhereItWasGrantedTo(t *testing.T) {
+	w := newWorld(t, options{})
+	oakland, berkeley := w.install("oakland").GetId(), w.install("berkeley").GetId()
+	key := meshtest.Claims{Subject: "rgk_1", Kind: mesh.KindClient, Scopes: []string{"securitysystem.read", "securitysystem.arm"}}
+	if _, err := w.systems.ArmSecuritySystem(w.with(key), &v1.ArmSecuritySystemRequest{SecuritySystemId: oakland}); err != nil {
+		t.Fatal(err)
+	}
+	if actor := w.events(oakland)[0].GetActor(); actor.GetId() != "rgk_1" || actor.GetClientId() != "rgk_1" {
+		t.Errorf("armed by %v", actor)
+	}
+	_, err := w.systems.ArmSecuritySystem(w.with(key), &v1.ArmSecuritySystemRequest{SecuritySystemId: berkeley})
+	w.refused(err, codes.NotFound, "NOT_FOUND")
+	_, err = w.systems.DisarmSecuritySystem(w.with(key), &v1.DisarmSecuritySystemRequest{SecuritySystemId: oakland})
+	w.refused(err, codes.PermissionDenied, "SCOPE_MISSING")
+	// The role does not follow from the token of a client, whatever it says.
+	key.Subject, key.Roles = "rgk_2", roles["admin"]
+	_, err = w.systems.GetSecuritySystem(w.with(key), &v1.GetSecuritySystemRequest{SecuritySystemId: oakland})
+	w.refused(err, codes.NotFound, "NOT_FOUND")
+}
+
+func TestTheCustomerServiceIsAskedWithTheCallersOwnToken(t *testing.T) {
+	w := newWorld(t, options{})
+	if _, err := w.systems.CreateSecuritySystem(w.with(meshtest.Claims{
+		Subject: "alice", TokenID: "the-very-token", Scopes: allScopes, SessionID: "s-1",
+	}), &v1.CreateSecuritySystemRequest{LocationId: "oakland"}); err != nil {
+		t.Fatal(err)
+	}
+	if len(w.customers.callers) != 2 {
+		t.Fatalf("asked %d times, want for rights and location", len(w.customers.callers))
+	}
+	for _, c := range w.customers.callers {
+		if c.Subject != "alice" || c.TokenID != "the-very-token" || c.Kind != mesh.KindUser || c.SessionID != "s-1" {
+			t.Errorf("asked as %+v", c)
+		}
+	}
+}
+
+func TestARoleThatIsWithdrawnCountsNoMoreAtTheNextRequest(t *testing.T) {
+	w := newWorld(t, options{})
+	id := w.install("oakland").GetId()
+	ctx := w.as("mary")
+	if _, err := w.systems.ArmSecuritySystem(ctx, &v1.ArmSecuritySystemRequest{SecuritySystemId: id}); err != nil {
+		t.Fatal(err)
+	}
+	w.customers.withdraw("mary")
+	_, err := w.systems.DisarmSecuritySystem(ctx, &v1.DisarmSecuritySystemRequest{SecuritySystemId: id})
+	w.refused(err, codes.NotFound, "NOT_FOUND")
+	if got := w.get(id).GetState(); got != v1.State_ARMED {
+		t.Errorf("state %v", got)
+	}
+}
+
+func TestWithoutTheCustomerServiceNobodyGetsIn(t *testing.T) {
+	w := newWorld(t, options{customersAt: "127.0.0.1:1"})
+	calls := map[string]func() error{
+		"create": func() error {
+			_, err := w.systems.CreateSecuritySystem(w.as("alice"), &v1.CreateSecuritySystemRequest{LocationId: "oakland"})
+			return err
+		},
+		"create as platform admin": func() error {
+			_, err := w.systems.CreateSecuritySystem(w.as("admin"), &v1.CreateSecuritySystemRequest{LocationId: "oakland"})
+			return err
+		},
+		"list": func() error {
+			_, err := w.systems.ListSecuritySystems(w.as("alice"), &v1.ListSecuritySystemsRequest{})
+			return err
+		},
+		"arm": func() error {
+			_, err := w.systems.ArmSecuritySystem(w.as("alice"), &v1.ArmSecuritySystemRequest{SecuritySystemId: "sys_1"})
+			return err
+		},
+	}
+	for name, call := range calls {
+		t.Run(name, func(t *testing.T) {
+			err := call()
+			if status.Code(err) != codes.Unavailable || mesh.Reason(err) != "DEPENDENCY_DOWN" || !strings.Contains(err.Error(), "customer service") {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+	if n := w.rows(); n != 0 {
+		t.Errorf("%d rows were made", n)
+	}
+	if _, err := w.systems.ListSecuritySystems(w.as("admin"), &v1.ListSecuritySystemsRequest{}); err != nil {
+		t.Errorf("a platform admin, whose rights stand in the token, cannot list: %v", err)
+	}
+}
+
+func TestWhatAStateRefusesIsAFailedPrecondition(t *testing.T) {
+	w := newWorld(t, options{})
+	id := w.install("oakland").GetId()
+	panel := w.panel(id)
+	arm := func(m v1.Mode) error {
+		_, err := w.systems.ArmSecuritySystem(w.as("mary"), &v1.ArmSecuritySystemRequest{SecuritySystemId: id, Mode: m})
+		return err
+	}
+	acknowledge := func() error {
+		_, err := w.systems.AcknowledgeAlarm(w.as("mary"), &v1.AcknowledgeAlarmRequest{SecuritySystemId: id})
+		return err
+	}
+	remove := func() error {
+		_, err := w.systems.RemoveSecuritySystem(w.as("alice"), &v1.RemoveSecuritySystemRequest{SecuritySystemId: id})
+		return err
+	}
+	w.refused(acknowledge(), codes.FailedPrecondition, "SYSTEM_NOT_ALARMED")
+	if err := arm(v1.Mode_NIGHT); err != nil {
+		t.Fatal(err)
+	}
+	rows := w.rows()
+	w.refused(arm(v1.Mode_AWAY), codes.FailedPrecondition, "SYSTEM_ARMED")
+	w.refused(remove(), codes.FailedPrecondition, "SYSTEM_NOT_DISARMED")
+	if err := arm(v1.Mode_NIGHT); err != nil {
+		t.Errorf("arming again in the same mode: %v", err)
+	}
+	if w.rows() != rows {
+		t.Error("something was written")
+	}
+	if _, err := w.panels.ReportAlarm(w.asPanel(panel), &v1.ReportAlarmRequest{ReportId: "1", Alarm: v1.AlarmKind_INTRUSION}); err != nil {
+		t.Fatal(err)
+	}
+	w.refused(arm(v1.Mode_AWAY), codes.FailedPrecondition, "SYSTEM_ALARMED")
+	w.refused(remove(), codes.FailedPrecondition, "SYSTEM_NOT_DISARMED")
+	for range 2 {
+		if err := acknowledge(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := w.get(id); !got.GetAcknowledged() || got.GetState() != v1.State_ALARMED || w.rows() != rows+4 {
+		t.Errorf("after two acknowledgements: %v, %d rows more", got, w.rows()-rows)
+	}
+}
+
+func TestAStaleETagIsAbortedAndChangesNothing(t *testing.T) {
+	w := newWorld(t, options{})
+	system := w.install("oakland")
+	id := system.GetId()
+	if _, err := w.systems.ArmSecuritySystem(w.as("mary"), &v1.ArmSecuritySystemRequest{SecuritySystemId: id, Etag: system.GetEtag()}); err != nil {
+		t.Fatal(err)
+	}
+	before, rows := w.get(id), w.rows()
+	for _, etag := range []string{system.GetEtag(), "7", "nonsense", "-1"} {
+		_, err := w.systems.ArmSecuritySystem(w.as("mary"), &v1.ArmSecuritySystemRequest{SecuritySystemId: id, Etag: etag})
+		w.refused(err, codes.Aborted, "ETAG_MISMATCH")
+		_, err = w.systems.DisarmSecuritySystem(w.as("mary"), &v1.DisarmSecuritySystemRequest{SecuritySystemId: id, Etag: etag})
+		w.refused(err, codes.Aborted, "ETAG_MISMATCH")
+		_, err = w.systems.AcknowledgeAlarm(w.as("mary"), &v1.AcknowledgeAlarmRequest{SecuritySystemId: id, Etag: etag})
+		w.refused(err, codes.Aborted, "ETAG_MISMATCH")
+		_, err = w.systems.RemoveSecuritySystem(w.as("alice"), &v1.RemoveSecuritySystemRequest{SecuritySystemId: id, Etag: etag})
+		w.refused(err, codes.Aborted, "ETAG_MISMATCH")
+	}
+	if diff := cmp.Diff(before, w.get(id), protocmp.Transform()); diff != "" || w.rows() != rows {
+		t.Error("something was changed", diff)
+	}
+	// Who may not even know the system learns nothing of its etag.
+	_, err := w.systems.ArmSecuritySystem(w.as("eve"), &v1.ArmSecuritySystemRequest{SecuritySystemId: id, Etag: "7"})
+	w.refused(err, codes.NotFound, "NOT_FOUND")
+}
+
+func TestTheTimelineSaysWhoDidWhatWhenNewestFirst(t *testing.T) {
+	w := newWorld(t, options{})
+	id := w.install("oakland").GetId()
+	panel := w.panel(id)
+	steps := []func() error{
+		func() error {
+			_, err := w.systems.ArmSecuritySystem(w.as("mary"), &v1.ArmSecuritySystemRequest{SecuritySystemId: id, Mode: v1.Mode_STAY})
+			return err
+		},
+		func() error {
+			_, err := w.panels.ReportAlarm(w.asPanel(panel),
+				&v1.ReportAlarmRequest{ReportId: "r1", Alarm: v1.AlarmKind_INTRUSION, Detail: "Zone 3"})
+			return err
+		},
+		func() error {
+			_, err := w.systems.AcknowledgeAlarm(w.as("mary"), &v1.AcknowledgeAlarmRequest{SecuritySystemId: id})
+			return err
+		},
+		func() error {
+			_, err := w.systems.DisarmSecuritySystem(w.as("alice"), &v1.DisarmSecuritySystemRequest{SecuritySystemId: id})
+			return err
+		},
+		func() error {
+			_, err := w.panels.ReportFaults(w.asPanel(panel), &v1.ReportFaultsRequest{Faults: []v1.Fault{v1.Fault_LOW_BATTERY}})
+			return err
+		},
+	}
+	for _, step := range steps {
+		if err := step(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var got []string
+	token := ""
+	for {
+		answer, err := w.systems.ListEvents(w.as("victor"), &v1.ListEventsRequest{SecuritySystemId: id, PageSize: 2, PageToken: token})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range answer.GetEvents() {
+			if e.GetSecuritySystemId() != id || !strings.HasPrefix(e.GetId(), "evt_") || e.GetTime().AsTime().IsZero() {
+				t.Errorf("event %v", e)
+			}
+			who := e.GetActor().GetName()
+			if e.GetActor().GetId() == panel {
+				who = "panel"
+			}
+			got = append(got, strings.Join(strings.Fields(fmt.Sprint(e.GetType(), " ", who, " ", e.GetState(), " ",
+				e.GetMode(), " ", e.GetAlarm(), " ", e.GetFaults(), " ", e.GetDetail())), " "))
+		}
+		if token = answer.GetNextPageToken(); token == "" {
+			break
+		}
+	}
+	want := []string{
+		"FAULTS_CHANGED panel DISARMED MODE_UNSPECIFIED ALARM_KIND_UNSPECIFIED [LOW_BATTERY]",
+		"SYSTEM_DISARMED Alice DISARMED MODE_UNSPECIFIED ALARM_KIND_UNSPECIFIED []",
+		"ALARM_ACKNOWLEDGED Mary ALARMED STAY INTRUSION []",
+		"ALARM_RAISED panel ALARMED STAY INTRUSION [] Zone 3",
+		"SYSTEM_ARMED Mary ARMED STAY ALARM_KIND_UNSPECIFIED []",
+		"PANEL_REGISTERED Admin DISARMED MODE_UNSPECIFIED ALARM_KIND_UNSPECIFIED []",
+		"SYSTEM_CREATED Admin DISARMED MODE_UNSPECIFIED ALARM_KIND_UNSPECIFIED []",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestMalformedRequestsNameTheField(t *testing.T) {
+	w := newWorld(t, options{})
+	id := w.install("oakland").GetId()
+	panel := w.panel(id)
+	rows := w.rows()
+	long := strings.Repeat("x", 600)
+	tests := []struct {
+		name, field string
+		call        func() error
+	}{
+		{"a forged page token", "pageToken", func() error {
+			_, err := w.systems.ListSecuritySystems(w.as("alice"), &v1.ListSecuritySystemsRequest{PageToken: "' OR 1=1 --"})
+			return err
+		}},
+		{"a page token of another list", "pageToken", func() error {
+			_, err := w.systems.ListSecuritySystems(w.as("alice"), &v1.ListSecuritySystemsRequest{PageToken: "WyIxIl0"})
+			return err
+		}},
+		{"a page token that is no number", "pageToken", func() error {
+			_, err := w.systems.ListEvents(w.as("alice"), &v1.ListEventsRequest{SecuritySystemId: id, PageToken: "WyJ4Il0"})
+			return err
+		}},
+		{"a page token that is too long", "pageToken", func() error {
+			_, err := w.systems.ListSecuritySystems(w.as("alice"), &v1.ListSecuritySystemsRequest{PageToken: long})
+			return err
+		}},
+		{"a negative page size", "pageSize", func() error {
+			_, err := w.systems.ListSecuritySystems(w.as("alice"), &v1.ListSecuritySystemsRequest{PageSize: -1})
+			return err
+		}},
+		{"no id", "securitySystemId", func() error {
+			_, err := w.systems.GetSecuritySystem(w.as("alice"), &v1.GetSecuritySystemRequest{})
+			return err
+		}},
+		{"an id that is too long", "securitySystemId", func() error {
+			_, err := w.systems.ArmSecuritySystem(w.as("alice"), &v1.ArmSecuritySystemRequest{SecuritySystemId: long})
+			return err
+		}},
+		{"a mode that is not there", "mode", func() error {
+			_, err := w.systems.ArmSecuritySystem(w.as("alice"), &v1.ArmSecuritySystemRequest{SecuritySystemId: id, Mode: 99})
+			return err
+		}},
+		{"no location", "locationId", func() error {
+			_, err := w.systems.CreateSecuritySystem(w.as("alice"), &v1.CreateSecuritySystemRequest{})
+			return err
+		}},
+		{"a report without an id", "reportId", func() error {
+			_, err := w.panels.ReportAlarm(w.asPanel(panel), &v1.ReportAlarmRequest{Alarm: v1.AlarmKind_FIRE})
+			return err
+		}},
+		{"a report id with a NUL", "reportId", func() error {
+			_, err := w.panels.ReportAlarm(w.asPanel(panel), &v1.ReportAlarmRequest{ReportId: "a\x00", Alarm: v1.AlarmKind_FIRE})
+			return err
+		}},
+		{"a detail with a line break", "detail", func() error {
+			_, err := w.panels.ReportAlarm(w.asPanel(panel), &v1.ReportAlarmRequest{ReportId: "a", Alarm: v1.AlarmKind_FIRE, Detail: "x\r\nBcc: y"})
+			return err
+		}},
+		{"no kind of alarm", "alarm", func() error {
+			_, err := w.panels.ReportAlarm(w.asPanel(panel), &v1.ReportAlarmRequest{ReportId: "a"})
+			return err
+		}},
+		{"a fault that is not there", "faults", func() error {
+			_, err := w.panels.ReportFaults(w.asPanel(panel), &v1.ReportFaultsRequest{Faults: []v1.Fault{77}})
+			return err
+		}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			err := test.call()
+			if status.Code(err) != codes.InvalidArgument || mesh.Reason(err) != "INVALID_FIELD" || !strings.Contains(err.Error(), test.field) {
+				t.Errorf("got %v, want it to name %s", err, test.field)
+			}
+		})
+	}
+	t.Run("an id that no database could hold does not exist", func(t *testing.T) {
+		_, err := w.systems.GetSecuritySystem(w.as("admin"), &v1.GetSecuritySystemRequest{SecuritySystemId: "sys\x00"})
+		w.refused(err, codes.NotFound, "NOT_FOUND")
+	})
+	if w.rows() != rows {
+		t.Error("something was written")
+	}
+}
+
+func TestTheCustomerServiceLearnsWhetherALocationHasASystem(t *testing.T) {
+	w := newWorld(t, options{})
+	w.install("oakland")
+	customer := v1.NewSecuritySystemServiceClient(w.server.DialAs(t, "customer"))
+	as := meshtest.As(t.Context(), w.iss.Workload(t, "customer"))
+	for location, want := range map[string]bool{"oakland": true, "berkeley": false, "a\x00": false} {
+		answer, err := customer.HasSystemAt(as, &v1.HasSystemAtRequest{LocationId: location})
+		if err != nil || answer.GetInstalled() != want {
+			t.Errorf("%q: %v, %v", location, answer.GetInstalled(), err)
+		}
+	}
+	_, err := w.systems.HasSystemAt(w.as("admin"), &v1.HasSystemAtRequest{LocationId: "oakland"})
+	w.refused(err, codes.PermissionDenied, "CALLER_KIND")
+}
