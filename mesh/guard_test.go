@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
@@ -164,4 +165,13 @@ func (r revocations) Notify(id mesh.Identity, f func()) func() {
 		return func() {}
 	}
 	return r.notify(id, f)
+}
+
+func TestEveryMethodRefusesEveryBadCredential(t *testing.T) {
+	iss := meshtest.NewIssuer(t)
+	e := &echo{
+		unary:  func(context.Context, note) (note, error) { t.Error("a handler ran"); return newNote(""), nil },
+		stream: func(grpc.ServerStream) error { t.Error("a handler ran"); return nil },
+	}
+	meshtest.RefusesBadTokens(t, meshtest.Serve(t, iss, meshtest.Part{Name: "echo"}, e.register))
 }
