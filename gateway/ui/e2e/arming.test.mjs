@@ -57,6 +57,10 @@ test("everything can be done with the keyboard alone", async (t) => {
   await tabTo(page, "Arm Oakland: Stay");
   await page.keyboard.press("Enter");
   await page.getByRole("region", { name: "State" }).getByText("Armed · Stay").waitFor();
+
+  await page.waitForFunction(() => document.activeElement.textContent === "Disarm Oakland");
+  await page.keyboard.press("Space");
+  await page.getByRole("region", { name: "State" }).getByText("Disarmed").waitFor();
 });
 
 test("an alarm is seen, acknowledged and ended", async (t) => {
@@ -78,8 +82,8 @@ test("an alarm is seen, acknowledged and ended", async (t) => {
 
   await hayward.getByRole("link", { name: "Hayward" }).click();
   const timeline = page.getByRole("region", { name: "Timeline" });
-  await timeline.getByText("Zone 3, back door").waitFor();
-  await timeline.getByText("Alarm acknowledged").waitFor();
+  await timeline.getByText("Zone 3, back door").first().waitFor();
+  await timeline.getByText("Alarm acknowledged").first().waitFor();
   await shot(page, "system-alarm");
   await page.getByRole("button", { name: "Disarm Hayward" }).click();
   await page.getByRole("region", { name: "State" }).getByText("Disarmed").waitFor();

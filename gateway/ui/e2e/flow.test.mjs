@@ -16,15 +16,14 @@ describe("the login flow", () => {
 
     await t.test("1. React UI fetches the authorization URL from the BFF and tells the browser to go there", async () => {
       await page.goto("/");
-      const asked = page.waitForResponse("**/api/auth/signin/realguardio");
-      // The body of an answer is gone once the browser has left the page that asked for it.
-      await page.route("**/oauth2/authorize?*", async (route) => {
-        await asked;
-        await route.continue();
+      // Read on its way: an answer's body is gone once the browser has left the page that asked for it.
+      await page.route("**/api/auth/signin/realguardio", async (route) => {
+        const response = await route.fetch();
+        authorizationURL = new URL((await response.json()).url);
+        await route.fulfill({ response });
       });
       await page.getByRole("button", { name: "Login" }).click();
-      const { url } = await (await asked).json();
-      authorizationURL = new URL(url);
+      await page.getByLabel(/password/i).waitFor();
       const query = Object.fromEntries(authorizationURL.searchParams);
       assert.equal(authorizationURL.origin, stand.issuer);
       assert.equal(query.response_type, "code");
@@ -39,7 +38,6 @@ describe("the login flow", () => {
 
     let authorize;
     await t.test("2. Browser opens the IAM's authorization endpoint", async () => {
-      await page.getByLabel(/password/i).waitFor();
       authorize = traffic.find((each) => each.url.href === authorizationURL.href);
       assert.equal(authorize.method, "GET");
       assert.ok(authorize.navigation);

@@ -11,7 +11,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 tests() {
-  node --test --test-concurrency=1 "$@" e2e/*.test.mjs &
+  node --test --test-concurrency=1 --test-reporter=spec "$@" e2e/*.test.mjs &
   wait $!
 }
 

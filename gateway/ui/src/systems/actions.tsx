@@ -1,4 +1,4 @@
-import { useState } from "react";
+import { useEffect, useRef, useState } from "react";
 import { Problem } from "../api/request";
 import { act, type Action, type Mode, type System } from "../api/systems";
 import { useAuth } from "../auth/session";
@@ -19,7 +19,15 @@ const modes: readonly Mode[] = ["AWAY", "STAY", "NIGHT"];
 
 /** Actions offers what the server says this person may do to the system as it is now, and nothing else. */
 export function Actions({ system, onChanged, onStale }: ActionsProps) {
-  const { busy, problem, perform } = useAction(system, onChanged, onStale);
+  const { busy, problem, done, perform } = useAction(system, onChanged, onStale);
+  const region = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    // The button that was pressed has given way to others: without this the focus would be nowhere.
+    if (done > 0 && document.activeElement === document.body) {
+      (region.current?.querySelector("button") ?? region.current)?.focus();
+    }
+  }, [done]);
+
   const may = (action: Action) => system.allowedActions.includes(action);
   const button = (key: string, click: () => void) => ({
     type: "button" as const,
@@ -29,7 +37,7 @@ export function Actions({ system, onChanged, onStale }: ActionsProps) {
   });
 
   return (
-    <div className="actions" aria-busy={busy !== undefined}>
+    <div ref={region} className="actions" tabIndex={-1} aria-busy={busy !== undefined}>
       {problem && <ProblemNotice problem={problem} />}
       {may("ARM") && (
         <div className="modes" role="group" aria-label={`Arm ${system.location}`}>
@@ -75,12 +83,15 @@ function useAction(system: System, onChanged: (system: System) => void, onStale:
   const { sessionEnded } = useAuth();
   const [busy, setBusy] = useState<Mode | Action>();
   const [problem, setProblem] = useState<Problem>();
+  /** How many actions have succeeded. */
+  const [done, setDone] = useState(0);
 
   const perform = async (action: Action, mode?: Mode) => {
     setBusy(mode ?? action);
     setProblem(undefined);
     try {
       onChanged(await act(system, action, mode));
+      setDone((n) => n + 1);
     } catch (cause) {
       const failed = cause instanceof Problem ? cause : new Problem(0, "UNREADABLE", "", "");
       if (failed.status === 401) return sessionEnded();
@@ -90,5 +101,5 @@ function useAction(system: System, onChanged: (system: System) => void, onStale:
       setBusy(undefined);
     }
   };
-  return { busy, problem, perform };
+  return { busy, problem, done, perform };
 }

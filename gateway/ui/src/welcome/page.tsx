@@ -6,7 +6,6 @@ import { LoginButton } from "./login";
 
 /** WelcomePage is home for who is not signed in. */
 export function WelcomePage({ ended }: { ended: boolean }) {
-  const failed = new URLSearchParams(location.search).has("error");
   return (
     <div className="welcome">
       <Page
@@ -20,7 +19,6 @@ export function WelcomePage({ ended }: { ended: boolean }) {
         }
       >
         {ended && <Notice tone="info">Your session has ended. Please log in again.</Notice>}
-        {failed && !ended && <Notice tone="info">Signing in did not work. Please try again.</Notice>}
         <LoginButton />
       </Page>
       <Preview />
