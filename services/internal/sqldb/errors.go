@@ -1,6 +1,7 @@
 package sqldb
 
 import (
+	"context"
 	"database/sql"
 	"database/sql/driver"
 	"errors"
@@ -34,7 +35,10 @@ func IsForeignKey(err error) bool {
 // IsUnavailable tells whether err means that the database cannot be reached or cannot work now, so that trying again
 // later may help.
 func IsUnavailable(err error) bool {
-	if errors.Is(err, errContended) || errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone) ||
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) && !isConnect(err) {
+		return false
+	}
+	if errors.Is(err, errContended) || pgconn.SafeToRetry(err) || errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone) ||
 		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) {
 		return true
 	}
@@ -49,11 +53,14 @@ func IsUnavailable(err error) bool {
 		}
 		return false
 	}
-	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
-		return true
-	}
-	op, ok := errors.AsType[*net.OpError](err)
-	return ok && !op.Timeout()
+	_, ok := errors.AsType[*net.OpError](err)
+	return ok || isConnect(err)
+}
+
+// isConnect tells whether err is about making a connection, which has a time limit of its own.
+func isConnect(err error) bool {
+	_, ok := errors.AsType[*pgconn.ConnectError](err)
+	return ok
 }
 
 // violatedUnique returns the name of the unique constraint that err is about.

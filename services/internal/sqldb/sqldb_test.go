@@ -297,6 +297,53 @@ func TestAStoppedDatabaseIsUnavailable(t *testing.T) {
 	}
 }
 
+func TestADatabaseThatGoesIsUnavailableUntilItComesBack(t *testing.T) {
+	if testing.Short() {
+		t.Skip("needs PostgreSQL")
+	}
+	outage := storetest.NewOutage(t)
+	db, err := sqldb.Open(t.Context(), outage.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if err := sqldb.Migrate(t.Context(), db, schema); err != nil {
+		t.Fatal(err)
+	}
+	insert := func(tx sqldb.Tx) error {
+		_, err := tx.Exec(t.Context(), `INSERT INTO owners (id) VALUES ('o')`)
+		return err
+	}
+	err = db.Tx(t.Context(), func(tx sqldb.Tx) error {
+		if err := insert(tx); err != nil {
+			t.Fatal(err)
+		}
+		outage.Set(true)
+		return nil
+	})
+	if !sqldb.IsUnavailable(err) {
+		t.Errorf("a commit that did not arrive: %v", err)
+	}
+	for range 3 {
+		if _, err := db.Exec(t.Context(), `DELETE FROM owners`); !sqldb.IsUnavailable(err) {
+			t.Errorf("a statement: %v", err)
+		}
+		if err := db.Tx(t.Context(), insert); !sqldb.IsUnavailable(err) {
+			t.Errorf("a transaction: %v", err)
+		}
+		if err := db.Ping(t.Context()); !sqldb.IsUnavailable(err) {
+			t.Errorf("Ping: %v", err)
+		}
+	}
+	outage.Set(false)
+	if n := number(t, db, `SELECT count(*) FROM owners`); n != 0 {
+		t.Errorf("%d rows of transactions that failed", n)
+	}
+	if err := db.Tx(t.Context(), insert); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestSQLiteFilesAreReadableByTheirOwnerAlone(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "odd ?name#%.db")
 	db, err := sqldb.Open(t.Context(), "sqlite://"+strings.NewReplacer(" ", "%20", "?", "%3F", "#", "%23", "%", "%25").Replace(path))

@@ -65,8 +65,10 @@ func PostgresURL(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return cluster.url("test_" + strconv.FormatInt(schemas.Add(1), 10))
+	return cluster.url(nextSchema())
 }
+
+func nextSchema() string { return "test_" + strconv.FormatInt(schemas.Add(1), 10) }
 
 // EachRedis runs test on the embedded server and on Redis as subtests. addr is the host:port of an empty server of the
 // subtest's own.
