@@ -1,0 +1,117 @@
+package notification
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"google.golang.org/protobuf/encoding/protojson"
+
+	securitysystemv1 "github.com/realguardio/realguardio/gen/go/realguardio/securitysystem/v1"
+	"github.com/realguardio/realguardio/services/internal/outbox"
+)
+
+const (
+	takeBatch = 64
+	// takeBlock is how long one read waits for events; the end of the service waits for it too.
+	takeBlock = 500 * time.Millisecond
+)
+
+// consumer takes events from the security system service's stream. Its position is kept in the same transaction as what
+// it took, so that an event is taken once, and a stream that was lost is missed only where it was not taken yet.
+type consumer struct {
+	redis  redis.UniversalClient
+	stream string
+	store  NoticeStore
+	log    *slog.Logger
+	now    func() time.Time
+	// taken is called after notices were stored.
+	taken func()
+}
+
+// step takes the next events, if there are any within takeBlock.
+func (c *consumer) step(ctx context.Context) (more bool, err error) {
+	position, err := c.store.Position(ctx, c.stream)
+	if err != nil {
+		return false, err
+	}
+	answer, err := c.redis.XRead(ctx, &redis.XReadArgs{
+		Streams: []string{c.stream, position.String()}, Count: takeBatch, Block: takeBlock,
+	}).Result()
+	if errors.Is(err, redis.Nil) || err == nil && (len(answer) == 0 || len(answer[0].Messages) == 0) {
+		return true, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("read stream %s: %w", c.stream, err)
+	}
+	var notices []Notice
+	for _, message := range answer[0].Messages {
+		envelope, at, err := outbox.Decode(message)
+		if at == (outbox.Position{}) {
+			return false, err
+		}
+		if position != (outbox.Position{}) && !at.Follows(position) {
+			c.log.WarnContext(ctx, "events were lost from the stream", "stream", c.stream,
+				"after", position.String(), "before", at.String())
+		}
+		position = at
+		notice, ok, noticeErr := noticeOf(envelope)
+		switch {
+		case err != nil || noticeErr != nil:
+			// Nobody will ever be able to read it.
+			c.log.ErrorContext(ctx, "an event cannot be read and is skipped", "stream", c.stream, "position", at.String(),
+				"error", errors.Join(err, noticeErr))
+		case ok:
+			notices = append(notices, notice)
+		}
+	}
+	if err := c.store.Take(ctx, c.stream, position, notices, c.now()); err != nil {
+		return false, err
+	}
+	if len(notices) > 0 {
+		c.taken()
+	}
+	return true, nil
+}
+
+// kinds are the events that people are told of.
+var kinds = map[securitysystemv1.EventType]Kind{
+	securitysystemv1.EventType_ALARM_RAISED:    Alarm,
+	securitysystemv1.EventType_SYSTEM_ARMED:    Armed,
+	securitysystemv1.EventType_SYSTEM_DISARMED: Disarmed,
+}
+
+// noticeOf returns what people are to be told of an event; ok is false when that is nothing.
+func noticeOf(e outbox.Envelope) (n Notice, ok bool, err error) {
+	var changed securitysystemv1.SecuritySystemChanged
+	if !strings.HasPrefix(e.Type, string(changed.ProtoReflect().Descriptor().FullName())) {
+		return Notice{}, false, nil
+	}
+	// A newer service may say more than is known here.
+	if err := (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(e.Data, &changed); err != nil {
+		return Notice{}, false, fmt.Errorf("decode event %s: %w", e.ID, err)
+	}
+	event := changed.GetEvent()
+	kind, ok := kinds[event.GetType()]
+	if !ok {
+		return Notice{}, false, nil
+	}
+	if changed.GetLocationId() == "" {
+		return Notice{}, false, fmt.Errorf("event %s has no location", e.ID)
+	}
+	n = Notice{
+		EventID: e.ID, Kind: kind, Time: e.Time, LocationID: changed.GetLocationId(), LocationName: changed.GetLocationName(),
+		Detail: event.GetDetail(), ActorID: event.GetActor().GetId(), ActorName: event.GetActor().GetName(),
+	}
+	switch kind {
+	case Alarm:
+		n.Alarm = strings.ToLower(event.GetAlarm().String())
+	case Armed:
+		n.Mode = strings.ToLower(event.GetMode().String())
+	}
+	return n, true, nil
+}

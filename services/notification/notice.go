@@ -1,0 +1,86 @@
+// Package notification tells people what happened to the systems they have rights on: it takes events from the security
+// system service's stream, asks the customer service whom each concerns, and delivers a message to each of them, once, by
+// e-mail. Whom an event concerns is left to the customer service, what happens to a message after the mail server took it
+// to that server.
+package notification
+
+import (
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+)
+
+// Kind is what people are told of.
+type Kind string
+
+const (
+	Alarm    Kind = "ALARM"
+	Armed    Kind = "ARMED"
+	Disarmed Kind = "DISARMED"
+)
+
+// Notice is an event that people are to be told of.
+type Notice struct {
+	// EventID is the event's, and unique.
+	EventID      string
+	Kind         Kind
+	Time         time.Time
+	LocationID   string
+	LocationName string
+	// Alarm is why, for an alarm: "intrusion".
+	Alarm string
+	// Mode is how the system was armed: "away".
+	Mode string
+	// Detail is what the panel said of an alarm.
+	Detail string
+	// ActorID and ActorName are who did it. There may be no name.
+	ActorID   string
+	ActorName string
+	// Attempts is how often it was tried to find out whom the notice concerns.
+	Attempts int
+}
+
+// Recipient is a person whom an event may concern.
+type Recipient struct {
+	UserID string
+	Name   string
+	Email  string
+}
+
+// Concerns tells whether r is to be told. Everybody is told of an alarm; who arms or disarms a system knows it already.
+func (n Notice) Concerns(r Recipient) bool {
+	return n.Kind == Alarm || r.UserID != n.ActorID
+}
+
+// Subject is one line that says it all.
+func (n Notice) Subject() string {
+	location := oneLine(n.LocationName)
+	switch n.Kind {
+	case Alarm:
+		return fmt.Sprintf("ALARM: %s (%s)", location, n.Alarm)
+	case Armed:
+		return fmt.Sprintf("Armed: %s (%s)", location, n.Mode)
+	default:
+		return "Disarmed: " + location
+	}
+}
+
+// maxLine bounds a name in a message, in characters.
+const maxLine = 120
+
+// oneLine makes text that others chose safe to stand in a line of its own: a name with line breaks must be able to forge
+// neither a header nor another line of the message. What would change how the rest of the line is read goes too.
+func oneLine(text string) string {
+	text = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || unicode.In(r, unicode.Bidi_Control, unicode.Zl, unicode.Zp) {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(text, " "))
+	runes := []rune(strings.Join(strings.Fields(text), " "))
+	if len(runes) > maxLine {
+		return string(runes[:maxLine-1]) + "…"
+	}
+	return string(runes)
+}

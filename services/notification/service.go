@@ -1,0 +1,53 @@
+package notification
+
+import (
+	"context"
+	"log/slog"
+
+	notificationv1 "github.com/realguardio/realguardio/gen/go/realguardio/notification/v1"
+	"github.com/realguardio/realguardio/mesh"
+	"github.com/realguardio/realguardio/services/internal/page"
+	"github.com/realguardio/realguardio/services/internal/sqldb"
+)
+
+// Service implements NotificationService, and does its work while Run runs.
+type Service struct {
+	notificationv1.UnsafeNotificationServiceServer
+
+	deliveries DeliveryStore
+	workers    []*worker
+	log        *slog.Logger
+}
+
+// ListNotifications implements NotificationService. Callers see what was sent to them, and have no way to ask for anything
+// else.
+func (s *Service) ListNotifications(ctx context.Context, req *notificationv1.ListNotificationsRequest) (
+	*notificationv1.ListNotificationsResponse, error,
+) {
+	before := ""
+	key, err := page.Decode(req.GetPageToken(), 1)
+	if err != nil {
+		return nil, err
+	}
+	if key != nil {
+		before = key[0]
+	}
+	size := page.Size(req.GetPageSize())
+	deliveries, err := s.deliveries.DeliveriesTo(ctx, mesh.Caller(ctx).Subject, before, size+1)
+	if sqldb.IsUnavailable(err) {
+		s.log.ErrorContext(ctx, "the database cannot be reached", "request_id", mesh.RequestID(ctx), "error", err)
+		return nil, mesh.Unavailable("the database")
+	}
+	if err != nil {
+		return nil, err
+	}
+	answer := &notificationv1.ListNotificationsResponse{}
+	if len(deliveries) > size {
+		deliveries = deliveries[:size]
+		answer.NextPageToken = page.Encode(deliveries[size-1].ID)
+	}
+	for _, d := range deliveries {
+		answer.Notifications = append(answer.Notifications, toProto(d))
+	}
+	return answer, nil
+}
