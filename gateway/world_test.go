@@ -188,8 +188,10 @@ type header map[string]string
 // do sends a request, without following redirects and without a cookie jar.
 func (g *gate) do(t testing.TB, method, path, body string, headers ...header) reply {
 	t.Helper()
-	return send(t, &http.Client{Transport: g.client.Transport}, method, g.url+path, body, headers...)
+	return send(t, &http.Client{Transport: g.client.Transport, CheckRedirect: noRedirect}, method, g.url+path, body, headers...)
 }
+
+func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 func send(t testing.TB, client *http.Client, method, to, body string, headers ...header) reply {
 	t.Helper()
@@ -205,7 +207,6 @@ func send(t testing.TB, client *http.Client, method, to, body string, headers ..
 			req.Header[http.CanonicalHeaderKey(name)] = strings.Split(value, "\n")
 		}
 	}
-	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	res, err := client.Do(req)
 	if err != nil {
 		t.Fatal(err)
@@ -248,7 +249,7 @@ func (g *gate) browser(t testing.TB) *browser {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &browser{gate: g, http: &http.Client{Jar: jar, Transport: g.client.Transport}}
+	return &browser{gate: g, http: &http.Client{Jar: jar, Transport: g.client.Transport, CheckRedirect: noRedirect}}
 }
 
 // signedIn is a browser whose person has signed in, with the anti-CSRF token at hand.
