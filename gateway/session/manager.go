@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sync/singleflight"
 
+	"github.com/realguardio/realguardio/gateway/lru"
 	"github.com/realguardio/realguardio/gateway/vault"
 	"github.com/realguardio/realguardio/mesh"
 )
@@ -60,7 +61,17 @@ type Config struct {
 type Manager struct {
 	cfg       Config
 	refreshes singleflight.Group
+	opened    *lru.Map[ID, opened]
 }
+
+// opened is a session that was unsealed before. While Redis still holds the very same bytes it need not be again.
+type opened struct {
+	sealed  vault.Sealed
+	session *Session
+}
+
+// maxOpened is how many of them are kept, at about 6 KB each.
+const maxOpened = 2048
 
 // New checks cfg and returns a manager.
 func New(cfg Config) (*Manager, error) {
@@ -89,7 +100,7 @@ func New(cfg Config) (*Manager, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Manager{cfg: cfg}, nil
+	return &Manager{cfg: cfg, opened: lru.New[ID, opened](maxOpened)}, nil
 }
 
 // Begin starts a session under a new id. A session that the browser had before is not touched: the caller ends it.
@@ -117,7 +128,7 @@ func (m *Manager) Begin(ctx context.Context, tokens Tokens) (ID, *Session, error
 }
 
 // Find returns the session with an access token that may be used now. It costs one Redis read, unless the token is about
-// to end. It returns [ErrNone] or [ErrUnavailable].
+// to end. It returns [ErrNone] or [ErrUnavailable]. The session is shared: it must not be changed.
 func (m *Manager) Find(ctx context.Context, id ID) (*Session, error) {
 	if !wellFormed(id) {
 		return nil, ErrNone
@@ -185,15 +196,13 @@ func indexes(subject, sid string) []vault.Key {
 
 // read returns the session if it lives: neither limit passed, not revoked as a whole.
 func (m *Manager) read(ctx context.Context, id ID) (*Session, vault.Sealed, error) {
-	plain, sealed, err := m.cfg.Vault.Get(ctx, key(id))
+	sealed, err := m.cfg.Vault.Read(ctx, key(id))
 	if err != nil {
+		m.opened.Delete(id)
 		return nil, "", translate(err)
 	}
-	s, err := decode(plain)
-	if err != nil {
-		return nil, "", ErrNone
-	}
-	if !m.cfg.Now().Before(s.Expires()) {
+	s, err := m.open(id, sealed)
+	if err != nil || !m.cfg.Now().Before(s.Expires()) {
 		return nil, "", ErrNone
 	}
 	if m.cfg.Revocations.Revoked(s.identity()) {
@@ -203,14 +212,32 @@ func (m *Manager) read(ctx context.Context, id ID) (*Session, vault.Sealed, erro
 	return s, sealed, nil
 }
 
+// open unseals a session, or recalls it.
+func (m *Manager) open(id ID, sealed vault.Sealed) (*Session, error) {
+	if o, ok := m.opened.Get(id); ok && o.sealed == sealed {
+		return o.session, nil
+	}
+	plain, err := m.cfg.Vault.Open(key(id), sealed)
+	if err != nil {
+		return nil, translate(err)
+	}
+	s, err := decode(plain)
+	if err != nil {
+		return nil, fmt.Errorf("decoding a session: %w", err)
+	}
+	m.opened.Put(id, opened{sealed, s})
+	return s, nil
+}
+
 // touch moves the idle limit. Losing to another writer is fine: that one has just used the session too.
 func (m *Manager) touch(ctx context.Context, id ID, s *Session, was vault.Sealed, now time.Time) (*Session, error) {
-	s.Idle = now.Add(m.cfg.IdleFor)
-	_, err := m.write(ctx, id, s, was)
+	touched := *s
+	touched.Idle = now.Add(m.cfg.IdleFor)
+	_, err := m.write(ctx, id, &touched, was)
 	if err != nil && !errors.Is(err, vault.ErrChanged) {
 		return nil, translate(err)
 	}
-	return s, nil
+	return &touched, nil
 }
 
 func (m *Manager) write(ctx context.Context, id ID, s *Session, was vault.Sealed) (vault.Sealed, error) {

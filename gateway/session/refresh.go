@@ -115,11 +115,12 @@ func (m *Manager) over(ctx context.Context, id ID, was *Session) error {
 func (m *Manager) adopt(ctx context.Context, id ID, s *Session, sealed vault.Sealed, tokens Tokens) (*Session, error) {
 	used := s.Refresh
 	for {
-		s.set(tokens)
-		s.Idle = m.cfg.Now().Add(m.cfg.IdleFor)
-		_, err := m.write(ctx, id, s, sealed)
+		renewed := *s
+		renewed.set(tokens)
+		renewed.Idle = m.cfg.Now().Add(m.cfg.IdleFor)
+		_, err := m.write(ctx, id, &renewed, sealed)
 		if err == nil {
-			return s, nil
+			return &renewed, nil
 		}
 		if !errors.Is(err, vault.ErrChanged) {
 			return nil, translate(err)

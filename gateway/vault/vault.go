@@ -60,6 +60,7 @@ type Vault struct {
 	timeout time.Duration
 	lease   time.Duration
 	breaker breaker
+	reads   reads
 	logger  *slog.Logger
 }
 
@@ -124,19 +125,14 @@ func KeyOf(kind, id string) Key {
 // Sealed is a value as it lies in Redis. It serves as the proof of what was read in [Vault.Swap].
 type Sealed string
 
-// Get returns the value at key. One Redis read.
-func (v *Vault) Get(ctx context.Context, key Key) ([]byte, Sealed, error) {
-	var raw string
-	err := v.do(ctx, func(ctx context.Context) (err error) {
-		raw, err = v.redis.Get(ctx, string(key)).Result()
-		return err
-	})
-	if err != nil {
-		return nil, "", err
-	}
-	plain, err := v.open(key, raw)
-	return plain, Sealed(raw), err
+// Read returns the value at key, still sealed. One Redis read.
+func (v *Vault) Read(ctx context.Context, key Key) (Sealed, error) {
+	raw, err := v.fetch(ctx, key)
+	return Sealed(raw), err
 }
+
+// Open unseals what was read at key.
+func (v *Vault) Open(key Key, sealed Sealed) ([]byte, error) { return v.open(key, string(sealed)) }
 
 // Take returns the value at key and removes it: of several callers exactly one gets it.
 func (v *Vault) Take(ctx context.Context, key Key) ([]byte, error) {
