@@ -133,4 +133,6 @@ func (s *Service) EnsureUser(ctx context.Context, spec UserSpec) (id string, mad
 }
 
 // HasDemoPassword tells whether an account has DemoPassword, so that production can refuse to start.
-func (s *Service) HasDemoPassword(ctx context.Context) (bool, error) { return s.store.HasDemoPassword(ctx) }
+func (s *Service) HasDemoPassword(ctx context.Context) (bool, error) {
+	return s.store.HasDemoPassword(ctx)
+}

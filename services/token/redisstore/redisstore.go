@@ -211,6 +211,9 @@ func (s *Store) Nudge(ctx context.Context) error {
 func (s *Store) Await(ctx context.Context, nudged func()) error {
 	subscription := s.redis.Subscribe(ctx, nudgeChannel)
 	defer subscription.Close()
+	// A read that waits for a message does not look at ctx.
+	stop := context.AfterFunc(ctx, func() { _ = subscription.Close() })
+	defer stop()
 	for {
 		if _, err := subscription.ReceiveMessage(ctx); err != nil {
 			return failed("awaiting nudges", err)

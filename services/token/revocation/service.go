@@ -182,31 +182,28 @@ func (w *watcher) catchUp(ctx context.Context) error {
 	return w.reset(ctx, epoch, head)
 }
 
-// reset sends everything that is live, up to head.
+// reset sends everything that is live, up to head. It ends with a message that has no entries unless the last entry is
+// the head: that is how the reader learns that the numbers in between have expired.
 func (w *watcher) reset(ctx context.Context, epoch string, head int64) error {
 	w.epoch, w.position = epoch, 0
-	first := true
-	for {
+	for first := true; ; first = false {
 		entries, err := w.store.Entries(ctx, w.position, batch)
 		if err != nil {
-			return err
+			return fmt.Errorf("reading the revocation log: %w", err)
 		}
-		last := len(entries) < batch
-		message := w.message(entries, head)
-		message.Reset_ = first
 		if len(entries) > 0 {
 			w.position = entries[len(entries)-1].Number
 		}
-		message.Head = max(head, w.position)
+		message := w.message(entries, max(head, w.position))
+		message.Reset_ = first
 		if err := w.deliver(message); err != nil {
 			return err
 		}
-		if first = false; last {
-			break
+		if len(entries) == 0 || len(entries) < batch && w.position >= head {
+			w.position, w.due = max(w.position, head), false
+			return nil
 		}
 	}
-	w.position = max(w.position, head)
-	return nil
 }
 
 // follow sends what is new, and a heartbeat if one is due.

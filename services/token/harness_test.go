@@ -1,0 +1,428 @@
+package token_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/cookiejar"
+	"net/url"
+	"regexp"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/realguardio/realguardio/services/internal/sqldb"
+	"github.com/realguardio/realguardio/services/internal/storetest"
+	"github.com/realguardio/realguardio/services/token"
+	"github.com/realguardio/realguardio/services/token/password"
+)
+
+const (
+	alice         = "alice@acme.example"
+	alicePassword = "correct horse battery"
+	webSecret     = "rgs_web-secret-for-tests+%/="
+	partnerSecret = "rgs_partner-secret-for-tests"
+	serviceSecret = "rgs_service-secret-for-tests"
+	trustedSecret = "rgs_trusted-secret-for-tests"
+	webCallback   = "https://app.example.com/callback"
+	partnerURI    = "https://partner.example.com/cb?fixed=1"
+	nativeURI     = "com.example.app:/cb"
+	verifier      = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
+)
+
+// clock is moved by hand.
+type clock struct{ offset atomic.Int64 }
+
+func (c *clock) Now() time.Time          { return time.Now().Add(time.Duration(c.offset.Load())) }
+func (c *clock) Advance(d time.Duration) { c.offset.Add(int64(d)) }
+
+// stores are what survives a restart.
+type stores struct {
+	open  func() *sqldb.DB
+	redis string
+}
+
+// eachStore runs test on both databases and both Redis servers, pairwise.
+func eachStore(t *testing.T, test func(t *testing.T, st stores)) {
+	storetest.Each(t, func(t *testing.T, open func() *sqldb.DB) {
+		storetest.EachRedis(t, func(t *testing.T, addr string) { test(t, stores{open, addr}) })
+	})
+}
+
+// oneStore runs test on SQLite and the embedded server: for what the stores have no part in.
+func oneStore(t *testing.T, test func(t *testing.T, st stores)) {
+	db := storetest.SQLite(t)
+	storetest.EachRedis(t, func(t *testing.T, addr string) {
+		if strings.HasSuffix(t.Name(), "/embedded") {
+			test(t, stores{func() *sqldb.DB { return db }, addr})
+		}
+	})
+}
+
+// server is a token service behind a real HTTP server.
+type server struct {
+	*token.Service
+	t     *testing.T
+	url   string
+	db    *sqldb.DB
+	redis *redis.Client
+	clock *clock
+	logs  *logs
+	stop  func()
+}
+
+// logs keeps everything that was logged, and what must not be in there.
+type logs struct {
+	mu      sync.Mutex
+	text    bytes.Buffer
+	secrets []string
+}
+
+func (l *logs) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+// secret remembers a string that must never be logged, and returns it.
+func (l *logs) secret(s string) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(s) > 8 {
+		l.secrets = append(l.secrets, s)
+	}
+	return s
+}
+
+func (l *logs) check(t *testing.T) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, s := range l.secrets {
+		if strings.Contains(l.text.String(), s) {
+			t.Errorf("the log contains the secret %q", s)
+		}
+	}
+}
+
+func (l *logs) contains(s string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Contains(l.text.String(), s)
+}
+
+// start starts a service with alice and the clients of the tests.
+func start(t *testing.T, st stores) *server {
+	t.Helper()
+	s := begin(t, st, "127.0.0.1:0", &clock{}, &logs{})
+	s.seed()
+	return s
+}
+
+// again starts another process on the same stores and address, after stopping s.
+func (s *server) again(st stores) *server {
+	s.t.Helper()
+	s.stop()
+	return begin(s.t, st, strings.TrimPrefix(s.url, "http://"), s.clock, s.logs)
+}
+
+func begin(t *testing.T, st stores, address string, c *clock, l *logs) *server {
+	t.Helper()
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &server{t: t, url: "http://" + listener.Addr().String(), db: st.open(), clock: c, logs: l}
+	s.redis = redis.NewClient(&redis.Options{Addr: st.redis, MaxRetries: -1, DialTimeout: time.Second})
+	if err := token.Migrate(t.Context(), s.db); err != nil {
+		t.Fatal(err)
+	}
+	s.Service, err = token.New(s.config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { _ = s.Run(ctx) })
+	web := &http.Server{Handler: s.Handler(), ReadHeaderTimeout: 10 * time.Second}
+	running.Go(func() { _ = web.Serve(listener) })
+	s.stop = sync.OnceFunc(func() {
+		_ = web.Close()
+		cancel()
+		running.Wait()
+		_ = s.redis.Close()
+	})
+	t.Cleanup(func() { s.stop(); l.check(t) })
+	return s
+}
+
+func (s *server) config() token.Config {
+	out := io.MultiWriter(s.logs, s.t.Output())
+	return token.Config{
+		DB: s.db, Redis: s.redis, Issuer: s.url,
+		KeyEncryptionKey: bytes.Repeat([]byte{7}, 32), TokenMACKey: bytes.Repeat([]byte{9}, 32),
+		PasswordParams: password.Params{MemoryKiB: 64, Iterations: 1, Parallelism: 1},
+		Logger:         slog.New(slog.NewJSONHandler(out, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Now:            s.clock.Now,
+	}
+}
+
+var codeGrants = []string{"authorization_code", "refresh_token"}
+
+func (s *server) seed() {
+	s.t.Helper()
+	for _, secret := range []string{alicePassword, webSecret, partnerSecret, serviceSecret, trustedSecret} {
+		s.logs.secret(secret)
+	}
+	people := []string{"openid", "profile", "email", "offline_access", "securitysystem.read", "securitysystem.arm"}
+	for _, c := range []token.ClientSpec{
+		{ID: "web", Name: "Web app", Secret: webSecret, Grants: codeGrants, RedirectURIs: []string{webCallback},
+			PostLogoutURIs: []string{"https://app.example.com/bye"}, Scopes: people, FirstParty: true},
+		{ID: "partner", Name: "Partner <b>&", Secret: partnerSecret, Grants: codeGrants, RedirectURIs: []string{partnerURI, webCallback},
+			Scopes: people},
+		{ID: "native", Name: "Native app", Public: true, Grants: codeGrants, FirstParty: true,
+			RedirectURIs: []string{nativeURI, "http://127.0.0.1/cb", "https://native.example.com/cb"}, Scopes: people},
+		{ID: "service", Name: "Service", Secret: serviceSecret, Grants: []string{"client_credentials"},
+			Scopes: []string{"openid", "securitysystem.read", "customer.read"}},
+		{ID: "trusted", Name: "Trusted", Secret: trustedSecret, Grants: []string{"password", "refresh_token"}, Scopes: people},
+		{ID: "customer", Name: "Customer service", Secret: serviceSecret, Kind: token.Workload, Grants: []string{"client_credentials"}},
+		{ID: "gateway", Name: "Gateway", Secret: serviceSecret, Kind: token.Workload, Grants: []string{"client_credentials"}},
+	} {
+		if _, err := s.EnsureClient(s.t.Context(), c); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	s.user(alice, alicePassword, "REALGUARDIO_CUSTOMER_EMPLOYEE")
+}
+
+func (s *server) user(email, secret string, roles ...string) string {
+	s.t.Helper()
+	name := strings.ToUpper(email[:1]) + email[1:strings.Index(email, "@")]
+	id, _, err := s.EnsureUser(s.t.Context(), token.UserSpec{Email: email, Name: name, Roles: roles, Password: s.logs.secret(secret)})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return id
+}
+
+// reply is an HTTP answer, read whole.
+type reply struct {
+	status int
+	header http.Header
+	body   string
+	json   map[string]any
+}
+
+func (r reply) str(name string) string { v, _ := r.json[name].(string); return v }
+
+// location is where it redirects to.
+func (r reply) location(t *testing.T) *url.URL {
+	t.Helper()
+	u, err := url.Parse(r.header.Get("Location"))
+	if err != nil || r.header.Get("Location") == "" {
+		t.Fatalf("status %d without a Location: %s", r.status, r.body)
+	}
+	return u
+}
+
+var plain = &http.Client{
+	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	Transport:     &http.Transport{MaxIdleConnsPerHost: 100},
+}
+
+func (s *server) do(client *http.Client, r *http.Request) reply {
+	s.t.Helper()
+	response, err := client.Do(r)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	out := reply{status: response.StatusCode, header: response.Header, body: string(body)}
+	_ = json.Unmarshal(body, &out.json)
+	for _, name := range []string{"access_token", "refresh_token", "id_token"} {
+		s.logs.secret(out.str(name))
+	}
+	return out
+}
+
+// post posts a form with client authentication by Basic; without a client if client is empty.
+func (s *server) post(path, client, secret string, form url.Values) reply {
+	s.t.Helper()
+	r, err := http.NewRequestWithContext(s.t.Context(), http.MethodPost, s.url+path, strings.NewReader(form.Encode()))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	if client != "" {
+		r.SetBasicAuth(url.QueryEscape(client), url.QueryEscape(secret))
+	}
+	return s.do(plain, r)
+}
+
+func (s *server) get(path string, header ...string) reply {
+	s.t.Helper()
+	r, err := http.NewRequestWithContext(s.t.Context(), http.MethodGet, s.url+path, nil)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for i := 0; i < len(header); i += 2 {
+		r.Header.Add(header[i], header[i+1])
+	}
+	return s.do(plain, r)
+}
+
+// browser keeps cookies and follows no redirect by itself.
+type browser struct {
+	*server
+	client *http.Client
+}
+
+func (s *server) browser() *browser {
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return &browser{s, &http.Client{Jar: jar, CheckRedirect: plain.CheckRedirect}}
+}
+
+func (b *browser) cookie(name string) string {
+	u, _ := url.Parse(b.url)
+	for _, c := range b.client.Jar.Cookies(u) {
+		if c.Name == name {
+			return b.logs.secret(c.Value)
+		}
+	}
+	return ""
+}
+
+func (b *browser) open(path string) reply {
+	b.t.Helper()
+	r, err := http.NewRequestWithContext(b.t.Context(), http.MethodGet, b.url+path, nil)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	r.Header.Set("Sec-Fetch-Site", "none")
+	return b.do(b.client, r)
+}
+
+// submit posts a form as a page of ours would.
+func (b *browser) submit(path string, form url.Values, header ...string) reply {
+	b.t.Helper()
+	r, err := http.NewRequestWithContext(b.t.Context(), http.MethodPost, b.url+path, strings.NewReader(form.Encode()))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.Header.Set("Sec-Fetch-Site", "same-origin")
+	r.Header.Set("Origin", b.url)
+	for i := 0; i < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
+	}
+	return b.do(b.client, r)
+}
+
+func challenge(verifier string) string {
+	sum := sha256.Sum256([]byte(verifier))
+	return base64.RawURLEncoding.EncodeToString(sum[:])
+}
+
+// asks is the path and query of an authorization request, changed by pairs of name and value ("" removes).
+func asks(client, redirect string, changes ...string) string {
+	q := url.Values{
+		"response_type": {"code"}, "client_id": {client}, "redirect_uri": {redirect}, "scope": {"openid profile email securitysystem.read"},
+		"state": {"the-state"}, "nonce": {"the-nonce"}, "code_challenge": {challenge(verifier)}, "code_challenge_method": {"S256"},
+	}
+	for i := 0; i < len(changes); i += 2 {
+		if q.Del(changes[i]); changes[i+1] != "" {
+			q.Set(changes[i], changes[i+1])
+		}
+	}
+	return "/oauth2/authorize?" + q.Encode()
+}
+
+var hidden = regexp.MustCompile(`<input type="hidden" name="([a-z_]+)" value="([^"]*)">`)
+
+// form returns the hidden fields of a page.
+func (r reply) form() url.Values {
+	out := url.Values{}
+	for _, m := range hidden.FindAllStringSubmatch(r.body, -1) {
+		out.Set(m[1], m[2])
+	}
+	return out
+}
+
+// signIn goes through the login page that an authorization request leads to and returns the answer to the form.
+func (b *browser) signIn(request, username, secret string) reply {
+	b.t.Helper()
+	to := b.open(request).location(b.t)
+	if to.Path != "/login" {
+		b.t.Fatalf("sent to %s instead of the login page", to)
+	}
+	page := b.open(to.RequestURI())
+	if page.status != http.StatusOK {
+		b.t.Fatalf("login page: %d %s", page.status, page.body)
+	}
+	form := page.form()
+	form.Set("username", username)
+	form.Set("password", secret)
+	return b.submit("/login", form)
+}
+
+// code signs alice in and returns the code.
+func (b *browser) code(request string) string {
+	b.t.Helper()
+	to := b.signIn(request, alice, alicePassword).location(b.t)
+	code := to.Query().Get("code")
+	if code == "" {
+		b.t.Fatalf("no code in %s", to)
+	}
+	return b.logs.secret(code)
+}
+
+func redeems(code, redirect string) url.Values {
+	return url.Values{"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {redirect}, "code_verifier": {verifier}}
+}
+
+// tokens signs alice in at the web app and redeems the code.
+func (s *server) tokens() reply {
+	s.t.Helper()
+	r := s.post("/oauth2/token", "web", webSecret, redeems(s.browser().code(asks("web", webCallback)), webCallback))
+	if r.status != http.StatusOK {
+		s.t.Fatalf("redeeming a code: %d %s", r.status, r.body)
+	}
+	return r
+}
+
+func (s *server) refresh(refreshToken string) reply {
+	s.t.Helper()
+	return s.post("/oauth2/token", "web", webSecret, url.Values{"grant_type": {"refresh_token"}, "refresh_token": {refreshToken}})
+}
+
+// accepted tells whether an access token is still accepted.
+func (s *server) accepted(access string) bool {
+	s.t.Helper()
+	return s.get("/oauth2/userinfo", "Authorization", "Bearer "+access).status == http.StatusOK
+}
+
+func refused(t *testing.T, r reply, status int, code string) {
+	t.Helper()
+	if r.status != status || r.str("error") != code {
+		t.Errorf("got %d %s, want %d %s: %s", r.status, r.str("error"), status, code, r.body)
+	}
+	if r.header.Get("Cache-Control") != "no-store" {
+		t.Errorf("Cache-Control is %q", r.header.Get("Cache-Control"))
+	}
+}
