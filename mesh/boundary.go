@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc"
@@ -27,8 +28,6 @@ type boundary struct {
 func (b *boundary) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
 	start := b.now()
 	ctx, c := beginCall(ctx)
-	// It fails only after headers were sent, which nothing before us does.
-	_ = grpc.SetHeader(ctx, metadata.MD{requestIDKey: {c.requestID}})
 	if deadline, ok := ctx.Deadline(); !ok || deadline.Sub(start) > b.callLimit {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, b.callLimit)
@@ -36,10 +35,14 @@ func (b *boundary) unary(ctx context.Context, req any, info *grpc.UnaryServerInf
 	}
 	resp, err := next(ctx, req)
 	if err != nil {
+		// In the trailer: a client does not try again what it has got a header for.
+		_ = grpc.SetTrailer(ctx, metadata.MD{requestIDKey: {c.requestID}})
 		public := outward(ctx, err)
 		b.write(ctx, c, info.FullMethod, start, err, public)
 		return nil, public
 	}
+	// It fails only where the handler has sent the header itself.
+	_ = grpc.SetHeader(ctx, metadata.MD{requestIDKey: {c.requestID}})
 	b.write(ctx, c, info.FullMethod, start, nil, nil)
 	return resp, nil
 }
@@ -47,10 +50,10 @@ func (b *boundary) unary(ctx context.Context, req any, info *grpc.UnaryServerInf
 func (b *boundary) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) error {
 	start := b.now()
 	ctx, c := beginCall(ss.Context())
-	_ = ss.SetHeader(metadata.MD{requestIDKey: {c.requestID}})
-	err := next(srv, &serverStream{ServerStream: ss, ctx: ctx})
+	err := next(srv, &namedStream{serverStream: serverStream{ss, ctx}, id: c.requestID})
 	var public error
 	if err != nil {
+		ss.SetTrailer(metadata.MD{requestIDKey: {c.requestID}})
 		public = outward(ctx, err)
 	}
 	b.write(ctx, c, info.FullMethod, start, err, public)
@@ -64,6 +67,18 @@ type serverStream struct {
 }
 
 func (s *serverStream) Context() context.Context { return s.ctx }
+
+// namedStream sends the request id with the first message.
+type namedStream struct {
+	serverStream
+	id    string
+	first sync.Once
+}
+
+func (s *namedStream) SendMsg(m any) error {
+	s.first.Do(func() { _ = s.SetHeader(metadata.MD{requestIDKey: {s.id}}) })
+	return s.ServerStream.SendMsg(m)
+}
 
 // write logs one finished call. err is what happened, public what the caller is told.
 func (b *boundary) write(ctx context.Context, c *call, method string, start time.Time, err, public error) {

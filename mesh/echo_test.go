@@ -172,5 +172,8 @@ func open(t *testing.T, ctx context.Context, conn grpc.ClientConnInterface, meth
 	if err := stream.SendMsg(newNote("hello").Message); err != nil {
 		t.Fatalf("send: %v", err)
 	}
+	if method == "Watch" {
+		_ = stream.CloseSend()
+	}
 	return stream
 }

@@ -279,6 +279,13 @@ func TestEveryRequestHasAnID(t *testing.T) {
 			if diff := cmp.Diff([]string{got}, header.Get("x-request-id")); diff != "" {
 				t.Errorf("the answer names another (-handler +header):\n%s", diff)
 			}
+			var trailer metadata.MD
+			if err := conn.Invoke(ctx, "/test.mesh.v1.Echo/Admin", newNote("").Message, out.Message, grpc.Trailer(&trailer)); err == nil {
+				t.Error("it was let in")
+			}
+			if len(trailer.Get("x-request-id")) != 1 {
+				t.Errorf("a refusal names no request: %v", trailer)
+			}
 			if kept := len(tt.sent) == 1 && got == tt.sent[0]; kept != tt.kept || got == "" {
 				t.Errorf("got %q", got)
 			}
