@@ -114,9 +114,9 @@ CREATE TABLE grants (
 CREATE UNIQUE INDEX grants_once ON grants
     (customer_id, COALESCE(employee_id, team_id, api_key_id), role, COALESCE(location_id, ''));
 CREATE INDEX grants_in_order ON grants (customer_id, create_time, id);
-CREATE INDEX grants_by_employee ON grants (employee_id);
-CREATE INDEX grants_by_team ON grants (team_id);
-CREATE INDEX grants_by_api_key ON grants (api_key_id);
+CREATE INDEX grants_by_employee ON grants (employee_id) WHERE employee_id IS NOT NULL;
+CREATE INDEX grants_by_team ON grants (team_id) WHERE team_id IS NOT NULL;
+CREATE INDEX grants_by_api_key ON grants (api_key_id) WHERE api_key_id IS NOT NULL;
 CREATE INDEX grants_by_location ON grants (customer_id, location_id);
 
 -- Who holds which grant, directly or by a team. Whether it is in force is for the query to say, which knows the time.

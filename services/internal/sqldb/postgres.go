@@ -19,7 +19,12 @@ const defaultPoolSize = 16
 // schemaName is what needs no quoting in PostgreSQL, whose limit is 63 bytes.
 var schemaName = regexp.MustCompile(`^[a-z_][a-z0-9_]{0,62}$`)
 
-func openPostgres(ctx context.Context, u *url.URL) (*DB, error) {
+func openPostgres(ctx context.Context, rawURL string) (*DB, error) {
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		// The parser's error would repeat the URL, with its password.
+		return nil, errors.New("PostgreSQL database URL is malformed")
+	}
 	params, err := url.ParseQuery(u.RawQuery)
 	if err != nil {
 		return nil, errors.New("parameters of the PostgreSQL database URL are malformed")

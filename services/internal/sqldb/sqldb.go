@@ -9,8 +9,9 @@ package sqldb
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
-	"net/url"
+	"strings"
 	"time"
 )
 
@@ -35,6 +36,8 @@ type DB struct {
 	// read runs queries outside of transactions. On PostgreSQL it is write; on SQLite it is a pool of connections that
 	// cannot write, so that readers never wait for the one writer.
 	read *sql.DB
+	// forWrite and forRead keep the statements of the two pools prepared.
+	forWrite, forRead *statements
 	// schema is the PostgreSQL schema the URL named, or "".
 	schema string
 	// retries admits one retrying transaction at a time: see Tx.
@@ -46,22 +49,22 @@ type DB struct {
 //	sqlite:///absolute/path/file.db
 //	postgres://user:password@host:5432/database?schema=customer
 //
-// A missing SQLite file is made, readable by this user alone; so is a missing schema. PostgreSQL takes the parameters of
-// libpq, and pool_max_conns (default 16). Errors are one line that names the database, never its password.
-func Open(ctx context.Context, rawURL string) (*DB, error) {
-	u, err := url.Parse(rawURL)
-	if err != nil {
-		// The parser's error would repeat the URL, with its password.
-		return nil, fmt.Errorf("database URL is malformed")
-	}
-	var db *DB
-	switch u.Scheme {
+// The path of an SQLite file is taken as it stands, without escapes. A missing file is made, readable by this user alone;
+// so is a missing schema. PostgreSQL takes the parameters of libpq, and pool_max_conns (default 16). Errors are one line
+// that names the database, never its password.
+func Open(ctx context.Context, url string) (*DB, error) {
+	var (
+		db  *DB
+		err error
+	)
+	switch scheme, path, _ := strings.Cut(url, "://"); scheme {
 	case "sqlite":
-		db, err = openSQLite(ctx, u)
+		db, err = openSQLite(ctx, path)
 	case "postgres", "postgresql":
-		db, err = openPostgres(ctx, u)
+		db, err = openPostgres(ctx, url)
 	default:
-		return nil, fmt.Errorf("database URL has scheme %q, want sqlite or postgres", u.Scheme)
+		// The URL itself may hold a password.
+		err = errors.New("database URL must begin with sqlite:// or postgres://")
 	}
 	if err != nil {
 		return nil, err
@@ -91,34 +94,40 @@ func (db *DB) Ping(ctx context.Context) error {
 
 // Exec implements [Querier].
 func (db *DB) Exec(ctx context.Context, query string, args ...any) (int64, error) {
-	return exec(ctx, db.write, query, args)
+	if stmt := db.forWrite.prepare(ctx, query); stmt != nil {
+		return affected(stmt.ExecContext(ctx, args...))
+	}
+	return affected(db.write.ExecContext(ctx, query, args...))
 }
 
 // Query implements [Querier].
 func (db *DB) Query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	return db.pool(query).QueryContext(ctx, query, args...)
+	pool, statements := db.route(query)
+	if stmt := statements.prepare(ctx, query); stmt != nil {
+		return stmt.QueryContext(ctx, args...)
+	}
+	return pool.QueryContext(ctx, query, args...)
 }
 
 // QueryRow implements [Querier].
 func (db *DB) QueryRow(ctx context.Context, query string, args ...any) *sql.Row {
-	return db.pool(query).QueryRowContext(ctx, query, args...)
-}
-
-// pool returns the connections that query has to run on. Wrongly taken for a read, a statement fails; it cannot write.
-func (db *DB) pool(query string) *sql.DB {
-	if writes(query) {
-		return db.write
+	pool, statements := db.route(query)
+	if stmt := statements.prepare(ctx, query); stmt != nil {
+		return stmt.QueryRowContext(ctx, args...)
 	}
-	return db.read
+	return pool.QueryRowContext(ctx, query, args...)
 }
 
-// execer is what sql.DB and sql.Tx share.
-type execer interface {
-	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+// route returns the connections that query has to run on. Wrongly taken for a read, a statement fails; it cannot write.
+func (db *DB) route(query string) (*sql.DB, *statements) {
+	if writes(query) {
+		return db.write, db.forWrite
+	}
+	return db.read, db.forRead
 }
 
-func exec(ctx context.Context, e execer, query string, args []any) (int64, error) {
-	result, err := e.ExecContext(ctx, query, args...)
+// affected returns how many rows a statement changed.
+func affected(result sql.Result, err error) (int64, error) {
 	if err != nil {
 		return 0, err
 	}

@@ -9,13 +9,13 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 
 	"modernc.org/sqlite"
 )
 
-func openSQLite(ctx context.Context, u *url.URL) (*DB, error) {
-	path := u.Path
-	if u.Host != "" || !filepath.IsAbs(path) || u.RawQuery != "" {
+func openSQLite(ctx context.Context, path string) (*DB, error) {
+	if !filepath.IsAbs(path) || strings.Contains(path, "?") {
 		return nil, errors.New("SQLite database URL must be sqlite:///absolute/path/file.db, without parameters")
 	}
 	// Made here rather than by SQLite, so that only this user can read it; its -wal and -shm files take the same mode.
@@ -41,7 +41,11 @@ func openSQLite(ctx context.Context, u *url.URL) (*DB, error) {
 	if err != nil {
 		return nil, errors.Join(err, write.Close())
 	}
-	return &DB{engine: sqliteEngine{}, write: write, read: read}, nil
+	return &DB{
+		engine: sqliteEngine{},
+		write:  write, forWrite: newStatements(write),
+		read: read, forRead: newStatements(read),
+	}, nil
 }
 
 // sqlitePool prepares connections to the file at path. synchronous=FULL makes an acknowledged write survive a power cut,

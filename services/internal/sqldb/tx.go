@@ -13,7 +13,12 @@ import (
 const maxAttempts = 12
 
 // Tx is a running transaction. It is used by one goroutine, inside the function it was given to.
-type Tx struct{ tx *sql.Tx }
+type Tx struct {
+	tx   *sql.Tx
+	kept *statements
+	// missed are texts to prepare after the transaction: on SQLite it holds the one connection that could do so now.
+	missed *[]string
+}
 
 // Tx runs f in a transaction that is serializable on both engines: it behaves as if no other ran meanwhile. It commits
 // when f returns nil and rolls back otherwise.
@@ -54,11 +59,15 @@ func (db *DB) attempt(ctx context.Context, f func(Tx) error) error {
 		// After a commit this does nothing; after an error, or a panic in f, it undoes all.
 		_ = tx.Rollback()
 	}()
-	if err := f(Tx{tx}); err != nil {
+	var missed []string
+	if err := f(Tx{tx, db.forWrite, &missed}); err != nil {
 		return err
 	}
 	if err := tx.Commit(); err != nil {
 		return fmt.Errorf("commit transaction: %w", err)
+	}
+	for _, query := range missed {
+		db.forWrite.prepare(ctx, query)
 	}
 	return nil
 }
@@ -78,17 +87,35 @@ func pause(ctx context.Context, attempt int) error {
 
 // Exec implements [Querier].
 func (t Tx) Exec(ctx context.Context, query string, args ...any) (int64, error) {
-	return exec(ctx, t.tx, query, args)
+	if stmt := t.prepared(ctx, query); stmt != nil {
+		return affected(stmt.ExecContext(ctx, args...))
+	}
+	return affected(t.tx.ExecContext(ctx, query, args...))
 }
 
-// Query implements [Querier].
+// Query implements [Querier]. Its statement is not a kept one: the same text may run again while these rows are open.
 func (t Tx) Query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
 	return t.tx.QueryContext(ctx, query, args...)
 }
 
 // QueryRow implements [Querier].
 func (t Tx) QueryRow(ctx context.Context, query string, args ...any) *sql.Row {
+	if stmt := t.prepared(ctx, query); stmt != nil {
+		return stmt.QueryRowContext(ctx, args...)
+	}
 	return t.tx.QueryRowContext(ctx, query, args...)
+}
+
+// prepared returns the kept statement of that text for this transaction, or nil.
+func (t Tx) prepared(ctx context.Context, query string) *sql.Stmt {
+	stmt := t.kept.kept(query)
+	if stmt == nil {
+		if t.kept != nil {
+			*t.missed = append(*t.missed, query)
+		}
+		return nil
+	}
+	return t.tx.StmtContext(ctx, stmt)
 }
 
 // errContended is what a transaction fails with that lost every race it was in.
