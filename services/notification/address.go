@@ -43,33 +43,44 @@ type addresser struct {
 // step works off notices that are due. One that fails is put off and holds up no other.
 func (a *addresser) step(ctx context.Context) (more bool, err error) {
 	now := a.now()
-	notices, err := a.store.ClaimNotices(ctx, now, now.Add(addressLease), addressBatch)
+	claim, cancel := recording(ctx)
+	defer cancel()
+	notices, err := a.store.ClaimNotices(claim, now, now.Add(addressLease), addressBatch)
 	if err != nil {
 		return false, err
 	}
 	for _, n := range notices {
-		deliveries, addressErr := a.address(ctx, n)
-		if addressErr != nil {
-			if ctx.Err() != nil {
-				return false, addressErr
-			}
-			// An alarm is never given up: whatever is wrong, somebody will put it right.
-			pause := a.retry.Pause(n.Attempts)
-			a.log.WarnContext(ctx, "not known yet whom an event concerns", "event", n.EventID, "attempts", n.Attempts,
-				"again_in", pause, "error", addressErr)
-			if err := a.store.PostponeNotice(ctx, n.EventID, a.now().Add(pause)); err != nil {
-				return false, err
-			}
-			continue
-		}
-		if err := a.store.Settle(ctx, n.EventID, deliveries); err != nil {
+		if err := a.settle(ctx, n); err != nil {
 			return false, err
+		}
+	}
+	return len(notices) == addressBatch, nil
+}
+
+// settle makes the deliveries of a notice, or puts it off. It returns an error only where that could not be recorded.
+func (a *addresser) settle(ctx context.Context, n Notice) error {
+	deliveries, err := a.address(ctx, n)
+	record, cancel := recording(ctx)
+	defer cancel()
+	switch {
+	case err == nil:
+		if err := a.store.Settle(record, n.EventID, deliveries); err != nil {
+			return err
 		}
 		if len(deliveries) > 0 {
 			a.settled()
 		}
+		return nil
+	case ctx.Err() != nil:
+		// Cut off by our own end: due at once for whoever comes next.
+		return a.store.PostponeNotice(record, n.EventID, a.now())
+	default:
+		// An alarm is never given up: whatever is wrong, somebody will put it right.
+		pause := a.retry.Pause(n.Attempts)
+		a.log.WarnContext(ctx, "not known yet whom an event concerns", "event", n.EventID, "attempts", n.Attempts,
+			"again_in", pause, "error", err)
+		return a.store.PostponeNotice(record, n.EventID, a.now().Add(pause))
 	}
-	return len(notices) == addressBatch, nil
 }
 
 // address returns the deliveries of a notice.

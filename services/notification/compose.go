@@ -100,7 +100,7 @@ func (cfg Config) workers(store sqlStore, writer writer, sender Sender) []*worke
 	work := func(name string, poll time.Duration) *worker {
 		return &worker{name: name, poll: poll, wake: make(chan struct{}, 1), log: cfg.Logger}
 	}
-	consume, address := work("take events", cfg.Poll), work("find out whom events concern", cfg.Poll)
+	consume, address := work("take events", min(cfg.Poll, takePoll)), work("find out whom events concern", cfg.Poll)
 	deliver, purge := work("deliver messages", cfg.Poll), work("delete what is old", purgeEvery)
 
 	consume.step = (&consumer{

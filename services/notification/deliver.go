@@ -14,8 +14,6 @@ const (
 	sendAtOnce = 4
 	// sendLease is after how long a delivery is taken up again whose replica has died. Sending takes much less.
 	sendLease = 2 * time.Minute
-	// recordTime is how long recording what has become of a message may take after the service was told to end.
-	recordTime = 5 * time.Second
 )
 
 // Sender delivers messages.
@@ -39,7 +37,9 @@ type deliverer struct {
 // step sends what is due, sendAtOnce messages at most.
 func (d *deliverer) step(ctx context.Context) (more bool, err error) {
 	now := d.now()
-	claims, err := d.store.ClaimDeliveries(ctx, now, now.Add(sendLease), sendAtOnce)
+	claim, cancel := recording(ctx)
+	defer cancel()
+	claims, err := d.store.ClaimDeliveries(claim, now, now.Add(sendLease), sendAtOnce)
 	if err != nil {
 		return false, err
 	}
@@ -59,7 +59,7 @@ func (d *deliverer) deliver(ctx context.Context, c Claim) error {
 	if err == nil {
 		err = d.sender.Send(ctx, message)
 	}
-	record, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTime)
+	record, cancel := recording(ctx)
 	defer cancel()
 	id, attempts := c.Delivery.ID, c.Delivery.Attempts
 	failure := ""

@@ -57,6 +57,15 @@ func (w *worker) Run(ctx context.Context) error {
 	return nil
 }
 
+// recordTime is how long writing down what was done may take once the service was told to end.
+const recordTime = 5 * time.Second
+
+// recording is ctx for what must be known after ctx has ended: that work was claimed, and what has become of it. Otherwise
+// it would lie idle until its lease runs out.
+func recording(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), recordTime)
+}
+
 func (w *worker) wait(ctx context.Context, d time.Duration, wake <-chan struct{}) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

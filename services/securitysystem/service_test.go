@@ -8,13 +8,18 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/redis/go-redis/v9"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/testing/protocmp"
 
+	customerv1 "github.com/realguardio/realguardio/gen/go/realguardio/customer/v1"
 	v1 "github.com/realguardio/realguardio/gen/go/realguardio/securitysystem/v1"
+	tokenv1 "github.com/realguardio/realguardio/gen/go/realguardio/token/v1"
 	"github.com/realguardio/realguardio/mesh"
 	"github.com/realguardio/realguardio/mesh/meshtest"
+	"github.com/realguardio/realguardio/services/internal/storetest"
+	"github.com/realguardio/realguardio/services/securitysystem"
 )
 
 func TestASystemIsInstalledDisarmedWithAnEventThatNamesWhoDidIt(t *testing.T) {
@@ -526,4 +531,39 @@ func TestTheCustomerServiceLearnsWhetherALocationHasASystem(t *testing.T) {
 	}
 	_, err := w.systems.HasSystemAt(w.as("admin"), &v1.HasSystemAtRequest{LocationId: "oakland"})
 	w.refused(err, codes.PermissionDenied, "CALLER_KIND")
+}
+
+func TestEveryMethodRefusesBadTokens(t *testing.T) {
+	meshtest.RefusesBadTokens(t, newWorld(t, options{}).server)
+}
+
+// A customer service that accepts the call and never answers must not hold callers for as long as it likes.
+func TestACustomerServiceThatHangsIsUnavailable(t *testing.T) {
+	w := newWorld(t, options{})
+	w.customers.hang = make(chan struct{})
+	defer close(w.customers.hang)
+	_, err := w.systems.ListSecuritySystems(w.as("alice"), &v1.ListSecuritySystemsRequest{})
+	w.refused(err, codes.Unavailable, "DEPENDENCY_DOWN")
+}
+
+func TestAConfigurationThatMissesSomethingIsRefused(t *testing.T) {
+	client := redis.NewClient(&redis.Options{})
+	defer client.Close()
+	whole := securitysystem.Config{DB: storetest.SQLite(t), Redis: client,
+		Customers: customerv1.NewCustomerServiceClient(nil), Accounts: tokenv1.NewAdminServiceClient(nil)}
+	if _, err := securitysystem.New(whole); err != nil {
+		t.Fatal(err)
+	}
+	for says, change := range map[string]func(*securitysystem.Config){
+		"DB":        func(c *securitysystem.Config) { c.DB = nil },
+		"Redis":     func(c *securitysystem.Config) { c.Redis = nil },
+		"Customers": func(c *securitysystem.Config) { c.Customers = nil },
+		"Accounts":  func(c *securitysystem.Config) { c.Accounts = nil },
+	} {
+		cfg := whole
+		change(&cfg)
+		if _, err := securitysystem.New(cfg); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("without %s: %v", says, err)
+		}
+	}
 }

@@ -200,6 +200,8 @@ type customers struct {
 	locations map[string]*customerv1.Location
 	grants    map[string][]*customerv1.EffectiveGrant
 	callers   []mesh.Identity
+	// hang, where there is one, holds back answers until it is closed or the caller has gone.
+	hang chan struct{}
 }
 
 func newCustomers() *customers {
@@ -239,6 +241,12 @@ func (c *customers) withdraw(subject string) {
 func (c *customers) ListMyGrants(ctx context.Context, _ *customerv1.ListMyGrantsRequest) (
 	*customerv1.ListMyGrantsResponse, error,
 ) {
+	if c.hang != nil {
+		select {
+		case <-c.hang:
+		case <-ctx.Done():
+		}
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	caller := mesh.Caller(ctx)
