@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"slices"
 	"time"
@@ -33,7 +34,8 @@ var Names = []string{Token, Customer, SecuritySystem, Notification, Gateway}
 type Part struct {
 	Name string
 	Ops  *ops.Ops
-	log  *slog.Logger
+	// log names the part; meshLog does not, because the mesh adds the name itself.
+	log, meshLog *slog.Logger
 	// drainDelay is how long the part goes on serving after it stopped being ready, so that load balancers notice.
 	drainDelay time.Duration
 	// servers answer others, workers work by themselves. Workers outlive servers, which may need them to finish.
@@ -91,7 +93,7 @@ func (p *Part) Run(ctx context.Context) error {
 
 func (p *Part) drain(ctx context.Context) {
 	p.Ops.Drain()
-	p.log.Info("shutting down", "part", p.Name)
+	p.log.Info("shutting down")
 	timer := time.NewTimer(p.drainDelay)
 	defer timer.Stop()
 	select {
@@ -121,10 +123,19 @@ func (p *Part) Close() error {
 	return all
 }
 
-// serveHTTP answers on server's listener until ctx ends, then lets requests finish for a while.
-func serveHTTP(ctx context.Context, server *http.Server, serve func() error, drain time.Duration) error {
+// httpDrain is how long HTTP requests may go on after shutdown began.
+const httpDrain = 10 * time.Second
+
+// serveUntil answers on the listener, with TLS where the server has a certificate, until ctx ends, then lets requests finish for a while.
+func serveUntil(ctx context.Context, server *http.Server, l net.Listener, drain time.Duration) error {
 	served := make(chan error, 1)
-	go func() { served <- serve() }()
+	go func() {
+		if server.TLSConfig != nil {
+			served <- server.ServeTLS(l, "", "")
+			return
+		}
+		served <- server.Serve(l)
+	}()
 	select {
 	case err := <-served:
 		return err

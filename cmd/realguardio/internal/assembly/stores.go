@@ -16,14 +16,14 @@ import (
 	"github.com/realguardio/realguardio/services/database"
 )
 
-// openDatabase opens the part's database and has migrate bring it up to date.
-func (p *Part) openDatabase(ctx context.Context, url string, migrate func(context.Context, *database.DB) error) (*database.DB, error) {
-	db, err := database.Open(ctx, url)
+// openDatabase opens the part's database and, where c says so, has migrate bring it up to date.
+func (p *Part) openDatabase(ctx context.Context, c Common, migrate func(context.Context, *database.DB) error) (*database.DB, error) {
+	db, err := database.Open(ctx, c.DatabaseURL)
 	if err != nil {
 		return nil, fmt.Errorf("cannot reach the database of %s: %w", p.Name, err)
 	}
 	p.onClose(db.Close)
-	if migrate != nil {
+	if c.Migrate {
 		if err := migrate(ctx, db); err != nil {
 			return nil, fmt.Errorf("cannot prepare the database of %s: %w", p.Name, err)
 		}
@@ -38,6 +38,7 @@ func (p *Part) openRedis(rawURL string, required bool) (*redis.Client, error) {
 	if err != nil {
 		return nil, errors.New("the Redis URL must be redis://[user:password@]host:port[/database] or rediss://...") // not err: it may hold the password
 	}
+	options.ContextTimeoutEnabled = true // a request's deadline holds for its Redis commands too
 	client := redis.NewClient(options)
 	p.onClose(client.Close)
 	check := ops.Check{Name: "redis", Run: func(ctx context.Context) error {

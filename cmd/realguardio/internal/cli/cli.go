@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/realguardio/realguardio/cmd/realguardio/internal/settings"
+	"github.com/realguardio/realguardio/mesh/telemetry"
 )
 
 // World is what a command sees of the process it runs in.
@@ -79,7 +80,7 @@ What is unknown is refused, and all problems are reported at once. Secrets are r
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
-		newKeys(w), newCerts(w), newAccessToken(w), newClients(w), newPanel(w), newVersion(),
+		newDev(w), newServe(w), newSetup(w), newMigrate(w), newKeys(w), newCerts(w), newAccessToken(w), newClients(w), newPanel(w), newVersion(),
 	)
 	for _, c := range root.Commands() {
 		refuseUnknown(c)
@@ -140,14 +141,6 @@ func (l *logging) declare(s *settings.Set) {
 	s.String(&l.Format, "log-format", "json or text", settings.OneOf("json", "text"))
 }
 
-func (l *logging) logger(w io.Writer) *slog.Logger {
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(l.Level)); err != nil {
-		level = slog.LevelInfo // not reached: checked when loaded
-	}
-	options := &slog.HandlerOptions{Level: level}
-	if l.Format == "text" {
-		return slog.New(slog.NewTextHandler(w, options))
-	}
-	return slog.New(slog.NewJSONHandler(w, options))
+func (l *logging) logger(w io.Writer) (*slog.Logger, error) {
+	return telemetry.NewLogger(w, l.Format, l.Level)
 }

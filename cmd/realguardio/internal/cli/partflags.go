@@ -1,8 +1,11 @@
 package cli
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/realguardio/realguardio/cmd/realguardio/internal/assembly"
@@ -161,4 +164,38 @@ func (p *partFlags) declarePublicTLS(s *settings.Set) {
 		}
 		return nil
 	})
+}
+
+// common is what the flags say of any part.
+func (p *partFlags) common(log *slog.Logger) assembly.Common {
+	return assembly.Common{
+		Log: log, Now: time.Now, DrainDelay: p.drain, TLS: p.tls, Issuer: p.issuer, IssuerCA: p.issuerCA, Secret: p.secret.value,
+		Peers: p.peers, DatabaseURL: p.database.url, RedisURL: p.redis.url, Migrate: p.migrate,
+	}
+}
+
+// publicTLS is the certificate for the outside, nil for none. It is read again when its files change.
+func (p *partFlags) publicTLS() (*tls.Config, error) {
+	if p.publicCert == "" {
+		return nil, nil
+	}
+	return assembly.PublicTLS(p.publicCert, p.publicKey)
+}
+
+// redisURL and postgresURL check the stores of development, which may be reached in plaintext.
+func redisURL(url string) error {
+	if url == "" {
+		return nil
+	}
+	return assembly.CheckRedisURL(url, true)
+}
+
+func postgresURL(url string) error {
+	if url == "" {
+		return nil
+	}
+	if strings.HasPrefix(url, "sqlite:") {
+		return errors.New("must start with postgres://")
+	}
+	return assembly.CheckDatabaseURL(url, false, true)
 }

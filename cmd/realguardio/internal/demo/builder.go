@@ -3,7 +3,6 @@ package demo
 import (
 	"cmp"
 	"context"
-	"slices"
 
 	"github.com/realguardio/realguardio/cmd/realguardio/internal/readyfile"
 	customerv1 "github.com/realguardio/realguardio/gen/go/realguardio/customer/v1"
@@ -121,8 +120,10 @@ func (b *builder) addPanel() error {
 	if b.company.panelAt == "" {
 		return nil
 	}
-	for _, c := range b.Known.Clients {
-		if slices.Contains(c.Scopes, panelScope) && b.Valid(b.ctx, c.ID, c.Secret) {
+	for _, c := range Panels(*b.Known) {
+		if valid, err := b.Valid(b.ctx, c.ID, c.Secret); err != nil {
+			return err
+		} else if valid {
 			b.made.Panels = []readyfile.Client{c}
 			return nil
 		}
@@ -144,7 +145,12 @@ func (b *builder) addAPIKey() error {
 		return nil
 	}
 	for _, k := range b.Known.APIKeys {
-		if k.Customer == b.company.name && b.Valid(b.ctx, k.Key, k.Secret) {
+		if k.Customer != b.company.name {
+			continue
+		}
+		if valid, err := b.Valid(b.ctx, k.Key, k.Secret); err != nil {
+			return err
+		} else if valid {
 			b.apiKeyID, b.made.APIKeys = k.Key, []readyfile.APIKey{k}
 			return nil
 		}

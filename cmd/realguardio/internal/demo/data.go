@@ -2,19 +2,19 @@
 // else would use. Its secrets are known to everybody, so that it belongs in development only.
 package demo
 
-import customerv1 "github.com/realguardio/realguardio/gen/go/realguardio/customer/v1"
+import (
+	customerv1 "github.com/realguardio/realguardio/gen/go/realguardio/customer/v1"
+	"github.com/realguardio/realguardio/services/token"
+)
 
 // Password is that of every demo account.
-const Password = "realguardio-demo"
+const Password = token.DemoPassword
 
 // Admin is the demo's platform admin.
 const Admin = "admin@realguardio.example"
 
 // TrustedClient may use the password grant. The seeding itself and `realguardio access-token` sign in through it.
 const TrustedClient = "demo-trusted"
-
-// WebClient is the gateway's own client.
-const WebClient = "realguardio-web"
 
 // panelScope is what the credentials of an alarm panel are good for.
 const panelScope = "panel.report"

@@ -21,7 +21,7 @@ type Seeder struct {
 	// Token signs a person in and returns their access token.
 	Token func(ctx context.Context, username string) (string, error)
 	// Valid reports whether a client of this id and secret can still get a token.
-	Valid func(ctx context.Context, clientID, secret string) bool
+	Valid func(ctx context.Context, clientID, secret string) (bool, error)
 	// Known is what an earlier run has left; its secrets go on being used.
 	Known *readyfile.File
 }

@@ -5,6 +5,7 @@ package mailsink
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -50,15 +51,15 @@ type Sink struct {
 	received int
 }
 
-// Listen takes address, such as 127.0.0.1:0.
-func Listen(address string, now func() time.Time, log *slog.Logger) (*Sink, error) {
+// Listen takes address, such as 127.0.0.1:0. With a certificate in config it offers STARTTLS; nil: plaintext only.
+func Listen(address string, config *tls.Config, now func() time.Time, log *slog.Logger) (*Sink, error) {
 	listener, err := net.Listen("tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("cannot listen for mail on %s: %w", address, err)
 	}
 	s := &Sink{listener: listener, now: now}
 	s.server = smtp.NewServer(smtp.BackendFunc(func(*smtp.Conn) (smtp.Session, error) { return &session{sink: s}, nil }))
-	s.server.Domain = "localhost"
+	s.server.Domain, s.server.TLSConfig = "localhost", config
 	s.server.MaxMessageBytes = maxMessage
 	s.server.MaxRecipients = maxRecipients
 	s.server.ReadTimeout, s.server.WriteTimeout = 30*time.Second, 30*time.Second

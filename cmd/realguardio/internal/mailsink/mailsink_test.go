@@ -18,7 +18,7 @@ import (
 func start(t *testing.T) *mailsink.Sink {
 	t.Helper()
 	clock := func() time.Time { return time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC) }
-	sink, err := mailsink.Listen("127.0.0.1:0", clock, slog.New(slog.NewTextHandler(t.Output(), nil)))
+	sink, err := mailsink.Listen("127.0.0.1:0", nil, clock, slog.New(slog.NewTextHandler(t.Output(), nil)))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,132 @@
+package assembly
+
+import (
+	"context"
+	"crypto/tls"
+	"net/http"
+	"net/netip"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/realguardio/realguardio/cmd/realguardio/internal/ops"
+	"github.com/realguardio/realguardio/gateway"
+	"github.com/realguardio/realguardio/gateway/rest"
+	"github.com/realguardio/realguardio/gateway/ui"
+	customerv1 "github.com/realguardio/realguardio/gen/go/realguardio/customer/v1"
+	notificationv1 "github.com/realguardio/realguardio/gen/go/realguardio/notification/v1"
+	securitysystemv1 "github.com/realguardio/realguardio/gen/go/realguardio/securitysystem/v1"
+	tokenv1 "github.com/realguardio/realguardio/gen/go/realguardio/token/v1"
+	"github.com/realguardio/realguardio/gen/openapi"
+	"github.com/realguardio/realguardio/mesh"
+)
+
+// GatewayConfig is what the gateway is told besides.
+type GatewayConfig struct {
+	Common
+	// PublicURL is where browsers reach it.
+	PublicURL string
+	// WebClientSecret is that of the client [WebClient], by which people sign in.
+	WebClientSecret string
+	// SessionKeys encrypt sessions in Redis: the first is used, the others are still understood.
+	SessionKeys [][]byte
+	// PublicTLS is the certificate of the HTTP port, GRPCTLS of the gRPC port. Nil: plaintext, for a proxy on the same
+	// machine that terminates TLS.
+	PublicTLS, GRPCTLS *tls.Config
+	TrustedProxies     []netip.Prefix
+	CORSOrigins        []string
+	// Extra are further routes, open to anyone.
+	Extra map[string]http.Handler
+}
+
+// WebClient is the client id of the gateway as what people sign in to.
+const WebClient = "realguardio-web"
+
+// WebScopes is what it asks for at every login.
+var WebScopes = gateway.DefaultScopes
+
+// NewGateway builds the gateway.
+func NewGateway(ctx context.Context, cfg GatewayConfig, l Listeners) (_ *Part, err error) {
+	p := newPart(Gateway, cfg.Common)
+	defer p.closeUnless(&err)
+	in, err := p.join(ctx, cfg.Common, nil)
+	if err != nil {
+		return nil, err
+	}
+	sessions, err := p.openRedis(cfg.RedisURL, true)
+	if err != nil {
+		return nil, err
+	}
+	backends, err := in.backends(cfg.Peers)
+	if err != nil {
+		return nil, err
+	}
+	var calls mesh.ServerConfig
+	in.metrics.Server(&calls)
+	edge, err := gateway.New(gateway.Config{
+		PublicURL: cfg.PublicURL, Issuer: cfg.Issuer, ClientID: WebClient, ClientSecret: cfg.WebClientSecret, ProviderClient: in.issuer,
+		Redis: sessions, SessionKeys: cfg.SessionKeys,
+		Backends: backends, Verifier: in.verifier, Revocations: in.revocations,
+		UI: ui.FS(), OpenAPI: openapi.JSON, Extra: cfg.Extra,
+		TrustedProxies: cfg.TrustedProxies, CORSOrigins: cfg.CORSOrigins,
+		Part: Gateway, GRPCTLS: cfg.GRPCTLS, GRPCInsecure: cfg.GRPCTLS == nil,
+		UnaryInterceptors: calls.UnaryInterceptors, StreamInterceptors: calls.StreamInterceptors,
+		Registerer: p.Ops.Registry, Logger: p.log, Now: cfg.Now,
+	})
+	if err != nil {
+		return nil, err
+	}
+	native, err := edge.GRPCServer()
+	if err != nil {
+		return nil, err
+	}
+	p.Ops.Add(ops.Once(ops.Check{Name: "identity provider", Run: edge.ProviderReady}))
+	p.work("sign-in", edge.Run)
+	p.serveGRPC(native, l.GRPC)
+	p.serveHTTP(edge.Handler(), l.HTTP, cfg.PublicTLS)
+	p.serveOps(l.Ops)
+	return p, nil
+}
+
+// backends is where requests go on to, and by which generated code. This is the one place to add a service to.
+func (in *membership) backends(peers Peers) ([]gateway.Backend, error) {
+	var backends []gateway.Backend
+	for _, b := range []struct {
+		part, address string
+		file          protoreflect.FileDescriptor
+		rest          []rest.Register
+	}{
+		{Token, peers.Token, tokenv1.File_realguardio_token_v1_admin_proto, []rest.Register{
+			rest.Service(tokenv1.RegisterAdminServiceHandlerClient, tokenv1.NewAdminServiceClient),
+			rest.Service(tokenv1.RegisterAccountServiceHandlerClient, tokenv1.NewAccountServiceClient),
+		}},
+		{Customer, peers.Customer, customerv1.File_realguardio_customer_v1_customer_proto, []rest.Register{
+			rest.Service(customerv1.RegisterCustomerServiceHandlerClient, customerv1.NewCustomerServiceClient),
+		}},
+		{SecuritySystem, peers.SecuritySystem, securitysystemv1.File_realguardio_securitysystem_v1_securitysystem_proto, []rest.Register{
+			rest.Service(securitysystemv1.RegisterSecuritySystemServiceHandlerClient, securitysystemv1.NewSecuritySystemServiceClient),
+			rest.Service(securitysystemv1.RegisterPanelServiceHandlerClient, securitysystemv1.NewPanelServiceClient),
+		}},
+		{Notification, peers.Notification, notificationv1.File_realguardio_notification_v1_notification_proto, []rest.Register{
+			rest.Service(notificationv1.RegisterNotificationServiceHandlerClient, notificationv1.NewNotificationServiceClient),
+		}},
+	} {
+		sessions, err := in.dial(b.part, b.address, mesh.PerCall())
+		if err != nil {
+			return nil, err
+		}
+		native, err := in.dial(b.part, b.address, mesh.Forward())
+		if err != nil {
+			return nil, err
+		}
+		backends = append(backends, gateway.Backend{Conn: sessions, Forward: native, Services: services(b.file), REST: b.rest})
+	}
+	return backends, nil
+}
+
+func services(file protoreflect.FileDescriptor) []protoreflect.ServiceDescriptor {
+	var all []protoreflect.ServiceDescriptor
+	for i := range file.Services().Len() {
+		all = append(all, file.Services().Get(i))
+	}
+	return all
+}

@@ -1,0 +1,169 @@
+package assembly
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"github.com/realguardio/realguardio/cmd/realguardio/internal/ops"
+	"github.com/realguardio/realguardio/cmd/realguardio/internal/remote"
+	"github.com/realguardio/realguardio/gateway"
+	"github.com/realguardio/realguardio/mesh"
+	"github.com/realguardio/realguardio/mesh/clientcredentials"
+	"github.com/realguardio/realguardio/mesh/jwt"
+	"github.com/realguardio/realguardio/mesh/revocation"
+	"github.com/realguardio/realguardio/mesh/telemetry"
+)
+
+// audience is what tokens for this trust domain carry. A part accepts its own, urn:realguardio:<part>, as well.
+const audience = "urn:realguardio:api"
+
+// membership is a part's place in the mesh: how it proves itself, whose tokens it accepts, which of them have ended.
+type membership struct {
+	part           *Part
+	server, client *tls.Config
+	// issuer is the HTTP client that trusts the issuer's certificate.
+	issuer      *http.Client
+	verifier    *jwt.Verifier
+	revocations *revocation.Set
+	metrics     *telemetry.Metrics
+	// self gets the part's own tokens.
+	self mesh.TokenSource
+}
+
+// join reads the part's certificate and begins to follow the issuer's keys and revocations. keys reads the keys in place
+// of HTTP, for the issuer's own process; nil for the others.
+func (p *Part) join(ctx context.Context, c Common, keys func(context.Context) ([]byte, error)) (*membership, error) {
+	m := &membership{part: p}
+	var err error
+	if m.server, err = c.TLS.Server(); err != nil {
+		return nil, err
+	}
+	if m.client, err = c.TLS.Client(); err != nil {
+		return nil, err
+	}
+	if m.issuer, err = remote.NewHTTPClient(c.IssuerCA); err != nil {
+		return nil, err
+	}
+	p.onClose(func() error { m.issuer.CloseIdleConnections(); return nil })
+	if m.metrics, err = telemetry.New(p.Ops.Registry); err != nil {
+		return nil, err
+	}
+	if m.self, err = clientcredentials.New(clientcredentials.Config{
+		TokenURL: strings.TrimSuffix(c.Issuer, "/") + "/oauth2/token", ClientID: p.Name, Secret: c.Secret,
+		HTTPClient: m.issuer, Logger: p.log, Now: c.Now,
+	}); err != nil {
+		return nil, err
+	}
+	if m.verifier, err = jwt.New(ctx, jwt.Config{
+		Issuer: c.Issuer, Audiences: []string{audience, "urn:realguardio:" + p.Name},
+		HTTPClient: m.issuer, Keys: keys, Logger: p.log, Now: c.Now,
+	}); err != nil {
+		return nil, err
+	}
+	p.work("verification keys", m.verifier.Run)
+	p.Ops.Add(ops.Check{Name: "verification keys", Run: func(context.Context) error {
+		if !m.verifier.Ready() {
+			return errors.New("the issuer's keys could not be fetched")
+		}
+		return nil
+	}})
+	return m, m.followRevocations(c)
+}
+
+func (m *membership) followRevocations(c Common) error {
+	m.revocations = revocation.NewSet(revocation.Config{Logger: m.part.log, Now: c.Now})
+	if err := m.metrics.Revocations(m.revocations); err != nil {
+		return err
+	}
+	conn, err := m.dial(Token, c.Peers.Token, mesh.AsService(m.self))
+	if err != nil {
+		return err
+	}
+	feed := revocation.NewFeed(conn, m.revocations)
+	m.part.work("revocation feed", feed.Run)
+	// Once: with the token service stopped, what is not sensitive goes on.
+	m.part.Ops.Add(ops.Once(ops.Check{Name: "revocations", Run: func(context.Context) error {
+		select {
+		case <-feed.Synced():
+			return nil
+		default:
+			return errors.New("the token service has not told yet which tokens have ended")
+		}
+	}}))
+	return nil
+}
+
+// dial makes a connection to another part.
+func (m *membership) dial(part, address string, p mesh.Propagation) (*grpc.ClientConn, error) {
+	cfg := mesh.DialConfig{Target: address, TLS: m.client, Propagation: p, Logger: m.part.log}
+	m.metrics.Client(&cfg)
+	conn, err := mesh.Dial(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("connect to %s: %w", part, err)
+	}
+	m.part.onClose(conn.Close)
+	return conn, nil
+}
+
+// newServer makes the server by which other parts reach this one.
+func (m *membership) newServer(now func() time.Time) (*mesh.Server, error) {
+	cfg := mesh.ServerConfig{
+		Name: m.part.Name, TLS: m.server, Verifier: m.verifier, Revocations: m.revocations, Logger: m.part.meshLog, Now: now,
+	}
+	m.metrics.Server(&cfg)
+	return mesh.NewServer(cfg)
+}
+
+func newPart(name string, c Common) *Part {
+	log := c.Log.With(slog.String("part", name))
+	return &Part{Name: name, Ops: ops.New(name, log), log: log, meshLog: c.Log, drainDelay: c.DrainDelay}
+}
+
+// closeUnless releases what a constructor has opened, when it fails.
+func (p *Part) closeUnless(succeeded *error) {
+	if *succeeded != nil {
+		*succeeded = errors.Join(*succeeded, p.Close())
+	}
+}
+
+func (p *Part) serveGRPC(s *mesh.Server, l net.Listener) {
+	p.serve("gRPC", func(ctx context.Context) error { return s.Serve(ctx, l) })
+}
+
+// serveHTTP serves handler with the limits of a server that faces strangers; with TLS unless config is nil.
+func (p *Part) serveHTTP(handler http.Handler, l net.Listener, config *tls.Config) {
+	server := gateway.NewHTTPServer(handler)
+	server.ErrorLog = slog.NewLogLogger(p.log.Handler(), slog.LevelDebug) // strangers' TLS faults
+	server.TLSConfig = config
+	p.serve("HTTP", func(ctx context.Context) error {
+		return serveUntil(ctx, server, l, httpDrain)
+	})
+}
+
+// finish adds the server with the part's services, and its operations.
+func (p *Part) finish(in *membership, c Common, l Listeners, register ...func(grpc.ServiceRegistrar)) error {
+	server, err := in.newServer(c.Now)
+	if err != nil {
+		return err
+	}
+	for _, r := range register {
+		r(server)
+	}
+	p.serveGRPC(server, l.GRPC)
+	p.serveOps(l.Ops)
+	return nil
+}
+
+// serveOps comes last: its port answers until nothing else does.
+func (p *Part) serveOps(l net.Listener) {
+	p.work("operations", func(ctx context.Context) error { return p.Ops.Serve(ctx, l) })
+}

@@ -1,0 +1,45 @@
+package assembly
+
+import (
+	"context"
+
+	customerv1 "github.com/realguardio/realguardio/gen/go/realguardio/customer/v1"
+	"github.com/realguardio/realguardio/mesh"
+	"github.com/realguardio/realguardio/services/notification"
+)
+
+// NotificationConfig is what the notification service is told besides.
+type NotificationConfig struct {
+	Common
+	Mail notification.MailConfig
+}
+
+// NewNotification builds the notification service.
+func NewNotification(ctx context.Context, cfg NotificationConfig, l Listeners) (_ *Part, err error) {
+	p := newPart(Notification, cfg.Common)
+	defer p.closeUnless(&err)
+	db, err := p.openDatabase(ctx, cfg.Common, notification.Migrate)
+	if err != nil {
+		return nil, err
+	}
+	events, err := p.openRedis(cfg.RedisURL, false)
+	if err != nil {
+		return nil, err
+	}
+	in, err := p.join(ctx, cfg.Common, nil)
+	if err != nil {
+		return nil, err
+	}
+	customers, err := in.dial(Customer, cfg.Peers.Customer, mesh.AsService(in.self))
+	if err != nil {
+		return nil, err
+	}
+	service, err := notification.New(notification.Config{
+		DB: db, Redis: events, Customers: customerv1.NewCustomerServiceClient(customers), Mail: cfg.Mail, Logger: p.log, Now: cfg.Now,
+	})
+	if err != nil {
+		return nil, err
+	}
+	p.work("deliveries", service.Run)
+	return p, p.finish(in, cfg.Common, l, service.Register)
+}

@@ -1,0 +1,77 @@
+package assembly
+
+import (
+	"context"
+
+	customerv1 "github.com/realguardio/realguardio/gen/go/realguardio/customer/v1"
+	securitysystemv1 "github.com/realguardio/realguardio/gen/go/realguardio/securitysystem/v1"
+	tokenv1 "github.com/realguardio/realguardio/gen/go/realguardio/token/v1"
+	"github.com/realguardio/realguardio/mesh"
+	"github.com/realguardio/realguardio/services/customer"
+	"github.com/realguardio/realguardio/services/securitysystem"
+)
+
+// NewCustomer builds the customer service.
+func NewCustomer(ctx context.Context, cfg Common, l Listeners) (_ *Part, err error) {
+	p := newPart(Customer, cfg)
+	defer p.closeUnless(&err)
+	db, err := p.openDatabase(ctx, cfg, customer.Migrate)
+	if err != nil {
+		return nil, err
+	}
+	in, err := p.join(ctx, cfg, nil)
+	if err != nil {
+		return nil, err
+	}
+	accounts, err := in.dial(Token, cfg.Peers.Token, mesh.AsService(in.self))
+	if err != nil {
+		return nil, err
+	}
+	systems, err := in.dial(SecuritySystem, cfg.Peers.SecuritySystem, mesh.AsService(in.self))
+	if err != nil {
+		return nil, err
+	}
+	service, err := customer.New(customer.Config{
+		DB: db, Accounts: tokenv1.NewAdminServiceClient(accounts), SecuritySystems: securitysystemv1.NewSecuritySystemServiceClient(systems),
+		Logger: p.log, Now: cfg.Now,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return p, p.finish(in, cfg, l, service.Register)
+}
+
+// NewSecuritySystem builds the security system service.
+func NewSecuritySystem(ctx context.Context, cfg Common, l Listeners) (_ *Part, err error) {
+	p := newPart(SecuritySystem, cfg)
+	defer p.closeUnless(&err)
+	db, err := p.openDatabase(ctx, cfg, securitysystem.Migrate)
+	if err != nil {
+		return nil, err
+	}
+	events, err := p.openRedis(cfg.RedisURL, false)
+	if err != nil {
+		return nil, err
+	}
+	in, err := p.join(ctx, cfg, nil)
+	if err != nil {
+		return nil, err
+	}
+	customers, err := in.dial(Customer, cfg.Peers.Customer, mesh.Forward())
+	if err != nil {
+		return nil, err
+	}
+	accounts, err := in.dial(Token, cfg.Peers.Token, mesh.AsService(in.self))
+	if err != nil {
+		return nil, err
+	}
+	service, err := securitysystem.New(securitysystem.Config{
+		DB: db, Redis: events, Customers: customerv1.NewCustomerServiceClient(customers), Accounts: tokenv1.NewAdminServiceClient(accounts),
+		Logger: p.log, Now: cfg.Now,
+	})
+	if err != nil {
+		return nil, err
+	}
+	p.work("events", service.Run)
+	return p, p.finish(in, cfg, l, service.Register)
+}

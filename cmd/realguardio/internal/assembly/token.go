@@ -1,0 +1,90 @@
+package assembly
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net/netip"
+
+	"github.com/realguardio/realguardio/services/token"
+)
+
+// TokenConfig is what the token service is told besides.
+type TokenConfig struct {
+	Common
+	// KeyEncryptionKey and MACKey have 32 bytes each.
+	KeyEncryptionKey, MACKey []byte
+	// PublicTLS is the certificate of the HTTP port; nil for plaintext, behind a proxy on the same machine.
+	PublicTLS *tls.Config
+	// TrustedProxies may say in X-Forwarded-For whom they speak for.
+	TrustedProxies []netip.Prefix
+	// AllowDemoSecrets admits a database with accounts whose password is published.
+	AllowDemoSecrets bool
+	// AllowPlaintextIssuer admits an http issuer on another machine.
+	AllowPlaintextIssuer bool
+}
+
+// AdminRole stands in the tokens of platform admins.
+const AdminRole = "REALGUARDIO_ADMIN"
+
+// errDemoSecrets keeps the demo's database out of production.
+var errDemoSecrets = errors.New("the database has accounts with the demo's published password: give production a database of its own (--insecure-demo-secrets allows it)")
+
+// NewToken builds the token service.
+func NewToken(ctx context.Context, cfg TokenConfig, l Listeners) (_ *Part, err error) {
+	p := newPart(Token, cfg.Common)
+	defer p.closeUnless(&err)
+	service, err := p.newTokenService(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	if demo, err := service.HasDemoPassword(ctx); err != nil || demo && !cfg.AllowDemoSecrets {
+		return nil, errors.Join(err, errDemoSecrets)
+	}
+	in, err := p.join(ctx, cfg.Common, service.JWKS)
+	if err != nil {
+		return nil, err
+	}
+	p.work("token service", service.Run)
+	p.serveHTTP(service.Handler(), l.HTTP, cfg.PublicTLS)
+	return p, p.finish(in, cfg.Common, l, service.Register)
+}
+
+func (p *Part) newTokenService(ctx context.Context, cfg TokenConfig) (*token.Service, error) {
+	db, err := p.openDatabase(ctx, cfg.Common, token.Migrate)
+	if err != nil {
+		return nil, err
+	}
+	shared, err := p.openRedis(cfg.RedisURL, false)
+	if err != nil {
+		return nil, err
+	}
+	return token.New(token.Config{
+		DB: db, Redis: shared, Issuer: cfg.Issuer, AllowPlaintextIssuer: cfg.AllowPlaintextIssuer,
+		KeyEncryptionKey: cfg.KeyEncryptionKey, TokenMACKey: cfg.MACKey, ClientAddress: clientAddress(cfg.TrustedProxies),
+		Logger: p.log, Now: cfg.Now,
+	})
+}
+
+// Registry is the token service's accounts and clients, opened on its database without serving them: for setting up an
+// installation.
+type Registry struct {
+	*token.Service
+	part *Part
+}
+
+// OpenRegistry opens it. Of cfg the database and the keys are looked at.
+func OpenRegistry(ctx context.Context, cfg TokenConfig) (_ *Registry, err error) {
+	// Neither is asked or named by what a registry does.
+	cfg.RedisURL, cfg.Issuer = "redis://localhost", "https://localhost"
+	p := newPart(Token, cfg.Common)
+	defer p.closeUnless(&err)
+	service, err := p.newTokenService(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	return &Registry{service, p}, nil
+}
+
+// Close closes the database.
+func (r *Registry) Close() error { return r.part.Close() }

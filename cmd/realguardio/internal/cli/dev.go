@@ -1,0 +1,50 @@
+package cli
+
+import (
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/realguardio/realguardio/cmd/realguardio/internal/dev"
+	"github.com/realguardio/realguardio/cmd/realguardio/internal/settings"
+)
+
+func newDev(w World) *cobra.Command {
+	log := logging{Level: "error", Format: "text"}
+	cfg := dev.Config{DataDir: ".realguardio", Program: w.Args[0], Stdout: w.Stdout, Now: time.Now}
+	c := &cobra.Command{
+		Use:   "dev",
+		Short: "Run everything in one process, with demo data",
+		Long: `Run every part in one process on embedded stores, with the demo's customers, people and systems, and print how to get
+in. Everything listens on loopback only. The parts talk as they do in production: over mutual TLS, with certificates of
+an authority that lives in the data folder.
+
+The data folder survives restarts, and with it accounts, keys and systems. Secrets of the demo are in its demo.json.`,
+		Example: `  realguardio dev
+  realguardio dev --ephemeral --random-ports --ready-file ready.json`,
+	}
+	declare := func(s *settings.Set) {
+		log.declare(s)
+		s.String(&cfg.DataDir, "data-dir", "folder for everything that survives a restart", settings.Required)
+		s.Bool(&cfg.Ephemeral, "ephemeral", "keep nothing: use a temporary data folder")
+		s.Bool(&cfg.RandomPorts, "random-ports", "listen on free ports instead of the usual ones")
+		s.Bool(&cfg.TLS, "tls", "https for the gateway and the issuer, by the data folder's authority")
+		s.Bool(&cfg.NoDemo, "no-demo", "no demo data")
+		s.String(&cfg.RedisURL, "redis-url", "a real Redis instead of the embedded one", redisURL)
+		s.String(&cfg.PostgresURL, "postgres-url", "a real PostgreSQL instead of SQLite; each part gets a schema", postgresURL)
+		s.String(&cfg.ReadyFile, "ready-file", "JSON file written once everything is ready, removed at the end")
+	}
+	return command(w, c, "dev", declare, func(c *cobra.Command, _ []string) error {
+		var err error
+		if cfg.Log, err = log.logger(c.ErrOrStderr()); err != nil {
+			return err
+		}
+		if cfg.ReadyFile != "" {
+			if cfg.ReadyFile, err = filepath.Abs(cfg.ReadyFile); err != nil {
+				return err
+			}
+		}
+		return dev.Run(c.Context(), cfg)
+	})
+}

@@ -1,0 +1,132 @@
+package cli
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/realguardio/realguardio/cmd/realguardio/internal/assembly"
+	"github.com/realguardio/realguardio/cmd/realguardio/internal/settings"
+	"github.com/realguardio/realguardio/services/token"
+)
+
+func newSetup(w World) *cobra.Command {
+	p := &partFlags{part: assembly.Token}
+	var encryption, mac keyFile
+	var publicURL, out string
+	var admin firstAdmin
+	c := &cobra.Command{
+		Use:   "setup",
+		Short: "Prepare a production installation: clients of the parts, the first platform admin",
+		Long: `Prepare a production installation, on the token service's database and with its keys. It registers a client for each part
+and the one by which people sign in to the gateway, writes their secrets into files of --out-dir (mode 0600) for
+--client-secret-file and --web-client-secret-file, and makes the first platform admin, whose password is printed once.
+
+Run again, it changes nothing that is there.`,
+		Example: `  realguardio keys generate key-encryption-key token-mac-key session-key
+  realguardio setup --database-url 'postgres://token@db/realguardio?schema=token&sslmode=verify-full' \
+    --key-encryption-key-file key-encryption-key --token-mac-key-file token-mac-key \
+    --public-url https://example.com --admin-email ada@example.com --admin-name 'Ada Quinn' --out-dir secrets`,
+	}
+	declare := func(s *settings.Set) {
+		p.migrate = true
+		p.declareDatabase(s)
+		s.Bool(&p.insecurePlainStores, "insecure-plaintext-stores", "allow PostgreSQL on another machine without TLS")
+		encryption.declare(s, "key-encryption-key-file", "key that signing keys are encrypted with in the database")
+		mac.declare(s, "token-mac-key-file", "key that refresh tokens are authenticated with")
+		s.String(&publicURL, "public-url", "where browsers reach the gateway", settings.Required, settings.HTTPURL)
+		s.String(&out, "out-dir", "folder for the secrets of the parts' clients", settings.Required)
+		admin.declare(s)
+	}
+	return command(w, c, "setup", declare, func(c *cobra.Command, _ []string) error {
+		if err := os.MkdirAll(out, 0o700); err != nil {
+			return fmt.Errorf("cannot make --out-dir: %w", err)
+		}
+		log := slog.New(slog.NewTextHandler(c.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn}))
+		registry, err := assembly.OpenRegistry(c.Context(), assembly.TokenConfig{
+			Common: p.common(log), KeyEncryptionKey: encryption.key, MACKey: mac.key,
+		})
+		if err != nil {
+			return err
+		}
+		defer registry.Close()
+		secrets, err := registry.EnsureClients(c.Context(), out, publicURL)
+		if err != nil {
+			return err
+		}
+		for id := range secrets {
+			fmt.Fprintf(c.OutOrStdout(), "client %s: secret in %s\n", id, assembly.SecretFile(out, id))
+		}
+		return admin.make(c, registry)
+	})
+}
+
+// firstAdmin is the account that can make everything else.
+type firstAdmin struct{ email, name, passwordFile string }
+
+func (a *firstAdmin) declare(s *settings.Set) {
+	s.String(&a.email, "admin-email", "e-mail address of the first platform admin", settings.Required)
+	s.String(&a.name, "admin-name", "their name", settings.Required)
+	s.String(&a.passwordFile, "admin-password-file", "file with their password (default: a random one, printed once)", settings.File)
+	s.Rule(func() error {
+		if a.email != "" && !strings.Contains(a.email, "@") {
+			return errors.New("--admin-email: must be an e-mail address")
+		}
+		return nil
+	})
+}
+
+func (a *firstAdmin) make(c *cobra.Command, registry *assembly.Registry) error {
+	password := rand.Text()
+	if a.passwordFile != "" {
+		var err error
+		if password, err = settings.Secret(a.passwordFile); err != nil {
+			return err
+		}
+	}
+	id, made, err := registry.EnsureUser(c.Context(), token.UserSpec{
+		Email: a.email, Name: a.name, Roles: []string{assembly.AdminRole}, Password: password,
+	})
+	switch {
+	case err != nil:
+		return fmt.Errorf("cannot make the platform admin: %w", err)
+	case !made:
+		fmt.Fprintf(c.OutOrStdout(), "platform admin %s (%s): was there already, the password is unchanged\n", a.email, id)
+	case a.passwordFile != "":
+		fmt.Fprintf(c.OutOrStdout(), "platform admin %s (%s): password as in %s\n", a.email, id, a.passwordFile)
+	default:
+		fmt.Fprintf(c.OutOrStdout(), "platform admin %s (%s): password %s, shown only now\n", a.email, id, password)
+	}
+	return nil
+}
+
+func newMigrate(w World) *cobra.Command {
+	p := &partFlags{}
+	c := &cobra.Command{
+		Use:   "migrate PART",
+		Short: "Bring the database of one part up to date",
+		Long: `Bring the database of one part up to date and exit. ` + "`realguardio serve`" + ` does the same at its start unless it is told
+--migrate=false, for operators who give the running parts fewer rights than this takes.`,
+		Example:   `  realguardio migrate customer --database-url 'postgres://owner@db/realguardio?schema=customer&sslmode=verify-full'`,
+		Args:      cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
+		ValidArgs: assembly.Migratable(),
+	}
+	declare := func(s *settings.Set) {
+		p.declareDatabase(s)
+		s.Bool(&p.insecurePlainStores, "insecure-plaintext-stores", "allow PostgreSQL on another machine without TLS")
+	}
+	return command(w, c, "", declare, func(c *cobra.Command, args []string) error {
+		p.part = args[0]
+		if err := assembly.Migrate(c.Context(), args[0], p.database.url); err != nil {
+			return err
+		}
+		_, err := fmt.Fprintf(c.OutOrStdout(), "the database of %s is up to date at %s\n", args[0], time.Now().Format(time.RFC3339))
+		return err
+	})
+}
