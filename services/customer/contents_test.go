@@ -11,6 +11,7 @@ import (
 
 	customerv1 "github.com/realguardio/realguardio/gen/go/realguardio/customer/v1"
 	"github.com/realguardio/realguardio/services/customer"
+	"github.com/realguardio/realguardio/services/internal/sqldb"
 	"github.com/realguardio/realguardio/services/internal/storetest"
 )
 
@@ -200,7 +201,7 @@ func TestWithoutItsDatabaseTheServiceIsUnavailableUntilItComesBack(t *testing.T)
 		t.Skip("needs PostgreSQL")
 	}
 	outage := storetest.NewOutage(t)
-	db, err := customer.Open(t.Context(), outage.URL)
+	db, err := sqldb.Open(t.Context(), outage.URL)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -46,9 +46,6 @@ type Service struct {
 	now      func() time.Time
 }
 
-// Open opens the database at url; see sqldb.Open for the forms it has.
-func Open(ctx context.Context, url string) (*sqldb.DB, error) { return sqldb.Open(ctx, url) }
-
 // Migrate brings the database of the service up to date.
 func Migrate(ctx context.Context, db *sqldb.DB) error { return sqldb.Migrate(ctx, db, schema) }
 
