@@ -43,7 +43,7 @@ func (g *Gateway) callerOf(r *http.Request) (caller, error) {
 		}
 		return caller{token: s.Access, subject: s.Person.Subject, email: s.Person.Email, key: "s " + string(id), cookie: true}, nil
 	case len(authorization) == 1:
-		access, err := g.credentials.Check(r.Context(), authorization[0], clientOf(r.Context()).String())
+		access, err := g.credentials.Check(r.Context(), authorization[0], clientOf(r))
 		if errors.Is(err, credential.ErrTwo) {
 			return caller{}, problem.TwoCredentials
 		}
@@ -73,7 +73,7 @@ func (g *Gateway) serveREST(w http.ResponseWriter, r *http.Request) {
 		g.problems.Write(w, r, err)
 		return
 	}
-	g.rest.Serve(w, r, c.token, clientOf(r.Context()))
+	g.rest.Serve(w, r, c.token)
 }
 
 // forwardAuth answers a proxy that asks whether a request may pass: 202 or 401.

@@ -1,10 +1,10 @@
 package gateway
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/netip"
 	"runtime/debug"
@@ -23,7 +23,7 @@ type edge struct {
 	problems   problem.Writer
 	trusted    []netip.Prefix
 	cors       []string
-	secure     bool
+	headers    http.Header
 	perAddress *ratelimit.Limiter
 	metrics    *metrics
 	log        *slog.Logger
@@ -38,7 +38,7 @@ func (g *Gateway) newEdge() (http.Handler, error) {
 	g.perCaller = ratelimit.New(g.cfg.Limits.Caller, g.cfg.Now)
 	g.perSignIn = ratelimit.New(g.cfg.Limits.SignIn, g.cfg.Now)
 	return &edge{
-		next: g.newMux(), problems: g.problems, trusted: g.cfg.TrustedProxies, cors: g.cfg.CORSOrigins, secure: g.cookies.Secure,
+		next: g.newMux(), problems: g.problems, trusted: g.cfg.TrustedProxies, cors: g.cfg.CORSOrigins, headers: fixedHeaders(g.cookies.Secure),
 		perAddress: ratelimit.New(g.cfg.Limits.Address, g.cfg.Now), metrics: m, log: g.cfg.Logger, now: g.cfg.Now,
 	}, nil
 }
@@ -46,17 +46,19 @@ func (g *Gateway) newEdge() (http.Handler, error) {
 func (e *edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := e.now()
 	ctx := mesh.WithRequestID(r.Context(), r.Header.Get("X-Request-Id"))
-	client := e.client(r)
-	r = r.WithContext(withClient(ctx, client))
+	r = r.WithContext(ctx)
+	// From here on the remote address is the client's, and no proxy's.
+	r.RemoteAddr = netip.AddrPortFrom(e.client(r), 0).String()
 	out := &recorder{ResponseWriter: w}
-	e.headers(w.Header(), mesh.RequestID(ctx))
+	maps.Copy(w.Header(), e.headers)
+	w.Header()["X-Request-Id"] = []string{mesh.RequestID(ctx)}
 	defer func() {
 		if p := recover(); p != nil {
 			e.recovered(out, r, p)
 		}
-		e.record(out, r, client, start)
+		e.record(out, r, start)
 	}()
-	if err := e.admit(w.Header(), r, client); err != nil {
+	if err := e.admit(w.Header(), r); err != nil {
 		e.problems.Write(out, r, err)
 		return
 	}
@@ -67,32 +69,35 @@ func (e *edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	e.next.ServeHTTP(out, r)
 }
 
-// headers are the same for every answer. Nothing is stored by anyone unless a handler says otherwise.
-func (e *edge) headers(h http.Header, requestID string) {
-	h.Set("X-Request-Id", requestID)
-	h.Set("Cache-Control", "no-store")
-	h.Set("Vary", "Cookie, Authorization")
-	h.Set("Content-Security-Policy", "default-src 'none'; base-uri 'none'; frame-ancestors 'none'")
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("X-Frame-Options", "DENY")
-	h.Set("Referrer-Policy", "no-referrer")
-	h.Set("Permissions-Policy", "accelerometer=(), camera=(), geolocation=(), gyroscope=(), microphone=(), payment=(), usb=()")
-	h.Set("Cross-Origin-Opener-Policy", "same-origin")
-	h.Set("Cross-Origin-Resource-Policy", "same-origin")
-	if e.secure {
-		h.Set("Strict-Transport-Security", "max-age=63072000")
+// fixedHeaders are the same for every answer. Nothing is stored by anyone unless a handler says otherwise. Answers share
+// the slices, so they are replaced and never written to.
+func fixedHeaders(secure bool) http.Header {
+	h := http.Header{
+		"Cache-Control":                {"no-store"},
+		"Vary":                         {"Cookie, Authorization"},
+		"Content-Security-Policy":      {"default-src 'none'; base-uri 'none'; frame-ancestors 'none'"},
+		"X-Content-Type-Options":       {"nosniff"},
+		"X-Frame-Options":              {"DENY"},
+		"Referrer-Policy":              {"no-referrer"},
+		"Permissions-Policy":           {"camera=(), geolocation=(), microphone=(), payment=(), usb=()"},
+		"Cross-Origin-Opener-Policy":   {"same-origin"},
+		"Cross-Origin-Resource-Policy": {"same-origin"},
 	}
+	if secure {
+		h["Strict-Transport-Security"] = []string{"max-age=63072000"}
+	}
+	return h
 }
 
 // methods are those that some route may answer.
 var methods = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 // admit refuses what no route should see.
-func (e *edge) admit(h http.Header, r *http.Request, client netip.Addr) error {
+func (e *edge) admit(h http.Header, r *http.Request) error {
 	if !slices.Contains(methods, r.Method) {
 		return problem.BadMethod
 	}
-	if wait, ok := e.perAddress.Allow(client.String()); !ok {
+	if wait, ok := e.perAddress.Allow(clientOf(r)); !ok {
 		return mesh.ResourceExhausted(problem.ReasonRateLimited, wait)
 	}
 	return e.crossOrigin(h, r)
@@ -172,7 +177,7 @@ func (e *edge) recovered(out *recorder, r *http.Request, p any) {
 var errPanicked = &problem.Error{Status: http.StatusInternalServerError, Code: 13, Reason: mesh.ReasonInternal, Detail: "internal error"}
 
 // record writes the access log and the metrics. Of the URL only the path is logged: queries may hold codes.
-func (e *edge) record(out *recorder, r *http.Request, client netip.Addr, start time.Time) {
+func (e *edge) record(out *recorder, r *http.Request, start time.Time) {
 	took := e.now().Sub(start)
 	e.metrics.observe(r.Pattern, r.Method, out.code(), took)
 	ctx := r.Context()
@@ -181,7 +186,7 @@ func (e *edge) record(out *recorder, r *http.Request, client netip.Addr, start t
 	}
 	e.log.LogAttrs(ctx, slog.LevelInfo, "http",
 		slog.String("method", clip(r.Method, 16)), slog.String("path", clip(r.URL.Path, 256)), slog.Int("status", out.code()),
-		slog.Int64("bytes", out.bytes), slog.Duration("took", took), slog.String("client", client.String()),
+		slog.Int64("bytes", out.bytes), slog.Duration("took", took), slog.String("client", clientOf(r)),
 		slog.String("request_id", mesh.RequestID(ctx)))
 }
 
@@ -190,7 +195,7 @@ func clip(s string, n int) string { return s[:min(len(s), n)] }
 // slowly limits how often one address may start what costs others work.
 func (g *Gateway) slowly(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		if wait, ok := g.perSignIn.Allow(clientOf(r.Context()).String()); !ok {
+		if wait, ok := g.perSignIn.Allow(clientOf(r)); !ok {
 			g.problems.Write(w, r, mesh.ResourceExhausted(problem.ReasonRateLimited, wait))
 			return
 		}
@@ -231,14 +236,11 @@ func (o *recorder) code() int {
 // Unwrap lets http.ResponseController flush event streams.
 func (o *recorder) Unwrap() http.ResponseWriter { return o.ResponseWriter }
 
-// clientKey is where the edge keeps the client's address, the one fact about a request that only it can tell.
-type clientKey struct{}
-
-func withClient(ctx context.Context, client netip.Addr) context.Context {
-	return context.WithValue(ctx, clientKey{}, client)
-}
-
-func clientOf(ctx context.Context) netip.Addr {
-	client, _ := ctx.Value(clientKey{}).(netip.Addr)
-	return client
+// clientOf is the address of the client, as the edge has found it.
+func clientOf(r *http.Request) string {
+	at, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return ""
+	}
+	return at.Addr().String()
 }

@@ -107,13 +107,24 @@ func Of(err error) Document {
 	}
 	doc := document(HTTPStatus(st.Code()), st.Code(), reason, st.Message())
 	for _, detail := range st.Details() {
-		if bad, ok := detail.(*errdetails.BadRequest); ok {
-			for _, v := range bad.GetFieldViolations() {
-				doc.Errors = append(doc.Errors, mesh.FieldError{Field: v.GetField(), Description: v.GetDescription()})
-			}
-		}
+		doc.add(detail)
 	}
 	return doc
+}
+
+// add takes over a detail of a status.
+func (d *Document) add(detail any) {
+	switch detail := detail.(type) {
+	case *errdetails.BadRequest:
+		for _, v := range detail.GetFieldViolations() {
+			d.Errors = append(d.Errors, mesh.FieldError{Field: v.GetField(), Description: v.GetDescription()})
+		}
+	case *errdetails.ErrorInfo:
+		// grpc puts words of its own around the message of a call that it has tried again in vain.
+		if dependency := detail.GetMetadata()["dependency"]; dependency != "" {
+			d.Detail = dependency + " cannot be reached now"
+		}
+	}
 }
 
 func document(httpStatus int, code codes.Code, reason, detail string) Document {

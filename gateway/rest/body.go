@@ -28,6 +28,9 @@ type body struct {
 }
 
 func newBody(w http.ResponseWriter, r *http.Request) *body {
+	if r.Body == nil || r.Body == http.NoBody {
+		return &body{ReadCloser: http.NoBody}
+	}
 	return &body{ReadCloser: http.MaxBytesReader(w, r.Body, maxBody)}
 }
 

@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"mime"
 	"net/http"
-	"net/netip"
 	"slices"
 	"strings"
 
@@ -107,11 +106,11 @@ func incoming(header string) (string, bool) {
 // nothing keeps a service's metadata inside.
 func nothing(string) (string, bool) { return "", false }
 
-// Serve answers a request on behalf of whom token speaks for. client is the address that the service is told.
+// Serve answers a request on behalf of whom token speaks for. The service is told the request's remote address.
 //
 // The request that goes on has new headers: what is not copied here, such as Authorization, Cookie, Grpc-Timeout,
 // Grpc-Metadata-... and X-Forwarded-For, does not exist behind this point.
-func (t *Transcoder) Serve(w http.ResponseWriter, r *http.Request, token string, client netip.Addr) {
+func (t *Transcoder) Serve(w http.ResponseWriter, r *http.Request, token string) {
 	if !jsonBody(r) {
 		t.problems.Write(w, r, problem.NotJSON)
 		return
@@ -119,7 +118,6 @@ func (t *Transcoder) Serve(w http.ResponseWriter, r *http.Request, token string,
 	b := newBody(w, r)
 	onward := r.WithContext(mesh.WithBearer(r.Context(), token))
 	onward.Body, onward.Header, onward.Host = b, make(http.Header, len(forwarded)+1), ""
-	onward.RemoteAddr = netip.AddrPortFrom(client, 0).String()
 	for _, name := range forwarded {
 		if values := r.Header[name]; len(values) == 1 {
 			onward.Header[name] = values
