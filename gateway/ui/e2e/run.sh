@@ -26,7 +26,14 @@ server=
 stop() {
   local code=$?
   trap - EXIT INT TERM
-  if [[ -n "$server" ]] && kill "$server" 2>/dev/null; then wait "$server" || true; fi
+  if [[ -n "$server" ]] && kill "$server" 2>/dev/null; then
+    for ((tenths = 0; tenths < 150; tenths++)); do kill -0 "$server" 2>/dev/null && sleep 0.1 || break; done
+    if kill -KILL "$server" 2>/dev/null; then
+      echo "realguardio dev did not stop within 15 s of being told to" >&2
+      code=1
+    fi
+    wait "$server" 2>/dev/null || true
+  fi
   if ((code != 0)); then
     echo "--- the end of the server's log ---" >&2
     tail -n 40 "$scratch/server.log" >&2 || true
