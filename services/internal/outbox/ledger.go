@@ -54,9 +54,9 @@ func (l ledger) acquire(ctx context.Context, holder string, now, until time.Time
 	return got, true, nil
 }
 
-// release lets other relays publish at once.
-func (l ledger) release(ctx context.Context, held lease) error {
-	_, err := l.db.Exec(ctx, `UPDATE outbox_relay SET lease_until = 0 WHERE id = 1 AND holder = $1`, held.holder)
+// release lets other relays publish at once, where holder has the lease.
+func (l ledger) release(ctx context.Context, holder string) error {
+	_, err := l.db.Exec(ctx, `UPDATE outbox_relay SET lease_until = 0 WHERE id = 1 AND holder = $1`, holder)
 	if err != nil {
 		return fmt.Errorf("release the relay's lease: %w", err)
 	}

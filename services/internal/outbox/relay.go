@@ -162,7 +162,7 @@ func (r *Relay) drain(ctx context.Context) (busy bool, err error) {
 		// Also when ctx has ended: the others need not wait for the lease to run out.
 		release, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 		defer cancel()
-		if releaseErr := r.ledger.release(release, held); err == nil {
+		if releaseErr := r.ledger.release(release, r.holder); err == nil {
 			err = releaseErr
 		}
 	}()
