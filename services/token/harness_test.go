@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/alicebob/miniredis/v2"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/realguardio/realguardio/services/internal/sqldb"
@@ -52,21 +53,24 @@ type stores struct {
 	redis string
 }
 
-// eachStore runs test on both databases and both Redis servers, pairwise.
+// eachStore runs test on both databases and both Redis servers, pairwise, all of them empty.
 func eachStore(t *testing.T, test func(t *testing.T, st stores)) {
-	storetest.Each(t, func(t *testing.T, open func() *sqldb.DB) {
-		storetest.EachRedis(t, func(t *testing.T, addr string) { test(t, stores{open, addr}) })
+	storetest.EachRedis(t, func(t *testing.T, addr string) {
+		storetest.Each(t, func(t *testing.T, open func() *sqldb.DB) {
+			client := redis.NewClient(&redis.Options{Addr: addr})
+			defer client.Close()
+			if err := client.FlushAll(t.Context()).Err(); err != nil {
+				t.Fatal(err)
+			}
+			test(t, stores{open, addr})
+		})
 	})
 }
 
 // oneStore runs test on SQLite and the embedded server: for what the stores have no part in.
 func oneStore(t *testing.T, test func(t *testing.T, st stores)) {
 	db := storetest.SQLite(t)
-	storetest.EachRedis(t, func(t *testing.T, addr string) {
-		if strings.HasSuffix(t.Name(), "/embedded") {
-			test(t, stores{func() *sqldb.DB { return db }, addr})
-		}
-	})
+	test(t, stores{func() *sqldb.DB { return db }, miniredis.RunT(t).Addr()})
 }
 
 // server is a token service behind a real HTTP server.
@@ -132,6 +136,7 @@ func start(t *testing.T, st stores) *server {
 func (s *server) again(st stores) *server {
 	s.t.Helper()
 	s.stop()
+	plain.CloseIdleConnections() // or a POST would find out only by failing
 	return begin(s.t, st, strings.TrimPrefix(s.url, "http://"), s.clock, s.logs)
 }
 
@@ -142,7 +147,7 @@ func begin(t *testing.T, st stores, address string, c *clock, l *logs) *server {
 		t.Fatal(err)
 	}
 	s := &server{t: t, url: "http://" + listener.Addr().String(), db: st.open(), clock: c, logs: l}
-	s.redis = redis.NewClient(&redis.Options{Addr: st.redis, MaxRetries: -1, DialTimeout: time.Second})
+	s.redis = redis.NewClient(&redis.Options{Addr: st.redis, MaxRetries: -1, DialerRetries: 1, DialTimeout: time.Second})
 	if err := token.Migrate(t.Context(), s.db); err != nil {
 		t.Fatal(err)
 	}
