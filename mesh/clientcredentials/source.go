@@ -181,8 +181,12 @@ func (s *Source) request(ctx context.Context) (*held, error) {
 	if token.TokenType != "" && token.Type() != "Bearer" {
 		return nil, fmt.Errorf("get a token for %s: its type %q is not Bearer", s.cfg.ClientID, token.TokenType)
 	}
-	// Counted by our own clock from when it was asked for. A token that does not say how long it lives is not kept.
-	life := time.Duration(token.ExpiresIn) * time.Second
+	// Counted from when it was asked for. The library gives the end by the machine's clock, from "expires_in", so that
+	// the same clock takes the life out of it. A token that does not say how long it lives is not kept.
+	var life time.Duration
+	if !token.Expiry.IsZero() {
+		life = time.Until(token.Expiry)
+	}
 	return &held{token: token.AccessToken, asked: asked, renew: asked.Add(life * 2 / 3), expiry: asked.Add(life)}, nil
 }
 
