@@ -153,14 +153,13 @@ func (r *Relay) drain(ctx context.Context) (busy bool, err error) {
 	if err != nil || !pending {
 		return false, err
 	}
-	now := r.cfg.Now()
-	held, ok, err := r.ledger.acquire(ctx, r.holder, now, now.Add(leaseTime))
+	held, ok, err := r.acquire(ctx)
 	if err != nil || !ok {
-		return !ok, err
+		return err == nil, err
 	}
 	defer func() {
 		// Also when ctx has ended: the others need not wait for the lease to run out.
-		release, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		release, cancel := lasting(ctx)
 		defer cancel()
 		if releaseErr := r.ledger.release(release, r.holder); err == nil {
 			err = releaseErr
@@ -174,10 +173,24 @@ func (r *Relay) drain(ctx context.Context) (busy bool, err error) {
 		if err != nil || !more {
 			return false, err
 		}
-		if held, ok, err = r.ledger.acquire(ctx, r.holder, r.cfg.Now(), r.cfg.Now().Add(leaseTime)); err != nil || !ok {
-			return !ok, err
+		if held, ok, err = r.acquire(ctx); err != nil || !ok {
+			return err == nil, err
 		}
 	}
+}
+
+// acquire takes the lease, or renews it.
+func (r *Relay) acquire(ctx context.Context) (lease, bool, error) {
+	// A statement that is cancelled may still take effect, after the lease was released.
+	take, cancel := lasting(ctx)
+	defer cancel()
+	now := r.cfg.Now()
+	return r.ledger.acquire(take, r.holder, now, now.Add(leaseTime))
+}
+
+// lasting is ctx for what the database is told of a lease: it goes on when ctx ends, but not for long.
+func lasting(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), leaseTime/3)
 }
 
 // publish carries one batch and reports whether there may be another. held is moved to where the stream ends then.
@@ -206,7 +219,7 @@ func (r *Relay) publish(ctx context.Context, held *lease) (more bool, err error)
 	}
 	if len(done) > 0 {
 		// What stands in the stream is recorded even while ctx ends, so that it need not be found out later.
-		settle, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		settle, cancel := lasting(ctx)
 		defer cancel()
 		if err := r.ledger.settle(settle, *held, last, done, r.cfg.Now()); err != nil {
 			return false, err
