@@ -25,7 +25,7 @@ func SecretFile(dir, client string) string { return filepath.Join(dir, client+"-
 // Their secrets are kept in files of dir, made at the first call; repeating it changes nothing.
 func (r *Registry) EnsureClients(ctx context.Context, dir, publicURL string) (Secrets, error) {
 	secrets := Secrets{}
-	specs := []token.ClientSpec{webClient(publicURL)}
+	specs := []token.ClientSpec{WebClientOf(publicURL)}
 	for _, part := range Names {
 		specs = append(specs, token.ClientSpec{
 			ID: part, Name: "RealGuardIO " + part, Kind: token.Workload, Grants: []string{"client_credentials"}, FirstParty: true,
@@ -44,7 +44,8 @@ func (r *Registry) EnsureClients(ctx context.Context, dir, publicURL string) (Se
 	return secrets, nil
 }
 
-func webClient(publicURL string) token.ClientSpec {
+// WebClientOf describes the client by which people sign in to the gateway at publicURL.
+func WebClientOf(publicURL string) token.ClientSpec {
 	publicURL = strings.TrimSuffix(publicURL, "/")
 	return token.ClientSpec{
 		ID: WebClient, Name: "RealGuardIO", FirstParty: true, Grants: []string{"authorization_code", "refresh_token"},

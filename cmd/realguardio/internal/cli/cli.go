@@ -82,9 +82,8 @@ What is unknown is refused, and all problems are reported at once. Secrets are r
 	root.AddCommand(
 		newDev(w), newServe(w), newSetup(w), newMigrate(w), newKeys(w), newCerts(w), newAccessToken(w), newClients(w), newPanel(w), newVersion(),
 	)
-	for _, c := range root.Commands() {
-		refuseUnknown(c)
-	}
+	root.Args = cobra.ArbitraryArgs // so that an unknown command gets to refuseUnknown
+	refuseUnknown(root)
 	return root
 }
 
@@ -104,6 +103,16 @@ func refuseUnknown(c *cobra.Command) {
 	}
 }
 
+// asUsage makes refused arguments a usage error.
+func asUsage(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if err := check(c, args); err != nil {
+			return usageError{err}
+		}
+		return nil
+	}
+}
+
 // command adds a command whose settings are loaded and checked before run is called.
 func command(w World, c *cobra.Command, section string, declare func(*settings.Set), run func(c *cobra.Command, args []string) error) *cobra.Command {
 	s := settings.New(c, section)
@@ -111,13 +120,7 @@ func command(w World, c *cobra.Command, section string, declare func(*settings.S
 	if c.Args == nil {
 		c.Args = cobra.NoArgs
 	}
-	args := c.Args
-	c.Args = func(c *cobra.Command, given []string) error {
-		if err := args(c, given); err != nil {
-			return usageError{err}
-		}
-		return nil
-	}
+	c.Args = asUsage(c.Args)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		if err := s.Load(settings.Known(c.Root()), w.Environ); err != nil {
 			return err

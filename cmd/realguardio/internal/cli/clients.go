@@ -18,7 +18,7 @@ import (
 
 // client is a registered application as REST shows it.
 type client struct {
-	ClientID               string   `json:"clientId"`
+	ClientID               string   `json:"clientId,omitempty"`
 	Name                   string   `json:"name"`
 	GrantTypes             []string `json:"grantTypes"`
 	RedirectURIs           []string `json:"redirectUris"`

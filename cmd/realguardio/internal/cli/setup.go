@@ -28,7 +28,7 @@ func newSetup(w World) *cobra.Command {
 and the one by which people sign in to the gateway, writes their secrets into files of --out-dir (mode 0600) for
 --client-secret-file and --web-client-secret-file, and makes the first platform admin, whose password is printed once.
 
-Run again, it changes nothing that is there.`,
+Run again, it changes nothing that is there. Of a --config file it reads the top level and the mapping of the part token.`,
 		Example: `  realguardio keys generate key-encryption-key token-mac-key session-key
   realguardio setup --database-url 'postgres://token@db/realguardio?schema=token&sslmode=verify-full' \
     --key-encryption-key-file key-encryption-key --token-mac-key-file token-mac-key \
@@ -44,7 +44,7 @@ Run again, it changes nothing that is there.`,
 		s.String(&out, "out-dir", "folder for the secrets of the parts' clients", settings.Required)
 		admin.declare(s)
 	}
-	return command(w, c, "setup", declare, func(c *cobra.Command, _ []string) error {
+	return command(w, c, assembly.Token, declare, func(c *cobra.Command, _ []string) error {
 		if err := os.MkdirAll(out, 0o700); err != nil {
 			return fmt.Errorf("cannot make --out-dir: %w", err)
 		}

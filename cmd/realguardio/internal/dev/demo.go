@@ -22,7 +22,7 @@ import (
 func (in *installation) demoFile() string { return in.data.file("demo.json") }
 
 // registerDemo makes the demo's accounts and clients, with the secrets of an earlier run where there was one.
-func (in *installation) registerDemo(ctx context.Context, registry *assembly.Registry) error {
+func (in *installation) registerDemo(ctx context.Context, registry *assembly.Registry, secrets assembly.Secrets) error {
 	known, err := readyfile.Read(in.demoFile())
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -31,10 +31,15 @@ func (in *installation) registerDemo(ctx context.Context, registry *assembly.Reg
 	if err != nil {
 		return err
 	}
-	in.files.Clients, err = demo.RegisterClients(ctx, registry.Service, known.Clients)
+	clients, err := demo.RegisterClients(ctx, registry.Service, known.Clients)
 	if err != nil {
 		return err
 	}
+	web := assembly.WebClientOf(in.files.Gateway)
+	in.files.Clients = append([]readyfile.Client{{
+		ID: web.ID, Secret: secrets[web.ID], GrantTypes: web.Grants, RedirectURIs: web.RedirectURIs,
+		PostLogoutRedirectURIs: web.PostLogoutURIs, Scopes: web.Scopes,
+	}}, clients...)
 	// What was made by seeding stays known until it is looked at again.
 	in.files.APIKeys = known.APIKeys
 	in.files.Clients = append(in.files.Clients, demo.Panels(known)...)

@@ -157,7 +157,7 @@ func (in *installation) register(ctx context.Context) (assembly.Secrets, error) 
 	if in.NoDemo {
 		return secrets, nil
 	}
-	if err := in.registerDemo(ctx, registry); err != nil {
+	if err := in.registerDemo(ctx, registry, secrets); err != nil {
 		return nil, fmt.Errorf("prepare the demo: %w", err)
 	}
 	return secrets, nil
