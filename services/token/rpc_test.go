@@ -173,6 +173,35 @@ func TestWhatEndsATokenEndsItEverywhere(t *testing.T) {
 	})
 }
 
+// TestARevocationCrossesReplicas revokes at one process and asks a verifier that hears from another.
+func TestARevocationCrossesReplicas(t *testing.T) {
+	eachStore(t, func(t *testing.T, st stores) {
+		here := start(t, st)
+		there := begin(t, st, "127.0.0.1:0", here.clock, here.logs)
+		r := there.serveRPC()
+		access := here.machine("service", serviceSecret).str("access_token")
+		stream, err := meshv1.NewRevocationServiceClient(r.dial("customer")).Watch(r.as(t.Context(), "customer"), &meshv1.WatchRequest{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := stream.Recv(); err != nil {
+			t.Fatal(err)
+		}
+		here.post("/oauth2/revoke", "service", serviceSecret, url.Values{"token": {access}})
+		begun := time.Now()
+		for {
+			m, err := stream.Recv()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(m.GetRevocations()) == 1 {
+				break
+			}
+		}
+		t.Logf("heard at the other replica after %v", time.Since(begun))
+	})
+}
+
 func TestAdminService(t *testing.T) {
 	eachStore(t, func(t *testing.T, st stores) {
 		s := start(t, st)
