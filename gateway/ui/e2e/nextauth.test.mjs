@@ -4,7 +4,7 @@ import { before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { build } from "vite";
 import { visitor } from "./support/browser.mjs";
-import { fillIn, signedIn } from "./support/people.mjs";
+import { fillIn, signedInAnew } from "./support/people.mjs";
 import { account, stand } from "./support/stand.mjs";
 
 describe("next-auth/react", () => {
@@ -15,7 +15,7 @@ describe("next-auth/react", () => {
 
   /** The page's own script uses the same functions; here they are called one by one. */
   async function withNextAuth(t, name) {
-    const who = name ? await signedIn(t, name) : await visitor(t);
+    const who = name ? await signedInAnew(t, name) : await visitor(t);
     if (!name) await who.page.goto("/");
     await who.page.evaluate(source);
     return who;

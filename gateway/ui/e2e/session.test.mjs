@@ -3,11 +3,11 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { call } from "./support/api.mjs";
 import { shot, visitor } from "./support/browser.mjs";
-import { cards, fillIn, signedIn, signIn } from "./support/people.mjs";
+import { cards, fillIn, signedInAnew, signIn } from "./support/people.mjs";
 import { account, stand } from "./support/stand.mjs";
 
 test("signing out ends the session here, at the API and at the sign-in service", async (t) => {
-  const { page, context } = await signedIn(t, "mary");
+  const { page, context } = await signedInAnew(t, "mary");
   assert.deepEqual((await cards(page)).map((each) => each.name), ["Oakland"]);
   await page.getByRole("link", { name: "Oakland" }).click();
   await page.getByRole("heading", { level: 1, name: "Oakland" }).waitFor();
@@ -33,7 +33,7 @@ test("signing out ends the session here, at the API and at the sign-in service",
 });
 
 test("after signing out the sign-in service asks for the password again, its own cookies kept", async (t) => {
-  const { page } = await signedIn(t, "mary");
+  const { page } = await signedInAnew(t, "mary");
   await page.getByRole("button", { name: "Sign out" }).click();
   await page.getByRole("button", { name: "Login" }).click();
   await page.getByLabel(/password/i).waitFor();
@@ -41,7 +41,7 @@ test("after signing out the sign-in service asks for the password again, its own
 });
 
 test("signing out in one tab ends the other", async (t) => {
-  const { page, context } = await signedIn(t, "mary");
+  const { page, context } = await signedInAnew(t, "mary");
   const other = await context.newPage();
   await other.goto("/");
   await other.getByRole("button", { name: "Sign out" }).waitFor();
@@ -51,14 +51,14 @@ test("signing out in one tab ends the other", async (t) => {
 });
 
 test("a session that has gone sends to the welcome page with a word about it", async (t) => {
-  const { page, context } = await signedIn(t, "mary");
+  const { page, context } = await signedInAnew(t, "mary");
   await context.clearCookies();
   await page.getByRole("button", { name: "Login" }).waitFor();
   await page.getByText("Your session has ended.").waitFor();
 });
 
 test("signing in lasts: reloads and new tabs ask for nothing", async (t) => {
-  const { page, context } = await signedIn(t, "mary");
+  const { page, context } = await signedInAnew(t, "mary");
   await page.reload();
   await page.getByRole("button", { name: "Sign out" }).waitFor();
   const tab = await context.newPage();
@@ -121,7 +121,7 @@ test("no token ever reaches the page", async (t) => {
 });
 
 test("scripts can read none of the cookies, and each is as narrow as it can be", async (t) => {
-  const { page, context } = await signedIn(t, "mary");
+  const { page, context } = await signedInAnew(t, "mary");
   assert.equal(await page.evaluate(() => document.cookie), "");
   const cookies = await context.cookies(stand.gateway);
   assert.ok(cookies.length > 0);

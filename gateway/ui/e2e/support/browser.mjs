@@ -1,4 +1,5 @@
-// A real browser: visitors with a cookie jar each, screenshots, and what the browser itself complained about.
+// A real browser: visitors with a cookie jar each, and screenshots.
+import assert from "node:assert/strict";
 import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { after } from "node:test";
@@ -22,20 +23,23 @@ const browser = await chromium.launch({
 after(() => browser.close());
 
 /**
- * visitor opens a browser context, with a page in it. Its `complaints` collect uncaught errors and everything that the
- * Content-Security-Policy stopped. It is closed when test t ends.
+ * visitor opens a browser context, with a page in it. When test t ends it is closed, and the test fails if a script had
+ * thrown, or if the Content-Security-Policy had stopped anything.
  */
 export async function visitor(t, options = {}) {
   const context = await browser.newContext({ baseURL: stand.gateway, locale: "en-GB", reducedMotion: "reduce", ...options });
   context.setDefaultTimeout(10_000);
-  t.after(() => context.close());
   const complaints = [];
+  t.after(async () => {
+    await context.close();
+    assert.deepEqual(complaints, []);
+  });
   context.on("weberror", (error) => complaints.push(error.error().message));
   context.on("console", (message) => {
     if (/Content Security Policy|Content-Security-Policy/.test(message.text())) complaints.push(message.text());
   });
   const page = await context.newPage();
-  return { context, page, complaints };
+  return { context, page };
 }
 
 /** shot writes a screenshot when REALGUARDIO_SCREENSHOTS names a folder for it. */

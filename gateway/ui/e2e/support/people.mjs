@@ -16,9 +16,28 @@ export async function signIn(page, name, password = account(name).password) {
   await page.getByRole("button", { name: "Sign out" }).waitFor();
 }
 
-/** signedIn is a new visitor who has signed in as a demo account and sees the home page. */
-export async function signedIn(t, name, options) {
-  const who = await visitor(t, options);
+/** What an account's browser keeps after signing in, by account. */
+const kept = new Map();
+
+/**
+ * signedIn is a new visitor who is signed in as a demo account and sees the home page. Within a test file, an account
+ * signs in once and its session is used again: a test that ends it, or is about it, takes signedInAnew.
+ */
+export async function signedIn(t, name) {
+  if (!kept.has(name)) {
+    const who = await signedInAnew(t, name);
+    kept.set(name, await who.context.storageState());
+    return who;
+  }
+  const who = await visitor(t, { storageState: kept.get(name) });
+  await who.page.goto("/");
+  await who.page.getByRole("button", { name: "Sign out" }).waitFor();
+  return who;
+}
+
+/** signedInAnew is signedIn with a session of its own. */
+export async function signedInAnew(t, name) {
+  const who = await visitor(t);
   await who.page.goto("/");
   await signIn(who.page, name);
   return who;
