@@ -51,7 +51,7 @@ type facts struct {
 func (w writer) write(d Delivery, n Notice) (Message, error) {
 	f := facts{
 		Kind: string(n.Kind), Subject: d.Subject, Location: oneLine(n.LocationName), Alarm: n.Alarm, Mode: n.Mode,
-		Detail: oneLine(n.Detail), Actor: oneLine(cmp.Or(n.ActorName, n.ActorID)),
+		Detail: oneLine(n.Detail), Actor: oneLine(cmp.Or(n.ActorName, "The application "+n.ActorID)),
 		Time:  n.Time.UTC().Format("2 January 2006 at 15:04:05 UTC"),
 		Color: map[Kind]string{Alarm: "#b42318", Armed: "#175cd3", Disarmed: "#3f7d20"}[n.Kind],
 	}

@@ -102,7 +102,7 @@ func TestAMessageShowsWhatOthersWroteAsText(t *testing.T) {
 	}
 	for kind, want := range map[Kind]string{
 		Armed:    "Mary armed the security system at Oakland (away), ",
-		Disarmed: "rgk_1 disarmed the security system at Oakland, ",
+		Disarmed: "The application rgk_1 disarmed the security system at Oakland, ",
 	} {
 		n := Notice{Kind: kind, LocationName: "Oakland", Mode: "away", ActorID: "rgk_1"}
 		if kind == Armed {
