@@ -2,6 +2,7 @@ package mesh
 
 import (
 	"errors"
+	"strings"
 	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -57,7 +58,7 @@ func InvalidFields(fields ...FieldError) error {
 			message = f.Field + ": " + f.Description
 		}
 		bad.FieldViolations = append(bad.FieldViolations,
-			&errdetails.BadRequest_FieldViolation{Field: f.Field, Description: f.Description})
+			&errdetails.BadRequest_FieldViolation{Field: valid(f.Field), Description: valid(f.Description)})
 	}
 	return refuse(codes.InvalidArgument, ReasonInvalidField, message, nil, bad)
 }
@@ -112,15 +113,21 @@ func Reason(err error) string {
 	return ""
 }
 
-// refuse makes a status with ErrorInfo first and any further details after it.
+// refuse makes a status with ErrorInfo first and any further details after it. What callers sent may be part of its
+// texts, so that bytes which are not UTF-8, and would make the status impossible to encode, are replaced.
 func refuse(code codes.Code, reason, message string, metadata map[string]string, details ...protoadapt.MessageV1) error {
-	info := &errdetails.ErrorInfo{Reason: reason, Domain: ErrorDomain, Metadata: metadata}
-	st, err := status.New(code, message).WithDetails(append([]protoadapt.MessageV1{info}, details...)...)
-	if err != nil { // only for a code of OK or a detail that is not valid UTF-8
+	for key, value := range metadata {
+		metadata[key] = valid(value)
+	}
+	info := &errdetails.ErrorInfo{Reason: valid(reason), Domain: ErrorDomain, Metadata: metadata}
+	st, err := status.New(code, valid(message)).WithDetails(append([]protoadapt.MessageV1{info}, details...)...)
+	if err != nil { // only for a code of OK
 		return status.Error(codes.Internal, "internal error")
 	}
 	return st.Err()
 }
+
+func valid(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
 
 // infoOf returns the ErrorInfo of a status made by this package, however deep err wraps it, or nil.
 func infoOf(err error) *errdetails.ErrorInfo {

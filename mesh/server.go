@@ -142,7 +142,7 @@ func (s *Server) SetServing(serving bool) {
 	if serving {
 		state = healthv1.HealthCheckResponse_SERVING
 	}
-	for _, service := range append(s.services, "") {
+	for _, service := range slices.Concat(s.services, []string{""}) {
 		s.health.SetServingStatus(service, state)
 	}
 }
