@@ -198,19 +198,33 @@ func (o *outgoing) answered(ctx context.Context, method, token string, err error
 	return &refusal{cause: "service_token_refused", status: statusOf(Unavailable(serviceOf(method))), err: err}
 }
 
-// answeredStream is answered for what comes after the opening.
+// answeredStream is answered for what comes after the opening. Once a message has come, the token was good: a stream
+// that ends with UNAUTHENTICATED then has outlived it, as every long one does, and is opened again with the next.
 type answeredStream struct {
 	grpc.ClientStream
 	outgoing *outgoing
 	method   string
 	token    string
+	accepted bool
 }
 
 func (s *answeredStream) RecvMsg(m any) error {
-	if err := s.ClientStream.RecvMsg(m); err != nil {
+	err := s.ClientStream.RecvMsg(m)
+	switch {
+	case err == nil:
+		s.accepted = true
+		return nil
+	case s.accepted && s.outgoing.own() && status.Code(err) == codes.Unauthenticated:
+		return &refusal{cause: "service_token_ended", status: statusOf(Unavailable(serviceOf(s.method))), err: err}
+	default:
 		return s.outgoing.answered(s.Context(), s.method, s.token, err)
 	}
-	return nil
+}
+
+// own reports whether calls carry this part's own token.
+func (o *outgoing) own() bool {
+	_, ok := o.propagation.(asService)
+	return ok
 }
 
 // serviceOf returns "package.Service" of a method.

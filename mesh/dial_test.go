@@ -253,3 +253,42 @@ func TestACallFailsAtOnceWhileNobodyListens(t *testing.T) {
 		t.Errorf("got %v after %v", err, time.Since(start))
 	}
 }
+
+func TestALongStreamOfThePartsOwnEndsWithItsTokenQuietly(t *testing.T) {
+	iss := meshtest.NewIssuer(t)
+	srv := meshtest.Serve(t, iss, meshtest.Part{Name: "echo"}, (&echo{stream: func(s grpc.ServerStream) error {
+		if err := s.SendMsg(newNote("hello").Message); err != nil {
+			return err
+		}
+		<-s.Context().Done()
+		return nil
+	}}).register)
+	source := &shortLived{token: iss.Token(t, meshtest.Claims{Subject: "c", Kind: mesh.KindClient, Expiry: time.Now().Add(300 * time.Millisecond)})}
+	lines := &logs{}
+	conn, err := mesh.Dial(mesh.DialConfig{Target: srv.Addr, TLS: iss.CA.Client(t, "customer"), Propagation: mesh.AsService(source), Logger: lines.logger()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := end(open(t, t.Context(), conn, "Watch")); status.Code(err) != codes.Unavailable {
+		t.Errorf("got %v", err)
+	}
+	if source.refused.Load() != 0 || lines.String() != "" {
+		t.Errorf("it was taken for a refusal: %s", lines)
+	}
+	source.token = "bad"
+	if err := end(open(t, t.Context(), conn, "Watch")); status.Code(err) != codes.Unavailable {
+		t.Errorf("got %v", err)
+	}
+	if source.refused.Load() != 1 || !strings.Contains(lines.String(), "refuses this part's own token") {
+		t.Errorf("a refusal was not noticed: %s", lines)
+	}
+}
+
+type shortLived struct {
+	token   string
+	refused atomic.Int64
+}
+
+func (s *shortLived) Token(context.Context) (string, error) { return s.token, nil }
+func (s *shortLived) Refused(string)                        { s.refused.Add(1) }

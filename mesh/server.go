@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/recovery"
@@ -89,6 +90,10 @@ type Server struct {
 	problems []error
 
 	drain context.CancelFunc
+
+	announcing sync.Mutex
+	announced  healthv1.HealthCheckResponse_ServingStatus
+	unwanted   bool
 }
 
 var _ grpc.ServiceRegistrar = (*Server)(nil)
@@ -135,15 +140,44 @@ func (s *Server) RegisterService(desc *grpc.ServiceDesc, impl any) {
 	s.grpc.RegisterService(desc, impl)
 }
 
-// SetServing tells health checks whether this server can do its work. Serve sets it at its start and takes it back when
-// it drains.
+// SetServing tells health checks whether this server wants to be called. It does from the start of Serve until it
+// drains, unless this says otherwise. It is not SERVING, whatever was said, while its verifier has no keys (a method
+// Ready() bool, as that of package jwt has).
 func (s *Server) SetServing(serving bool) {
+	s.announcing.Lock()
+	defer s.announcing.Unlock()
+	s.unwanted = !serving
+	s.announce()
+}
+
+// announce sets what health checks answer. The lock is held.
+func (s *Server) announce() {
+	keys, ok := s.cfg.Verifier.(interface{ Ready() bool })
 	state := healthv1.HealthCheckResponse_NOT_SERVING
-	if serving {
+	if !s.unwanted && (!ok || keys.Ready()) {
 		state = healthv1.HealthCheckResponse_SERVING
 	}
+	if state == s.announced {
+		return
+	}
+	s.announced = state
 	for _, service := range slices.Concat(s.services, []string{""}) {
 		s.health.SetServingStatus(service, state)
+	}
+}
+
+// announceOften follows the verifier's keys until ctx ends.
+func (s *Server) announceOften(ctx context.Context) {
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	for ctx.Err() == nil {
+		s.announcing.Lock()
+		s.announce()
+		s.announcing.Unlock()
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+		}
 	}
 }
 
@@ -159,7 +193,11 @@ func (s *Server) Serve(ctx context.Context, lis net.Listener) error {
 	}
 	served := make(chan error, 1)
 	go func() { served <- s.grpc.Serve(lis) }()
-	s.SetServing(true)
+	ctx, cancel := context.WithCancel(ctx)
+	var announcing sync.WaitGroup
+	announcing.Go(func() { s.announceOften(ctx) })
+	defer announcing.Wait()
+	defer cancel()
 	select {
 	case err := <-served:
 		s.stop()

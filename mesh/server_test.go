@@ -103,6 +103,7 @@ func TestOnlyHealthAnswersWithoutARule(t *testing.T) {
 	conn := srv.Dial(t)
 	ctx := meshtest.As(t.Context(), iss.Token(t, meshtest.Claims{}))
 
+	awaitHealth(t, conn, healthv1.HealthCheckResponse_SERVING)
 	for _, service := range []string{"", "test.mesh.v1.Echo"} {
 		got, err := healthv1.NewHealthClient(conn).Check(t.Context(), &healthv1.HealthCheckRequest{Service: service})
 		if err != nil || got.GetStatus() != healthv1.HealthCheckResponse_SERVING {
@@ -123,6 +124,43 @@ func TestOnlyHealthAnswersWithoutARule(t *testing.T) {
 		if status.Code(err) != codes.Unimplemented {
 			t.Errorf("%s: got %v, want Unimplemented", name, err)
 		}
+	}
+}
+
+// awaitHealth waits until a server says this about itself.
+func awaitHealth(t *testing.T, conn *grpc.ClientConn, want healthv1.HealthCheckResponse_ServingStatus) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	stream, err := healthv1.NewHealthClient(conn).Watch(ctx, &healthv1.HealthCheckRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for {
+		got, err := stream.Recv()
+		if err != nil {
+			t.Fatalf("wait for %v: %v", want, err)
+		}
+		if got.GetStatus() == want {
+			return
+		}
+	}
+}
+
+func TestAServerWithoutKeysIsNotServingAndAnswersUnavailable(t *testing.T) {
+	iss := meshtest.NewIssuer(t)
+	iss.SetDown(true)
+	srv := meshtest.Serve(t, iss, meshtest.Part{Name: "echo"}, (&echo{unary: whoami}).register)
+	conn := srv.Dial(t)
+	awaitHealth(t, conn, healthv1.HealthCheckResponse_NOT_SERVING)
+	ctx := meshtest.As(t.Context(), iss.Token(t, meshtest.Claims{}))
+	if _, err := say(ctx, conn, "Say", ""); status.Code(err) != codes.Unavailable || mesh.Reason(err) != "DEPENDENCY_DOWN" {
+		t.Errorf("got %v", err)
+	}
+	iss.SetDown(false)
+	awaitHealth(t, conn, healthv1.HealthCheckResponse_SERVING)
+	if _, err := say(ctx, conn, "Say", ""); err != nil {
+		t.Errorf("got %v", err)
 	}
 }
 

@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	firstPause = 50 * time.Millisecond
+	firstPause = 20 * time.Millisecond
 	longPause  = 3 * time.Second
 )
 
@@ -44,31 +44,33 @@ func (f *Feed) Synced() <-chan struct{} { return f.synced }
 
 // Run follows the feed until ctx ends, and returns nil. It comes back after every break, from where it was. Call it once.
 func (f *Feed) Run(ctx context.Context) error {
-	log, pause := f.set.cfg.Logger, firstPause
-	for broken := false; ctx.Err() == nil; broken = true {
+	log, pause, lost := f.set.cfg.Logger, firstPause, false
+	for {
 		heard, err := f.follow(ctx, func() {
-			if broken {
+			if lost {
 				log.InfoContext(ctx, "the revocation feed is back")
 			}
+			lost = false
 		})
 		if ctx.Err() != nil {
 			return nil
 		}
+		// A stream that worked ends at the latest with its token; only one that does not come back is worth a warning.
+		level := slog.LevelDebug
 		if heard {
 			pause = firstPause
+		} else {
+			lost, level = true, slog.LevelWarn
 		}
-		log.LogAttrs(ctx, slog.LevelWarn, "the revocation feed broke", slog.Any("error", err), slog.Bool("stale", f.set.Stale()))
-		if errors.Is(err, errGap) && heard {
-			continue
-		}
+		log.LogAttrs(ctx, level, "the revocation feed broke", slog.Any("error", err), slog.Bool("stale", f.set.Stale()))
 		select {
 		case <-ctx.Done():
+			return nil
 		// Spread, so that all parts do not come back to a restarted issuer in one moment.
 		case <-time.After(pause/2 + rand.N(pause)):
 		}
 		pause = min(2*pause, longPause)
 	}
-	return nil
 }
 
 // follow watches until the stream breaks. heard tells whether the set caught up meanwhile.
