@@ -1,0 +1,171 @@
+package main_test
+
+import (
+	"errors"
+	"net"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// process is a child that can be stopped and started again, with the same arguments.
+type process struct {
+	name    string
+	command func() *exec.Cmd
+	running *exec.Cmd
+	output  *lines
+}
+
+// newProcess makes a child that ends with the test at the latest.
+func newProcess(t *testing.T, name string, command func() *exec.Cmd) *process {
+	p := &process{name: name, command: command, output: &lines{}}
+	t.Cleanup(func() {
+		if p.running != nil {
+			_ = p.running.Process.Kill()
+			_ = p.running.Wait()
+		}
+		if t.Failed() {
+			t.Logf("output of %s:\n%s", name, p.output)
+		}
+	})
+	return p
+}
+
+func (p *process) start(t *testing.T) {
+	t.Helper()
+	p.running = p.command()
+	p.running.Stdout, p.running.Stderr = p.output, p.output
+	if err := p.running.Start(); err != nil {
+		t.Fatalf("start %s: %v", p.name, err)
+	}
+}
+
+// stop asks the child to end and demands that it does so well.
+func (p *process) stop(t *testing.T, signal syscall.Signal) {
+	t.Helper()
+	ended := make(chan error, 1)
+	child := p.running
+	go func() { ended <- child.Wait() }()
+	if err := child.Process.Signal(signal); err != nil {
+		t.Fatalf("stop %s: %v", p.name, err)
+	}
+	p.running = nil
+	select {
+	case err := <-ended:
+		if err != nil {
+			t.Errorf("%s ended with %v\n%s", p.name, err, p.output)
+		}
+	case <-time.After(patience):
+		_ = child.Process.Kill()
+		t.Fatalf("%s does not stop\n%s", p.name, p.output)
+	}
+}
+
+// freeAddress returns a loopback address that nobody listens on now.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// reachable waits until somebody listens at an address.
+func reachable(t *testing.T, what, network, address string) {
+	t.Helper()
+	eventually(t, what+" is reachable", func() error {
+		conn, err := net.DialTimeout(network, address, time.Second)
+		if err == nil {
+			conn.Close()
+		}
+		return err
+	})
+}
+
+// program finds a server, where distributions put it.
+func program(t *testing.T, name string) string {
+	t.Helper()
+	if path, err := exec.LookPath(name); err == nil {
+		return path
+	}
+	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/" + name)
+	if len(found) == 0 {
+		t.Fatalf("%s is not installed: apt-get install postgresql redis-server, or test without separate processes by -short", name)
+	}
+	return found[len(found)-1]
+}
+
+// startRedis starts a Redis that loses nothing when it is stopped.
+func startRedis(t *testing.T) (p *process, address string) {
+	t.Helper()
+	dir, path := t.TempDir(), program(t, "redis-server")
+	address = freeAddress(t)
+	_, port, _ := net.SplitHostPort(address)
+	p = newProcess(t, "redis", func() *exec.Cmd {
+		return exec.Command(path, "--bind", "127.0.0.1", "--port", port, "--dir", dir, "--save", "", "--appendonly", "yes", "--appendfsync", "always")
+	})
+	p.start(t)
+	reachable(t, "Redis", "tcp", address)
+	return p, address
+}
+
+// startPostgres starts a PostgreSQL cluster of this test's own and returns its URL.
+func startPostgres(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "rgpg")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	as := unprivileged(t)
+	if as.Credential != nil {
+		if err := os.Chown(dir, int(as.Credential.Uid), int(as.Credential.Gid)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	create := exec.Command(program(t, "initdb"), "-D", dir+"/data", "-U", "postgres", "--auth=trust", "-E", "UTF8", "--locale=C", "--no-sync")
+	create.Dir, create.SysProcAttr = dir, as
+	if out, err := create.CombinedOutput(); err != nil {
+		t.Fatalf("initdb: %v\n%s", err, out)
+	}
+	address, path := freeAddress(t), program(t, "postgres")
+	_, port, _ := net.SplitHostPort(address)
+	p := newProcess(t, "postgres", func() *exec.Cmd {
+		c := exec.Command(path, "-D", dir+"/data", "-k", dir, "-c", "listen_addresses=127.0.0.1", "-p", port,
+			"-c", "fsync=off", "-c", "shared_buffers=32MB", "-c", "max_connections=200")
+		c.Dir, c.SysProcAttr = dir, as
+		return c
+	})
+	p.start(t)
+	reachable(t, "PostgreSQL", "tcp", address)
+	return "postgres://postgres@" + address + "/postgres?sslmode=disable"
+}
+
+// unprivileged makes a server run as somebody else when we are root, which PostgreSQL refuses to run as.
+func unprivileged(t *testing.T) *syscall.SysProcAttr {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		return &syscall.SysProcAttr{}
+	}
+	for _, name := range []string{"postgres", "nobody"} {
+		account, err := user.Lookup(name)
+		if err != nil {
+			continue
+		}
+		uid, uidErr := strconv.ParseUint(account.Uid, 10, 32)
+		gid, gidErr := strconv.ParseUint(account.Gid, 10, 32)
+		if err := errors.Join(uidErr, gidErr); err != nil {
+			t.Fatal(err)
+		}
+		return &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}
+	}
+	t.Fatal("no user postgres or nobody to run PostgreSQL as")
+	return nil
+}
