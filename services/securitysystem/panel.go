@@ -29,12 +29,13 @@ func (p panelService) ReportAlarm(ctx context.Context, req *securitysystemv1.Rep
 	panel := mesh.Caller(ctx).ClientID
 	var result System
 	err := p.race(ctx, func() error {
-		system, err := p.own(ctx, panel)
+		// A report that is repeated has been answered, whatever the system's state is by now. Asked before the system is
+		// read, so that what is answered is not older than the report.
+		acted, err := p.panels.Acted(ctx, panel, req.GetReportId())
 		if err != nil {
 			return err
 		}
-		// A report that is repeated has been answered, whatever the system's state is by now.
-		acted, err := p.panels.Acted(ctx, panel, req.GetReportId())
+		system, err := p.own(ctx, panel)
 		if err != nil || acted {
 			result = system
 			return err

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/alicebob/miniredis/v2"
 	"github.com/redis/go-redis/v9"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -63,7 +64,10 @@ func newWorld(t *testing.T, o options) *world {
 		tokenv1.RegisterAdminServiceServer(r, w.accounts)
 	})
 	customerServer.Addr = cmp.Or(o.customersAt, customerServer.Addr)
-	client := redis.NewClient(&redis.Options{Addr: cmp.Or(o.redis, "127.0.0.1:1"), MaxRetries: -1})
+	if o.redis == "" {
+		o.redis = miniredis.RunT(t).Addr()
+	}
+	client := redis.NewClient(&redis.Options{Addr: o.redis})
 	t.Cleanup(func() { _ = client.Close() })
 	var err error
 	w.service, err = securitysystem.New(securitysystem.Config{
