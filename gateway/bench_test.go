@@ -1,7 +1,6 @@
 package gateway_test
 
 import (
-	"context"
 	"io"
 	"log/slog"
 	"net"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/realguardio/realguardio/gateway"
 	"github.com/realguardio/realguardio/gateway/internal/redistest"
+	customerv1 "github.com/realguardio/realguardio/gen/go/realguardio/customer/v1"
 	securitysystemv1 "github.com/realguardio/realguardio/gen/go/realguardio/securitysystem/v1"
 	"github.com/realguardio/realguardio/mesh/meshtest"
 )
@@ -49,7 +49,10 @@ func BenchmarkREST(b *testing.B) {
 		}
 		b.Cleanup(func() { _ = conn.Close() })
 		mux := runtime.NewServeMux()
-		if err := securitysystemv1.RegisterSecuritySystemServiceHandler(context.Background(), mux, conn); err != nil {
+		if err := securitysystemv1.RegisterSecuritySystemServiceHandler(b.Context(), mux, conn); err != nil {
+			b.Fatal(err)
+		}
+		if err := customerv1.RegisterCustomerServiceHandler(b.Context(), mux, conn); err != nil {
 			b.Fatal(err)
 		}
 		front := httptest.NewServer(mux)

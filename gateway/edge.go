@@ -77,16 +77,20 @@ func fixedHeaders(secure bool) http.Header {
 		"Vary":                         {"Cookie, Authorization"},
 		"Content-Security-Policy":      {"default-src 'none'; base-uri 'none'; frame-ancestors 'none'"},
 		"X-Content-Type-Options":       {"nosniff"},
-		"X-Frame-Options":              {"DENY"},
-		"Referrer-Policy":              {"no-referrer"},
-		"Permissions-Policy":           {"camera=(), geolocation=(), microphone=(), payment=(), usb=()"},
-		"Cross-Origin-Opener-Policy":   {"same-origin"},
 		"Cross-Origin-Resource-Policy": {"same-origin"},
 	}
 	if secure {
 		h["Strict-Transport-Security"] = []string{"max-age=63072000"}
 	}
 	return h
+}
+
+// pageHeaders go with every page besides. They mean nothing to who reads JSON, and a header costs both sides time.
+var pageHeaders = http.Header{
+	"X-Frame-Options":            {"DENY"},
+	"Referrer-Policy":            {"no-referrer"},
+	"Permissions-Policy":         {"camera=(), geolocation=(), microphone=(), payment=(), usb=()"},
+	"Cross-Origin-Opener-Policy": {"same-origin"},
 }
 
 // methods are those that some route may answer.
@@ -212,14 +216,21 @@ type recorder struct {
 
 func (o *recorder) WriteHeader(status int) {
 	if o.status == 0 && status >= 200 {
-		o.status = status
+		o.begin(status)
 	}
 	o.ResponseWriter.WriteHeader(status)
 }
 
+func (o *recorder) begin(status int) {
+	o.status = status
+	if h := o.Header(); strings.HasPrefix(h.Get("Content-Type"), "text/html") {
+		maps.Copy(h, pageHeaders)
+	}
+}
+
 func (o *recorder) Write(p []byte) (int, error) {
 	if o.status == 0 {
-		o.status = http.StatusOK
+		o.begin(http.StatusOK)
 	}
 	n, err := o.ResponseWriter.Write(p)
 	o.bytes += int64(n)

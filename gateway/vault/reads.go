@@ -9,19 +9,15 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-const (
-	// pipelines is how many batches of reads are under way at a time.
-	pipelines = 2
-	// maxBatch is how many reads one batch has at most.
-	maxBatch = 128
-)
+// maxBatch is how many reads one batch has at most.
+const maxBatch = 128
 
-// reads gathers the reads that wait at one time into one pipeline. On a busy gateway most of a read's cost is the system
-// calls around it, here and in Redis, and those are per batch.
+// reads gathers what is to be read while a batch is under way into the next one. On a busy gateway most of a read's cost
+// is the system calls around it, here and in Redis, and those are per batch.
 type reads struct {
 	mu      sync.Mutex
 	waiting []*read
-	running int
+	running bool
 }
 
 // read is one read under way.
@@ -37,8 +33,8 @@ func (v *Vault) fetch(ctx context.Context, key Key) (string, error) {
 	mine := &read{key: key, done: make(chan struct{})}
 	v.reads.mu.Lock()
 	v.reads.waiting = append(v.reads.waiting, mine)
-	if v.reads.running < pipelines {
-		v.reads.running++
+	if !v.reads.running {
+		v.reads.running = true
 		go v.drain()
 	}
 	v.reads.mu.Unlock()
@@ -56,7 +52,7 @@ func (v *Vault) drain() {
 		v.reads.mu.Lock()
 		n := min(len(v.reads.waiting), maxBatch)
 		if n == 0 {
-			v.reads.running--
+			v.reads.running = false
 			v.reads.mu.Unlock()
 			return
 		}

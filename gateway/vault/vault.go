@@ -49,6 +49,7 @@ type Config struct {
 func Bounded(o *redis.Options) *redis.Options {
 	o.ContextTimeoutEnabled = true
 	o.MaxRetries, o.DialerRetries = 1, 1
+	o.Protocol = 2 // nothing is pushed to us; looking for that costs as much as a read
 	o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = time.Second, time.Second, time.Second, time.Second
 	return o
 }
