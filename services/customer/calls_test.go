@@ -43,7 +43,7 @@ func (a *acme) calls() []call {
 			return err
 		}},
 		{"UpdateLocation", "location", true, func(ctx context.Context, id string) error {
-			_, err := c.UpdateLocation(ctx, &customerv1.UpdateLocationRequest{CustomerId: id, LocationId: a.oakland, Name: "Mine"})
+			_, err := c.UpdateLocation(ctx, &customerv1.UpdateLocationRequest{CustomerId: id, LocationId: a.oakland, Name: "Renamed"})
 			return err
 		}},
 		{"RemoveLocation", "location", true, func(ctx context.Context, id string) error {
@@ -83,7 +83,7 @@ func (a *acme) calls() []call {
 			return err
 		}},
 		{"UpdateTeam", "team", true, func(ctx context.Context, id string) error {
-			_, err := c.UpdateTeam(ctx, &customerv1.UpdateTeamRequest{CustomerId: id, TeamId: a.night, Name: "Mine"})
+			_, err := c.UpdateTeam(ctx, &customerv1.UpdateTeamRequest{CustomerId: id, TeamId: a.night, Name: "Renamed"})
 			return err
 		}},
 		{"RemoveTeam", "team", true, func(ctx context.Context, id string) error {

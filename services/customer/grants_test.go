@@ -65,8 +65,14 @@ func TestWhoWorksForTwoCompaniesHoldsTheGrantsOfBoth(t *testing.T) {
 func TestPeopleAndKeysDoNotHoldEachOthersGrants(t *testing.T) {
 	a := newAcme(t, newWorld(t))
 	person := meshtest.As(t.Context(), a.issuer.Token(t, meshtest.Claims{Subject: a.key, ClientID: "app", Scopes: bothScopes}))
-	a.holds(t, person)
-	a.holds(t, a.asKey("u-victor"))
+	for name, ctx := range map[string]context.Context{"a person": person, "a key": a.asKey("u-victor")} {
+		a.holds(t, ctx)
+		if customers := must(a.client.ListCustomers(ctx, &customerv1.ListCustomersRequest{}))(t).GetCustomers(); len(customers) > 0 {
+			t.Errorf("%s sees %v", name, customers)
+		}
+		_, err := a.client.GetCustomer(ctx, &customerv1.GetCustomerRequest{CustomerId: a.id})
+		refused(t, err, codes.NotFound, "NOT_FOUND")
+	}
 	// Nor does a person hold what the application they use was granted.
 	through := meshtest.As(t.Context(), a.issuer.Token(t, meshtest.Claims{Subject: "u-eve", ClientID: a.key, Scopes: bothScopes}))
 	a.holds(t, through)

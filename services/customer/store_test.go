@@ -140,6 +140,41 @@ func TestStoreRefusesAVersionThatIsNotTheNext(t *testing.T) {
 	})
 }
 
+func TestStoreListsForAPersonNothingOfAKeyOfThatName(t *testing.T) {
+	eachStore(t, func(t *testing.T, s shelf) {
+		ctx := t.Context()
+		// A key has the id of a's employee's user, and a role at a place that the user has none at.
+		s.ok(s.AddKey(ctx, KeyLink{KeyID: "ua", CustomerID: "a", CreateTime: start, CreatedBy: "u"}))
+		s.ok(s.AddGrant(ctx, grantOf("g", Subject{KeyID: "ua"}, RoleViewer, "la")))
+		page := Range{After: beginning, Limit: 9}
+		for _, test := range []struct {
+			caller               Caller
+			locations, employees int
+		}{
+			{Caller{Kind: KindUser, ID: "ua"}, 0, 1},
+			{Caller{Kind: KindKey, ID: "ua"}, 1, 0},
+		} {
+			standing, err := s.Standing(ctx, test.caller, "a", start)
+			s.ok(err)
+			locations, err := s.LocationsFor(ctx, standing, start, page)
+			s.ok(err)
+			employees, err := s.EmployeesFor(ctx, standing, page)
+			s.ok(err)
+			if len(locations) != test.locations || len(employees) != test.employees {
+				t.Errorf("%v sees %d locations and %d employees, want %d and %d",
+					test.caller, len(locations), len(employees), test.locations, test.employees)
+			}
+		}
+	})
+}
+
+func TestStoreComparesAddressesWithoutCase(t *testing.T) {
+	eachStore(t, func(t *testing.T, s shelf) {
+		again := Employee{ID: "e", CustomerID: "a", UserID: "another", Email: "e@X.example", Record: newRecord("u", start)}
+		s.is(s.AddEmployee(t.Context(), again), errDuplicate)
+	})
+}
+
 // Whatever the service may forget to check, the database ties no two customers together.
 func TestStoreKeepsCustomersApart(t *testing.T) {
 	eachStore(t, func(t *testing.T, s shelf) {
