@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"slices"
 	"strings"
@@ -339,6 +340,49 @@ func TestNewNamesWhatIsMissing(t *testing.T) {
 			t.Errorf("%s: %v", issuer, err)
 		}
 	}
+}
+
+// TestCookiesUnderHTTPS asks the handler as a proxy that ends TLS would.
+func TestCookiesUnderHTTPS(t *testing.T) {
+	oneStore(t, func(t *testing.T, st stores) {
+		s := start(t, st)
+		cfg := s.config()
+		cfg.Issuer = "https://id.example.com"
+		secure, err := token.New(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := httptest.NewRecorder()
+		secure.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, asks("web", webCallback), nil))
+		cookies := w.Result().Cookies()
+		if len(cookies) != 1 {
+			t.Fatalf("%d %v", w.Code, cookies)
+		}
+		c := cookies[0]
+		if c.Name != "__Host-rgt_browser" || !c.Secure || !c.HttpOnly || c.SameSite != http.SameSiteLaxMode || c.Path != "/" || c.Domain != "" {
+			t.Errorf("%v", c)
+		}
+		if w.Header().Get("Strict-Transport-Security") == "" {
+			t.Error("browsers are not told to keep to https")
+		}
+	})
+}
+
+// TestUnfinishedSignInsAreBounded fills the counter as a flood would.
+func TestUnfinishedSignInsAreBounded(t *testing.T) {
+	oneStore(t, func(t *testing.T, st stores) {
+		s := start(t, st)
+		if err := s.redis.Set(t.Context(), "rgt:{attempts}:login:127.0.0.1", 5000, time.Minute).Err(); err != nil {
+			t.Fatal(err)
+		}
+		r := s.get(asks("web", webCallback))
+		if r.status != http.StatusTooManyRequests || r.header.Get("Retry-After") == "" {
+			t.Errorf("%d", r.status)
+		}
+		if kept, err := s.redis.Keys(t.Context(), "rgt:login:*").Result(); err != nil || len(kept) != 0 {
+			t.Errorf("kept %v, %v", kept, err)
+		}
+	})
 }
 
 // TestTheFirstStartIsQuick makes both keys.

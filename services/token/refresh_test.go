@@ -238,3 +238,29 @@ func TestARefreshTokenIsBound(t *testing.T) {
 		refused(t, s.refresh(disabled), 400, "invalid_grant")
 	})
 }
+
+// TestRevocationsAtOnceAreNumberedWithoutGaps is what readers of the log rely on.
+func TestRevocationsAtOnceAreNumberedWithoutGaps(t *testing.T) {
+	eachStore(t, func(t *testing.T, st stores) {
+		s := start(t, st)
+		access := make(chan string, 60)
+		for range cap(access) {
+			access <- s.machine("service", serviceSecret).str("access_token")
+		}
+		for _, r := range parallel(cap(access), func() reply {
+			return s.post("/oauth2/revoke", "service", serviceSecret, url.Values{"token": {<-access}})
+		}) {
+			if r.status != http.StatusOK {
+				t.Errorf("%d %s", r.status, r.body)
+			}
+		}
+		var n, lowest, highest, head int64
+		if err := s.db.QueryRow(t.Context(), `SELECT count(*), min(number), max(number), (SELECT head FROM revocation_head) FROM revocations`).
+			Scan(&n, &lowest, &highest, &head); err != nil {
+			t.Fatal(err)
+		}
+		if n != 60 || lowest != 1 || highest != 60 || head != 60 {
+			t.Errorf("%d entries from %d to %d, head %d", n, lowest, highest, head)
+		}
+	})
+}

@@ -98,7 +98,8 @@ func New(cfg Config) (*Service, error) {
 		return nil, fmt.Errorf("starting the token service: %w", err)
 	}
 	s.handler, err = web.New(web.Config{
-		OAuth: s.oauth, Passwords: authenticator, Sessions: s.store, Transactions: s.redis, Clients: s.store, Consents: s.store,
+		OAuth: s.oauth, Passwords: authenticator, Sessions: s.store, Transactions: s.redis, Attempts: s.redis,
+		Clients: s.store, Consents: s.store,
 		JWKS: s.ring.JWKS, PasswordGrant: s.passwordGrant.Load, Address: cfg.ClientAddress, Logger: cfg.Logger, Now: cfg.Now,
 	})
 	if err != nil {

@@ -93,12 +93,12 @@ func attemptBuckets(email, address string) []Bucket {
 			Window:           attemptWindow,
 			EmptiedBySuccess: true,
 		},
-		{Name: "address:" + network(address), Limit: failuresPerAddress, Window: attemptWindow},
+		{Name: "address:" + Network(address), Limit: failuresPerAddress, Window: attemptWindow},
 	}
 }
 
-// network is what one subscriber is given: an IPv4 address, or an IPv6 prefix of 64 bits.
-func network(address string) string {
+// Network is what one subscriber is given: an IPv4 address, or an IPv6 prefix of 64 bits.
+func Network(address string) string {
 	addr, err := netip.ParseAddr(address)
 	if err != nil {
 		return "unknown"

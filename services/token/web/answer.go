@@ -107,6 +107,8 @@ func (h *handler) refusePage(w http.ResponseWriter, r *http.Request, err error) 
 	switch e.Code {
 	case oauth.CodeTemporarilyUnavailable:
 		m.Title, m.Text = "Please try again", "Something that is needed cannot be reached at this moment. Please try again shortly."
+	case oauth.CodeSlowDown:
+		m.Title, m.Text = "Too many requests", "Too many sign-ins were begun from your network. Please wait a while and try again."
 	case oauth.CodeServerError:
 		m.Title, m.Text = "Something went wrong", "This should not have happened. Please try again."
 	}

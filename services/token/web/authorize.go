@@ -94,7 +94,7 @@ func (h *handler) interrupt(w http.ResponseWriter, r *http.Request, a *oauth.Aut
 	}
 	id, err := h.begin(w, r, transaction{Request: *a, SessionID: session})
 	if err != nil {
-		h.refuseAuthorization(w, r, a, err)
+		h.refusePage(w, r, err)
 		return
 	}
 	seeOther(w, page+"?tx="+id)

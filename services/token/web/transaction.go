@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 
+	"github.com/realguardio/realguardio/services/token/account"
 	"github.com/realguardio/realguardio/services/token/oauth"
 	"github.com/realguardio/realguardio/services/token/pages"
 )
@@ -28,8 +29,18 @@ type transaction struct {
 // errForeign says that a transaction is not there, or is another browser's. Which of them is nobody's business.
 var errForeign = errors.New("no such transaction of this browser")
 
-// begin stores a transaction of this browser and returns its id.
+// begin stores a transaction of this browser and returns its id. Anybody can ask for one, so that an address can have
+// only so many.
 func (h *handler) begin(w http.ResponseWriter, r *http.Request, tx transaction) (string, error) {
+	wait, err := h.Attempts.Begin(r.Context(), []account.Bucket{{
+		Name: "login:" + account.Network(h.Address(r)), Limit: transactionsPerAddress, Window: transactionLifetime,
+	}})
+	if err != nil {
+		return "", fmt.Errorf("counting login transactions: %w", err)
+	}
+	if wait > 0 {
+		return "", &oauth.Error{Code: oauth.CodeSlowDown, Description: "too many requests from this address", RetryAfter: wait}
+	}
 	value := cookie(r, h.cookies.browser)
 	if len(value) != 43 {
 		value = newCookieValue()

@@ -26,6 +26,8 @@ const (
 	sessionLifetime = 12 * time.Hour
 	// transactionLifetime is how long somebody may take to sign in.
 	transactionLifetime = 15 * time.Minute
+	// transactionsPerAddress bounds how many unfinished ones, of a kilobyte or two each, an address can have us keep.
+	transactionsPerAddress = 5000
 )
 
 // Sessions keeps login sessions. account.ErrNotFound for what is not there.
@@ -49,8 +51,10 @@ type Config struct {
 	Passwords    oauth.Passwords
 	Sessions     Sessions
 	Transactions Transactions
-	Clients      oauth.ClientStore
-	Consents     oauth.ConsentStore
+	// Attempts bounds how many transactions are begun.
+	Attempts account.Attempts
+	Clients  oauth.ClientStore
+	Consents oauth.ConsentStore
 	// JWKS returns the published keys.
 	JWKS func() []byte
 	// PasswordGrant tells whether some client may use the password grant: discovery is silent about it otherwise.
