@@ -3,6 +3,7 @@
 #
 #   REALGUARDIO_BINARY       the binary; default: .build/bin/realguardio of this repository
 #   REALGUARDIO_READY_FILE   the ready file of one that is running already
+#   DEV_FLAGS                further flags for `realguardio dev`, such as --tls
 #   REALGUARDIO_SCREENSHOTS  a folder for screenshots; default: none are taken
 #   CHROMIUM                 the browser; default: chromium or google-chrome of the PATH
 #
@@ -11,7 +12,9 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 tests() {
-  node --test --test-concurrency=1 --test-reporter=spec "$@" e2e/*.test.mjs &
+  local ca
+  ca=$(node -p 'JSON.parse(require("fs").readFileSync(process.env.REALGUARDIO_READY_FILE)).ca_file')
+  NODE_EXTRA_CA_CERTS="$ca" node --test --test-concurrency=1 --test-reporter=spec "$@" e2e/*.test.mjs &
   wait $!
 }
 
@@ -45,7 +48,8 @@ trap stop EXIT INT TERM
 
 export REALGUARDIO_READY_FILE="$scratch/ready.json"
 # An unknown REALGUARDIO_ variable is refused by the binary.
-env -u REALGUARDIO_BINARY -u REALGUARDIO_SCREENSHOTS "$binary" dev --ephemeral --random-ports --ready-file "$REALGUARDIO_READY_FILE" >"$scratch/server.log" 2>&1 &
+env -u REALGUARDIO_BINARY -u REALGUARDIO_SCREENSHOTS "$binary" dev --ephemeral --random-ports ${DEV_FLAGS:-} \
+  --ready-file "$REALGUARDIO_READY_FILE" >"$scratch/server.log" 2>&1 &
 server=$!
 for ((tenths = 0; tenths < 300; tenths++)); do
   [[ -s "$REALGUARDIO_READY_FILE" ]] && break

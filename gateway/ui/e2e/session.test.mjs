@@ -128,6 +128,9 @@ test("scripts can read none of the cookies, and each is as narrow as it can be",
   for (const { name, httpOnly, sameSite, secure } of cookies) {
     assert.ok(httpOnly, `${name} is HttpOnly`);
     assert.match(sameSite, /Lax|Strict/, `${name} is SameSite`);
-    if (stand.gateway.startsWith("https:")) assert.ok(secure, `${name} is Secure`);
+    if (stand.gateway.startsWith("https:")) {
+      assert.ok(secure, `${name} is Secure`);
+      assert.match(name, /^__Host-/);
+    }
   }
 });

@@ -27,7 +27,14 @@ after(() => browser.close());
  * thrown, or if the Content-Security-Policy had stopped anything.
  */
 export async function visitor(t, options = {}) {
-  const context = await browser.newContext({ baseURL: stand.gateway, locale: "en-GB", reducedMotion: "reduce", ...options });
+  const context = await browser.newContext({
+    baseURL: stand.gateway,
+    // The certificates of `realguardio dev --tls` are by an authority of its own, which the browser does not know.
+    ignoreHTTPSErrors: stand.gateway.startsWith("https:"),
+    locale: "en-GB",
+    reducedMotion: "reduce",
+    ...options,
+  });
   context.setDefaultTimeout(10_000);
   const complaints = [];
   t.after(async () => {
