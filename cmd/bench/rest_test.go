@@ -28,6 +28,7 @@ import (
 
 	"github.com/realguardio/realguardio/gateway"
 	"github.com/realguardio/realguardio/gateway/rest"
+	"github.com/realguardio/realguardio/gateway/vault"
 	tokenv1 "github.com/realguardio/realguardio/gen/go/realguardio/token/v1"
 	"github.com/realguardio/realguardio/mesh"
 	"github.com/realguardio/realguardio/mesh/jwt"
@@ -230,14 +231,14 @@ func redisClient(b *testing.B) *redis.Client {
 		b.Cleanup(func() { _ = command.Process.Kill(); _ = command.Wait() })
 		for range 200 {
 			if _, err := os.Stat(socket); err == nil {
-				return redis.NewClient(&redis.Options{Network: "unix", Addr: socket, ContextTimeoutEnabled: true})
+				return redis.NewClient(vault.Bounded(&redis.Options{Network: "unix", Addr: socket}))
 			}
 			time.Sleep(10 * time.Millisecond)
 		}
 		b.Fatal("redis-server does not start")
 	}
 	b.Log("no redis-server here: the embedded one shares this process's processors")
-	return redis.NewClient(&redis.Options{Addr: miniredis.RunT(b).Addr(), ContextTimeoutEnabled: true})
+	return redis.NewClient(vault.Bounded(&redis.Options{Addr: miniredis.RunT(b).Addr()}))
 }
 
 // listener is an address known before there is something to serve.

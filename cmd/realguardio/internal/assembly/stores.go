@@ -13,6 +13,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/realguardio/realguardio/cmd/realguardio/internal/ops"
+	"github.com/realguardio/realguardio/gateway/vault"
 	"github.com/realguardio/realguardio/services/database"
 )
 
@@ -38,8 +39,7 @@ func (p *Part) openRedis(rawURL string, required bool) (*redis.Client, error) {
 	if err != nil {
 		return nil, errors.New("the Redis URL must be redis://[user:password@]host:port[/database] or rediss://...") // not err: it may hold the password
 	}
-	options.ContextTimeoutEnabled = true // a request's deadline holds for its Redis commands too
-	client := redis.NewClient(options)
+	client := redis.NewClient(vault.Bounded(options))
 	p.onClose(client.Close)
 	check := ops.Check{Name: "redis", Run: func(ctx context.Context) error {
 		if err := client.Ping(ctx).Err(); err != nil {
