@@ -29,14 +29,13 @@ func openPostgres(ctx context.Context, rawURL string) (*DB, error) {
 	if err != nil {
 		return nil, errors.New("parameters of the PostgreSQL database URL are malformed")
 	}
-	schema, size := params.Get("schema"), defaultPoolSize
+	schema := params.Get("schema")
 	if schema != "" && !schemaName.MatchString(schema) {
 		return nil, fmt.Errorf("PostgreSQL schema %q must be lower-case letters, digits and underscores", schema)
 	}
-	if text := params.Get("pool_max_conns"); text != "" {
-		if size, err = strconv.Atoi(text); err != nil || size < 1 {
-			return nil, fmt.Errorf("pool_max_conns of the database URL is %q, want a positive number", text)
-		}
+	size, err := poolSize(params.Get("pool_max_conns"))
+	if err != nil {
+		return nil, err
 	}
 	params.Del("schema")
 	params.Del("pool_max_conns")
@@ -65,6 +64,17 @@ func openPostgres(ctx context.Context, rawURL string) (*DB, error) {
 		return nil, errors.Join(fmt.Errorf("open PostgreSQL database %s: %w", where, oneLine(err)), pool.Close())
 	}
 	return db, nil
+}
+
+func poolSize(text string) (int, error) {
+	if text == "" {
+		return defaultPoolSize, nil
+	}
+	size, err := strconv.Atoi(text)
+	if err != nil || size < 1 {
+		return 0, fmt.Errorf("pool_max_conns of the database URL is %q, want a positive number", text)
+	}
+	return size, nil
 }
 
 // prepareSchema makes the schema unless it is there, which a role without the right to make one may rely on.
