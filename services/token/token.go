@@ -44,7 +44,7 @@ type Config struct {
 	TokenMACKey []byte
 	// PasswordParams are the costs of new password hashes. Default: password.Default.
 	PasswordParams password.Params
-	// ConcurrentHashes bounds how many passwords are hashed at once. Default: 4.
+	// ConcurrentHashes bounds how many passwords are hashed at once. Default: one for each processor.
 	ConcurrentHashes int
 	// ClientAddress tells where a request comes from, for limits and logs. Default: the peer's address, which is
 	// that of a proxy if there is one.

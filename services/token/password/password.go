@@ -9,6 +9,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 
 	"golang.org/x/crypto/argon2"
@@ -51,11 +52,11 @@ type Hasher struct {
 	dummy   string
 }
 
-// New returns a Hasher that makes hashes with params and runs at most concurrent at once (4 if not positive). Sixteen
-// times as many may wait; more get ErrBusy.
+// New returns a Hasher that makes hashes with params and runs at most concurrent at once (one for each processor if not
+// positive: more would take memory and not time). Sixteen times as many may wait; more get ErrBusy.
 func New(params Params, concurrent int) *Hasher {
 	if concurrent <= 0 {
-		concurrent = 4
+		concurrent = runtime.GOMAXPROCS(0)
 	}
 	h := &Hasher{
 		params:  params,
