@@ -3,6 +3,7 @@ package jwt
 import (
 	"encoding/json"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -95,9 +96,17 @@ func (r *reader) list(name string) []string {
 	if !ok {
 		return nil
 	}
-	var l []string
-	if raw[0] != '[' || json.Unmarshal(raw, &l) != nil {
+	if raw[0] != '[' {
 		r.fail(name + " is not a list of strings")
+		return nil
+	}
+	var l []string
+	for _, e := range elements(raw) {
+		if e[0] != '"' {
+			r.fail(name + " is not a list of strings")
+			return nil
+		}
+		l = append(l, unquote(e))
 	}
 	return l
 }
@@ -120,8 +129,8 @@ func (r *reader) time(name string, required bool) time.Time {
 		}
 		return time.Time{}
 	}
-	var seconds float64
-	if raw[0] == 'n' || json.Unmarshal(raw, &seconds) != nil || seconds < 0 || seconds > 253402300799 {
+	seconds, err := strconv.ParseFloat(string(raw), 64)
+	if err != nil || seconds < 0 || seconds > 253402300799 {
 		r.fail(name + " is not a date")
 		return time.Time{}
 	}
@@ -134,8 +143,8 @@ func (r *reader) integer(name string) int64 {
 	if !ok {
 		return 0
 	}
-	var n int64
-	if raw[0] == 'n' || json.Unmarshal(raw, &n) != nil || n < 0 {
+	n, err := strconv.ParseInt(string(raw), 10, 64)
+	if err != nil || n < 0 {
 		r.fail(name + " is not a whole number")
 	}
 	return n

@@ -1,9 +1,6 @@
 package jwt
 
-import (
-	"encoding/json"
-	"strings"
-)
+import "strings"
 
 type header struct {
 	alg, kid string
@@ -37,17 +34,4 @@ func parseHeader(segment string) (header, error) {
 		return header{}, refused("unknown_key", "header: kid is missing or too long")
 	}
 	return h, nil
-}
-
-// text returns a member that is a string.
-func text(m map[string]json.RawMessage, name string) (string, bool) {
-	raw, ok := m[name]
-	if !ok || raw[0] != '"' {
-		return "", false
-	}
-	var s string
-	if json.Unmarshal(raw, &s) != nil {
-		return "", false
-	}
-	return s, true
 }

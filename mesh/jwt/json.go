@@ -5,14 +5,16 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"io"
 	"unicode/utf8"
 )
 
 // strict64 refuses padding, other alphabets and stray bits, so that each value has one form (RFC 4648, section 3.5).
 var strict64 = base64.RawURLEncoding.Strict()
 
-var errDuplicate = errors.New("a member appears twice")
+var (
+	errNotJSON   = errors.New("it is not a JSON object in UTF-8")
+	errDuplicate = errors.New("a member appears twice")
+)
 
 // decodeObject decodes a base64url segment that holds a JSON object.
 func decodeObject(segment string) (map[string]json.RawMessage, error) {
@@ -26,61 +28,147 @@ func decodeObject(segment string) (map[string]json.RawMessage, error) {
 // members returns the members of the object that is all of raw, by their exact names. Unlike encoding/json, which lets
 // the last of two equal names win, ignores case and repairs bad UTF-8, it refuses what two readers could read
 // differently (RFC 7515, section 10.12; RFC 8725, section 2.4), however deep.
+//
+// The standard library decides what is JSON; what is left to do here, finding where values begin and end, may then take
+// that for granted. It costs a tenth of a json.Decoder, which would make up a third of a verification.
 func members(raw []byte) (map[string]json.RawMessage, error) {
-	if !utf8.Valid(raw) {
-		return nil, errors.New("it is not UTF-8")
+	if !utf8.Valid(raw) || !json.Valid(raw) {
+		return nil, errNotJSON
 	}
-	d := json.NewDecoder(bytes.NewReader(raw))
-	if t, err := d.Token(); err != nil || t != json.Delim('{') {
-		return nil, errors.New("it is not a JSON object")
+	s := scanner{raw: raw}
+	if s.space(); s.raw[s.at] != '{' {
+		return nil, errNotJSON
 	}
+	return s.object()
+}
+
+// scanner splits JSON that is known to be valid.
+type scanner struct {
+	raw []byte
+	at  int
+}
+
+// object reads the object that begins here.
+func (s *scanner) object() (map[string]json.RawMessage, error) {
 	m := make(map[string]json.RawMessage, 16)
-	for d.More() {
-		name, err := d.Token()
-		if err != nil {
-			return nil, errors.New("it is not JSON")
-		}
-		var value json.RawMessage
-		if err := d.Decode(&value); err != nil {
-			return nil, errors.New("it is not JSON")
-		}
-		key, _ := name.(string)
-		if _, twice := m[key]; twice {
+	for s.next() != '}' {
+		name := unquote(s.value())
+		s.next() // ':'
+		value := s.value()
+		if _, twice := m[name]; twice {
 			return nil, errDuplicate
 		}
 		if err := unambiguous(value); err != nil {
 			return nil, err
 		}
-		m[key] = value
-	}
-	if _, err := d.Token(); err != nil {
-		return nil, errors.New("it is not JSON")
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("something follows the object")
+		m[name] = value
 	}
 	return m, nil
 }
 
+// next goes over one structural character and returns the one that it stands at then: past '{', '[' or ',' that is the
+// first of a value, or the end.
+func (s *scanner) next() byte {
+	s.space()
+	if c := s.raw[s.at]; c == '}' || c == ']' {
+		return c
+	}
+	s.at++
+	s.space()
+	return s.raw[s.at]
+}
+
+func (s *scanner) space() {
+	for s.at < len(s.raw) && bytes.IndexByte([]byte(" \t\r\n"), s.raw[s.at]) >= 0 {
+		s.at++
+	}
+}
+
+// value goes over the value that begins here and returns it.
+func (s *scanner) value() json.RawMessage {
+	from, depth := s.at, 0
+	for s.at < len(s.raw) {
+		switch s.raw[s.at] {
+		case '"':
+			s.quoted()
+		case '{', '[':
+			depth++
+			s.at++
+		case '}', ']':
+			if depth == 0 {
+				return s.raw[from:s.at] // the end of what a number or word stood in
+			}
+			depth--
+			s.at++
+		case ',', ' ', '\t', '\r', '\n', ':':
+			if depth == 0 {
+				return s.raw[from:s.at]
+			}
+			s.at++
+			continue
+		default:
+			s.at++
+			continue
+		}
+		if depth == 0 {
+			return s.raw[from:s.at]
+		}
+	}
+	return s.raw[from:]
+}
+
+// quoted goes over a string.
+func (s *scanner) quoted() {
+	for s.at++; s.raw[s.at] != '"'; s.at++ {
+		if s.raw[s.at] == '\\' {
+			s.at++
+		}
+	}
+	s.at++
+}
+
+// elements splits an array.
+func elements(array json.RawMessage) []json.RawMessage {
+	var all []json.RawMessage
+	s := scanner{raw: array}
+	for s.next() != ']' {
+		all = append(all, s.value())
+	}
+	return all
+}
+
 // unambiguous looks for duplicate names inside of a value.
 func unambiguous(value json.RawMessage) error {
-	switch value[0] {
-	case '{':
-		_, err := members(value)
+	switch {
+	case value[0] == '{':
+		s := scanner{raw: value}
+		_, err := s.object()
 		return err
-	case '[':
-		if bytes.IndexByte(value, '{') < 0 {
-			return nil
-		}
-		var elements []json.RawMessage
-		if err := json.Unmarshal(value, &elements); err != nil {
-			return errors.New("it is not JSON")
-		}
-		for _, e := range elements {
+	case value[0] == '[' && bytes.IndexByte(value, '{') >= 0:
+		for _, e := range elements(value) {
 			if err := unambiguous(e); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// unquote returns the text of a string.
+func unquote(quoted json.RawMessage) string {
+	if bytes.IndexByte(quoted, '\\') < 0 {
+		return string(quoted[1 : len(quoted)-1])
+	}
+	var s string
+	_ = json.Unmarshal(quoted, &s) // it is a valid string
+	return s
+}
+
+// text returns a member that is a string.
+func text(m map[string]json.RawMessage, name string) (string, bool) {
+	raw, ok := m[name]
+	if !ok || raw[0] != '"' {
+		return "", false
+	}
+	return unquote(raw), true
 }
