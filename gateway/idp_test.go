@@ -45,6 +45,8 @@ type idp struct {
 	roles []string
 	// down makes the token endpoint answer 503.
 	down bool
+	// asks makes the end-session endpoint ask the person.
+	asks bool
 	// slow is awaited before a refresh is answered.
 	slow chan struct{}
 	// tamper changes an ID token's claims or header.
@@ -221,6 +223,10 @@ func (p *idp) logout(w http.ResponseWriter, r *http.Request) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.asks {
+		_, _ = io.WriteString(w, "Do you want to sign out?")
+		return
+	}
 	p.ended = append(p.ended, claims.Sid)
 	http.Redirect(w, r, r.PostFormValue("post_logout_redirect_uri"), http.StatusSeeOther)
 }

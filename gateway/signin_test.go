@@ -88,6 +88,18 @@ func TestSignOutEndsTheSessionHereAndAtTheProvider(t *testing.T) {
 	}
 }
 
+func TestAProviderThatAsksBeforeItSignsOutIsVisited(t *testing.T) {
+	w := newWorld(t)
+	g := w.gateway(t)
+	b := g.signedIn(t)
+	w.idp.set(func(p *idp) { p.asks = true })
+	to, _ := b.form(t, "/api/auth/signout", url.Values{"csrfToken": {b.csrf}, "json": {"true"}}).want(t, http.StatusOK, "").json(t)["url"].(string)
+	if !strings.HasPrefix(to, w.idp.URL+"/oauth2/logout?") || strings.Contains(to, "eyJ") || !strings.Contains(to, url.QueryEscape(g.url+"/")) {
+		t.Errorf("signing out leads to %s", to)
+	}
+	b.get(t, "/api/v1/securitysystems").want(t, http.StatusUnauthorized, "NO_CREDENTIAL")
+}
+
 func TestSigningInAgainGivesANewIDAndEndsTheOldSession(t *testing.T) {
 	g := newWorld(t).gateway(t)
 	b := g.signedIn(t)

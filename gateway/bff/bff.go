@@ -259,9 +259,12 @@ func (b *Routes) local(asked string) string {
 
 func (b *Routes) at(path string) string { return b.PublicURL.Scheme + "://" + b.PublicURL.Host + path }
 
+// writeJSON leaves URLs legible: an answer is never run as a page.
 func writeJSON(w http.ResponseWriter, v any) {
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(v) // fails only when the browser is gone
+	out := json.NewEncoder(w)
+	out.SetEscapeHTML(false)
+	_ = out.Encode(v) // fails only when the browser is gone
 }
 
 func clip(s string, n int) string { return strings.ToValidUTF8(s[:min(len(s), n)], "") }
