@@ -33,7 +33,7 @@ func TestEveryCommandOfTheReadme(t *testing.T) {
 		"realguardio panel alarm", "realguardio panel alarm --ready-file "+data+"/demo.json",
 		"access-token", "access-token --ready-file "+data+"/demo.json")...).Replace(script.String())
 	out := shell(t, text)
-	for _, want := range []string{`"locationName": ?"Oakland"`, `"mode": ?"NIGHT"`, `ALARM: Oakland \(intrusion\)`, `"greeting": ?"Hello, usr_`} {
+	for _, want := range []string{`"locationName": ?"Oakland"`, `"mode": ?"NIGHT"`, `ALARM: Oakland \(intrusion\)`, `"greeting": ?"Hello, Mary`} {
 		if !regexp.MustCompile(want).MatchString(out) {
 			t.Errorf("the README's commands do not print %s", want)
 		}

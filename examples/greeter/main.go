@@ -27,13 +27,13 @@ type greeter struct {
 
 // Greet needs no check of the token: without a good one it is not called.
 func (greeter) Greet(ctx context.Context, _ *greeterv1.GreetRequest) (*greeterv1.GreetResponse, error) {
-	return &greeterv1.GreetResponse{Greeting: "Hello, " + mesh.Caller(ctx).Subject}, nil
+	return &greeterv1.GreetResponse{Greeting: "Hello, " + mesh.Caller(ctx).Name}, nil
 }
 
 // Watch is ended by the mesh when the caller's token expires or is revoked.
 func (greeter) Watch(_ *greeterv1.WatchRequest, stream greeterv1.GreeterService_WatchServer) error {
 	for tick := time.NewTicker(time.Second); ; {
-		if err := stream.Send(&greeterv1.WatchResponse{Greeting: "Still here, " + mesh.Caller(stream.Context()).Subject}); err != nil {
+		if err := stream.Send(&greeterv1.WatchResponse{Greeting: "Still here, " + mesh.Caller(stream.Context()).Name}); err != nil {
 			return err
 		}
 		select {
