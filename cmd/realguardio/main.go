@@ -13,6 +13,7 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	code := cli.Main(ctx, cli.World{Args: os.Args, Environ: os.Environ(), Stdout: os.Stdout, Stderr: os.Stderr})
 	stop()
 	os.Exit(code)

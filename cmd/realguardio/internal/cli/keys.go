@@ -4,6 +4,8 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"regexp"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -51,7 +53,7 @@ in its URI: spiffe://realguardio/<part>. Run again, it keeps what is still good.
 		parts = append([]string{"client"}, partNames...)
 		s.String(&out, "out-dir", "folder for ca.pem, <part>.pem and <part>-key.pem", settings.Required)
 		s.Strings(&hosts, "host", "further DNS name or address the certificates are valid for")
-		s.Strings(&parts, "part", "for whom to make certificates")
+		s.Strings(&parts, "part", "for whom to make certificates", labels)
 	}
 	return command(w, c, "", declare, func(c *cobra.Command, _ []string) error {
 		ca, err := authority.Open(out, time.Now)
@@ -68,4 +70,17 @@ in its URI: spiffe://realguardio/<part>. Run again, it keeps what is still good.
 		}
 		return nil
 	})
+}
+
+// label is what fits a DNS name, a file name and a SPIFFE id alike.
+var label = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+
+// labels checks a list of them, as it stands in a setting.
+func labels(list string) error {
+	for one := range strings.SplitSeq(list, ",") {
+		if !label.MatchString(one) {
+			return fmt.Errorf("%q must be lower-case letters, digits and hyphens", one)
+		}
+	}
+	return nil
 }

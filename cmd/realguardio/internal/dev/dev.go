@@ -9,7 +9,6 @@ import (
 	"io"
 	"log/slog"
 	"net/url"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -163,7 +162,7 @@ func (in *installation) url(part string) string {
 // databaseURL is the database of a part: a file of its own, or a schema of its own.
 func (in *installation) databaseURL(part string) (string, error) {
 	if in.PostgresURL == "" {
-		return (&url.URL{Scheme: "sqlite", Path: filepath.ToSlash(in.data.file(part + ".db"))}).String(), nil
+		return "sqlite://" + in.data.file(part+".db"), nil // a path as it stands, not encoded
 	}
 	u, err := url.Parse(in.PostgresURL)
 	if err != nil {
