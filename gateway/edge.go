@@ -24,7 +24,7 @@ type edge struct {
 	trusted    []netip.Prefix
 	cors       []string
 	headers    http.Header
-	perAddress *ratelimit.Limiter
+	perAddress *ratelimit.Limiter[netip.Addr]
 	metrics    *metrics
 	log        *slog.Logger
 	now        func() time.Time
@@ -35,11 +35,11 @@ func (g *Gateway) newEdge() (http.Handler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("metrics: %w", err)
 	}
-	g.perCaller = ratelimit.New(g.cfg.Limits.Caller, g.cfg.Now)
-	g.perSignIn = ratelimit.New(g.cfg.Limits.SignIn, g.cfg.Now)
+	g.perCaller = ratelimit.New[string](g.cfg.Limits.Caller, g.cfg.Now)
+	g.perSignIn = ratelimit.New[string](g.cfg.Limits.SignIn, g.cfg.Now)
 	return &edge{
 		next: g.newMux(), problems: g.problems, trusted: g.cfg.TrustedProxies, cors: g.cfg.CORSOrigins, headers: fixedHeaders(g.cookies.Secure),
-		perAddress: ratelimit.New(g.cfg.Limits.Address, g.cfg.Now), metrics: m, log: g.cfg.Logger, now: g.cfg.Now,
+		perAddress: ratelimit.New[netip.Addr](g.cfg.Limits.Address, g.cfg.Now), metrics: m, log: g.cfg.Logger, now: g.cfg.Now,
 	}, nil
 }
 
@@ -47,8 +47,10 @@ func (e *edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := e.now()
 	ctx := mesh.WithRequestID(r.Context(), r.Header.Get("X-Request-Id"))
 	r = r.WithContext(ctx)
-	// From here on the remote address is the client's, and no proxy's.
-	r.RemoteAddr = netip.AddrPortFrom(e.client(r), 0).String()
+	client := e.client(r)
+	if len(e.trusted) > 0 { // from here on the remote address is the client's, and no proxy's
+		r.RemoteAddr = netip.AddrPortFrom(client, 0).String()
+	}
 	out := &recorder{ResponseWriter: w}
 	maps.Copy(w.Header(), e.headers)
 	w.Header()["X-Request-Id"] = []string{mesh.RequestID(ctx)}
@@ -58,7 +60,7 @@ func (e *edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		e.record(out, r, start)
 	}()
-	if err := e.admit(w.Header(), r); err != nil {
+	if err := e.admit(w.Header(), r, client); err != nil {
 		e.problems.Write(out, r, err)
 		return
 	}
@@ -97,11 +99,11 @@ var pageHeaders = http.Header{
 var methods = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 // admit refuses what no route should see.
-func (e *edge) admit(h http.Header, r *http.Request) error {
+func (e *edge) admit(h http.Header, r *http.Request, client netip.Addr) error {
 	if !slices.Contains(methods, r.Method) {
 		return problem.BadMethod
 	}
-	if wait, ok := e.perAddress.Allow(clientOf(r)); !ok {
+	if wait, ok := e.perAddress.Allow(client); !ok {
 		return mesh.ResourceExhausted(problem.ReasonRateLimited, wait)
 	}
 	return e.crossOrigin(h, r)
@@ -253,5 +255,5 @@ func clientOf(r *http.Request) string {
 	if err != nil {
 		return ""
 	}
-	return at.Addr().String()
+	return at.Addr().Unmap().WithZone("").String()
 }

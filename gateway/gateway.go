@@ -40,8 +40,8 @@ type Gateway struct {
 	ui          *ui.Handler
 	docs        *docs
 	problems    problem.Writer
-	perCaller   *ratelimit.Limiter
-	perSignIn   *ratelimit.Limiter
+	perCaller   *ratelimit.Limiter[string]
+	perSignIn   *ratelimit.Limiter[string]
 	handler     http.Handler
 }
 

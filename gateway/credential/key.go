@@ -60,7 +60,7 @@ func New(cfg Config) (*Checker, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	k := &keys{cfg: cfg, attempts: ratelimit.New(cfg.Attempts, cfg.Now), tokens: lru.New[digest, Access](cfg.Capacity)}
+	k := &keys{cfg: cfg, attempts: ratelimit.New[string](cfg.Attempts, cfg.Now), tokens: lru.New[digest, Access](cfg.Capacity)}
 	_, _ = rand.Read(k.mac[:]) // never fails
 	return &Checker{verifier: cfg.Verifier, revocations: cfg.Revocations, keys: k}, nil
 }
@@ -79,7 +79,7 @@ type digest [sha256.Size]byte
 type keys struct {
 	cfg      Config
 	mac      [32]byte
-	attempts *ratelimit.Limiter
+	attempts *ratelimit.Limiter[string]
 	tokens   *lru.Map[digest, Access]
 	flights  singleflight.Group
 }

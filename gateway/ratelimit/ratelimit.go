@@ -21,22 +21,22 @@ type Limit struct {
 const keys = 1 << 16
 
 // Limiter is safe for concurrent use. A nil *Limiter allows everything.
-type Limiter struct {
+type Limiter[K comparable] struct {
 	limit   Limit
 	now     func() time.Time
-	buckets *lru.Map[string, *rate.Limiter]
+	buckets *lru.Map[K, *rate.Limiter]
 }
 
 // New returns a limiter that gives each key its own bucket.
-func New(limit Limit, now func() time.Time) *Limiter {
+func New[K comparable](limit Limit, now func() time.Time) *Limiter[K] {
 	if limit == (Limit{}) {
 		return nil
 	}
-	return &Limiter{limit: limit, now: now, buckets: lru.New[string, *rate.Limiter](keys)}
+	return &Limiter[K]{limit: limit, now: now, buckets: lru.New[K, *rate.Limiter](keys)}
 }
 
 // Allow takes one from the bucket of key. Where it is empty, wait is when to come again.
-func (l *Limiter) Allow(key string) (wait time.Duration, ok bool) {
+func (l *Limiter[K]) Allow(key K) (wait time.Duration, ok bool) {
 	if l == nil {
 		return 0, true
 	}

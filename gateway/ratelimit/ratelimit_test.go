@@ -9,7 +9,7 @@ import (
 
 func TestEachKeyHasItsBucket(t *testing.T) {
 	now := time.Unix(0, 0)
-	l := ratelimit.New(ratelimit.Limit{PerSecond: 2, Burst: 3}, func() time.Time { return now })
+	l := ratelimit.New[string](ratelimit.Limit{PerSecond: 2, Burst: 3}, func() time.Time { return now })
 	for range 3 {
 		if _, ok := l.Allow("a"); !ok {
 			t.Fatal("refused within the burst")
@@ -29,7 +29,7 @@ func TestEachKeyHasItsBucket(t *testing.T) {
 }
 
 func TestNoLimit(t *testing.T) {
-	if _, ok := ratelimit.New(ratelimit.Limit{}, time.Now).Allow("a"); !ok {
+	if _, ok := ratelimit.New[string](ratelimit.Limit{}, time.Now).Allow("a"); !ok {
 		t.Error("refused without a limit")
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/redis/go-redis/v9"
@@ -13,7 +14,8 @@ import (
 const maxBatch = 128
 
 // reads gathers what is to be read while a batch is under way into the next one. On a busy gateway most of a read's cost
-// is the system calls around it, here and in Redis, and those are per batch.
+// is the system calls around it, here and in Redis, and those are per batch. There is no goroutine for it: whoever comes
+// first reads for all who wait, and then hands that duty to the first who has come meanwhile.
 type reads struct {
 	mu      sync.Mutex
 	waiting []*read
@@ -25,45 +27,80 @@ type read struct {
 	key   Key
 	value string
 	err   error
-	done  chan struct{}
+	// answered is set before turn is closed; where it is not, it is this read's turn to read for all.
+	answered bool
+	turn     chan struct{}
 }
 
 // fetch returns the raw value at key.
 func (v *Vault) fetch(ctx context.Context, key Key) (string, error) {
-	mine := &read{key: key, done: make(chan struct{})}
-	v.reads.mu.Lock()
-	v.reads.waiting = append(v.reads.waiting, mine)
-	if !v.reads.running {
-		v.reads.running = true
-		go v.drain()
-	}
-	v.reads.mu.Unlock()
-	select {
-	case <-mine.done:
-		return mine.value, mine.err
-	case <-ctx.Done():
-		return "", ctx.Err()
-	}
-}
-
-// drain runs batches until nobody waits. Each ends in bounded time, whoever has given up waiting for it.
-func (v *Vault) drain() {
-	for {
-		v.reads.mu.Lock()
-		n := min(len(v.reads.waiting), maxBatch)
-		if n == 0 {
-			v.reads.running = false
-			v.reads.mu.Unlock()
-			return
+	mine := &read{key: key, turn: make(chan struct{})}
+	if !v.reads.join(mine) {
+		select {
+		case <-mine.turn:
+		case <-ctx.Done():
+			v.reads.leave(mine)
+			return "", ctx.Err()
 		}
-		batch := v.reads.waiting[:n:n]
-		v.reads.waiting = v.reads.waiting[n:]
-		v.reads.mu.Unlock()
-		v.run(batch)
+		if mine.answered {
+			return mine.value, mine.err
+		}
+	}
+	v.run(v.reads.take(), mine)
+	v.reads.handOver()
+	return mine.value, mine.err
+}
+
+// join reports whether it is m's turn at once.
+func (r *reads) join(m *read) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.waiting = append(r.waiting, m)
+	first := !r.running
+	r.running = true
+	return first
+}
+
+// take returns the next batch. Whose turn it is has waited longest, and so is in it.
+func (r *reads) take() []*read {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	n := min(len(r.waiting), maxBatch)
+	batch := r.waiting[:n:n]
+	r.waiting = r.waiting[n:]
+	return batch
+}
+
+// handOver gives the turn to who has waited longest.
+func (r *reads) handOver() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.waiting) == 0 {
+		r.waiting, r.running = nil, false
+		return
+	}
+	close(r.waiting[0].turn)
+}
+
+// leave gives up waiting, and the turn if it has come just now.
+func (r *reads) leave(m *read) {
+	r.mu.Lock()
+	i := slices.Index(r.waiting, m)
+	if i >= 0 {
+		r.waiting = slices.Concat(r.waiting[:i], r.waiting[i+1:])
+	}
+	r.mu.Unlock()
+	select {
+	case <-m.turn:
+		if i >= 0 {
+			r.handOver()
+		}
+	default:
 	}
 }
 
-func (v *Vault) run(batch []*read) {
+// run reads a batch, in bounded time whoever has given up waiting for it, and answers all but leader.
+func (v *Vault) run(batch []*read, leader *read) {
 	err := v.do(context.Background(), func(ctx context.Context) error {
 		if len(batch) == 1 {
 			batch[0].value, batch[0].err = v.redis.Get(ctx, string(batch[0].key)).Result()
@@ -89,7 +126,10 @@ func (v *Vault) run(batch []*read) {
 		case r.err != nil:
 			r.err = fmt.Errorf("%w: %w", ErrUnavailable, r.err)
 		}
-		close(r.done)
+		if r != leader {
+			r.answered = true
+			close(r.turn)
+		}
 	}
 }
 
