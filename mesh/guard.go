@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
@@ -50,35 +51,26 @@ func (noRevocations) Revoked(Identity) bool                 { return false }
 func (noRevocations) Stale() bool                           { return false }
 func (noRevocations) Notify(Identity, func()) (stop func()) { return func() {} }
 
-// GuardConfig is what a [Guard] decides by.
-type GuardConfig struct {
-	// Policies has the rules. Required. A method that is not in it does not exist.
-	Policies *Policies
-	// Verifier verifies tokens. Required.
-	Verifier Verifier
-	// Revocations ends tokens early. Required; see [NoRevocations].
+// guardConfig is what a [guard] decides by. Its fields are as in [ServerConfig].
+type guardConfig struct {
+	// Policies has the rules. A method that is not in it does not exist.
+	Policies    *Policies
+	Verifier    Verifier
 	Revocations Revocations
-	// TrustDomain is the SPIFFE trust domain of the certificates of workloads. Default: [TrustDomain].
 	TrustDomain string
-	// Credential, at an edge that also takes other credentials than access tokens, turns the value of the authorization
-	// metadata into an access token, which is then verified and forwarded in its place. Default: the value is "Bearer"
-	// and the token.
-	Credential func(ctx context.Context, authorization string) (token string, err error)
-	// Refused is told of every refusal, with a short fixed word for the cause. It is for metrics. Default: nobody.
-	Refused func(method, cause string)
-	// Now tells the time. Default: time.Now.
-	Now func() time.Time
+	Credential  func(ctx context.Context, authorization string) (token string, err error)
+	Refused     func(method, cause string)
+	Now         func() time.Time
 }
 
-// Guard decides who may call what. Servers made by this package have one built in; one of its own is for an edge that
-// passes calls through.
-type Guard struct {
-	cfg   GuardConfig
+// guard decides who may call what. Each [Server] has one.
+type guard struct {
+	cfg   guardConfig
 	rules map[string]*Rule
 }
 
-// NewGuard makes a guard.
-func NewGuard(cfg GuardConfig) (*Guard, error) {
+// newGuard makes a guard, or says what it lacks.
+func newGuard(cfg guardConfig) (*guard, error) {
 	switch {
 	case cfg.Policies == nil:
 		return nil, errors.New("mesh: guard: Policies is missing")
@@ -99,14 +91,32 @@ func NewGuard(cfg GuardConfig) (*Guard, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &Guard{cfg: cfg, rules: cfg.Policies.rules}, nil
+	return &guard{cfg: cfg, rules: cfg.Policies.rules}, nil
 }
 
-// Admit decides whether method, in its canonical form "/package.Service/Method", may run for the caller whose metadata
+func (g *guard) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
+	ctx, err := g.admit(ctx, info.FullMethod)
+	if err != nil {
+		return nil, err
+	}
+	return next(ctx, req)
+}
+
+// known keeps methods that do not exist from interceptors that count by method: with a pass-through their names are the
+// caller's to choose.
+func (g *guard) known(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) error {
+	if g.rules[info.FullMethod] == nil {
+		g.cfg.Refused(info.FullMethod, "unknown_method")
+		return unimplemented()
+	}
+	return next(srv, ss)
+}
+
+// admit decides whether method, in its canonical form "/package.Service/Method", may run for the caller whose metadata
 // and connection ctx holds, and returns the context it runs with. It is the only place where a caller is let in, shared
 // by unary and stream. The error is a status whose text is fit for the caller.
-func (g *Guard) Admit(ctx context.Context, method string) (context.Context, error) {
-	c, err := g.admit(ctx, method)
+func (g *guard) admit(ctx context.Context, method string) (context.Context, error) {
+	c, err := g.decide(ctx, method)
 	if err != nil {
 		var r *refusal
 		if errors.As(err, &r) {
@@ -123,8 +133,8 @@ func (g *Guard) Admit(ctx context.Context, method string) (context.Context, erro
 	return withCaller(ctx, c), nil
 }
 
-// admit returns the caller, or nil for a public method.
-func (g *Guard) admit(ctx context.Context, method string) (*caller, error) {
+// decide returns the caller, or nil for a public method.
+func (g *guard) decide(ctx context.Context, method string) (*caller, error) {
 	rule := g.rules[method]
 	if rule == nil {
 		return nil, because("unknown_method", unimplemented())
@@ -157,7 +167,7 @@ func (g *Guard) admit(ctx context.Context, method string) (*caller, error) {
 }
 
 // hold checks what a rule demands of a caller who is known.
-func (g *Guard) hold(ctx context.Context, id *Identity, rule *Rule) error {
+func (g *guard) hold(ctx context.Context, id *Identity, rule *Rule) error {
 	if !slices.Contains(rule.Callers, id.Kind) {
 		return because("caller_kind", PermissionDenied(ReasonCallerKind, "this kind of caller may not call this method"))
 	}
@@ -185,7 +195,7 @@ func (g *Guard) hold(ctx context.Context, id *Identity, rule *Rule) error {
 
 // holdWorkload demands that a workload is named by the rule, and that its certificate says the same name as its token:
 // a workload's token that was stolen is of no use over another connection.
-func (g *Guard) holdWorkload(ctx context.Context, id *Identity, rule *Rule) error {
+func (g *guard) holdWorkload(ctx context.Context, id *Identity, rule *Rule) error {
 	cause := ""
 	if !slices.Contains(rule.Workloads, id.ClientID) {
 		cause = "workload"
@@ -200,7 +210,7 @@ func (g *Guard) holdWorkload(ctx context.Context, id *Identity, rule *Rule) erro
 
 // token reads the one credential of a call. It refuses two rather than ranking them: a caller able to add metadata
 // must not be able to choose which of them counts.
-func (g *Guard) token(ctx context.Context) (string, error) {
+func (g *guard) token(ctx context.Context) (string, error) {
 	values := metadata.ValueFromIncomingContext(ctx, authorizationKey)
 	switch {
 	case len(values) == 0:

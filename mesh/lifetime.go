@@ -14,7 +14,7 @@ import (
 // lifetime lets a stream in and ends it when its caller's right ends: UNAUTHENTICATED at the token's expiry or
 // revocation, UNAVAILABLE when the server drains, so that the client goes on elsewhere.
 type lifetime struct {
-	guard    *Guard
+	guard    *guard
 	requests *requests
 	// draining ends when the server begins to shut down.
 	draining context.Context
@@ -27,7 +27,7 @@ type lifetime struct {
 // stream runs the handler in a goroutine of its own, so that the answer does not have to wait for a handler that is
 // blocked on its peer and looks at no context. One goroutine a stream; none a message.
 func (l *lifetime) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) error {
-	ctx, err := l.guard.Admit(ss.Context(), info.FullMethod)
+	ctx, err := l.guard.admit(ss.Context(), info.FullMethod)
 	if err != nil {
 		return err
 	}

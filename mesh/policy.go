@@ -40,7 +40,8 @@ type Rule struct {
 	ACR string
 }
 
-// Policies holds the rule of every method of some services. It does not change after it was made.
+// Policies holds the rule of every method of some services. Those of a [Server] grow as services are registered with it,
+// and change no more once it serves.
 type Policies struct {
 	rules map[string]*Rule
 }

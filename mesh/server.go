@@ -40,7 +40,9 @@ type ServerConfig struct {
 	Revocations Revocations
 	// TrustDomain is the SPIFFE trust domain of workloads. Default: [TrustDomain].
 	TrustDomain string
-	// Credential is as in [GuardConfig].
+	// Credential, at an edge that also takes other credentials than access tokens, turns the value of the authorization
+	// metadata into an access token, which is then verified and forwarded in its place. Default: the value is "Bearer"
+	// and the token.
 	Credential func(ctx context.Context, authorization string) (token string, err error)
 	// PassThrough takes the calls of services that are not registered here. Default: they are unimplemented.
 	PassThrough *PassThrough
@@ -104,7 +106,7 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{cfg: cfg, health: health.NewServer(), policies: &Policies{rules: map[string]*Rule{}}, requests: &requests{}}
-	guard, err := NewGuard(GuardConfig{
+	guard, err := newGuard(guardConfig{
 		Policies: s.policies, Verifier: cfg.Verifier, Revocations: cfg.Revocations, TrustDomain: cfg.TrustDomain,
 		Credential: cfg.Credential, Refused: cfg.Refused, Now: cfg.Now,
 	})
@@ -289,9 +291,9 @@ func (s *Server) passThrough(p *PassThrough) error {
 }
 
 // options are the limits and the interceptors. The order of the latter is the order in which a call meets them.
-func (s *Server) options(guard *Guard) []grpc.ServerOption {
+func (s *Server) options(guard *guard) []grpc.ServerOption {
 	b := &boundary{log: s.cfg.Logger.With("part", s.cfg.Name), now: s.cfg.Now, callLimit: s.cfg.CallLimit}
-	recover := recovery.WithRecoveryHandlerContext(recovered)
+	recovering := recovery.WithRecoveryHandlerContext(recovered)
 	streams := slices.Clone(s.cfg.StreamInterceptors)
 	if s.cfg.PassThrough != nil {
 		streams = append([]grpc.StreamServerInterceptor{guard.known}, streams...)
@@ -299,16 +301,16 @@ func (s *Server) options(guard *Guard) []grpc.ServerOption {
 	options := []grpc.ServerOption{
 		grpc.ChainUnaryInterceptor(append(slices.Clone(s.cfg.UnaryInterceptors),
 			b.unary,
-			recovery.UnaryServerInterceptor(recover),
+			recovery.UnaryServerInterceptor(recovering),
 			guard.unary,
 			s.requests.unary,
 		)...),
 		grpc.ChainStreamInterceptor(append(streams,
 			b.stream,
-			recovery.StreamServerInterceptor(recover),
+			recovery.StreamServerInterceptor(recovering),
 			s.lifetime.stream,
 			// Again, because lifetime runs the rest in a goroutine of its own.
-			recovery.StreamServerInterceptor(recover),
+			recovery.StreamServerInterceptor(recovering),
 		)...),
 		grpc.MaxRecvMsgSize(s.cfg.MaxMessage),
 		grpc.MaxConcurrentStreams(s.cfg.MaxStreams),
@@ -334,24 +336,6 @@ func (s *Server) options(guard *Guard) []grpc.ServerOption {
 
 // minPing is how often a client may ask whether the server lives.
 const minPing = 10 * time.Second
-
-func (g *Guard) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
-	ctx, err := g.Admit(ctx, info.FullMethod)
-	if err != nil {
-		return nil, err
-	}
-	return next(ctx, req)
-}
-
-// known keeps methods that do not exist from interceptors that count by method: with a pass-through their names are the
-// caller's to choose.
-func (g *Guard) known(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) error {
-	if g.rules[info.FullMethod] == nil {
-		g.cfg.Refused(info.FullMethod, "unknown_method")
-		return unimplemented()
-	}
-	return next(srv, ss)
-}
 
 func (c *ServerConfig) complete() error {
 	switch {
