@@ -419,8 +419,23 @@ func (r reply) form() url.Values {
 	return out
 }
 
-// signIn goes through the login page that an authorization request leads to and returns the answer to the form.
+// signIn goes through the login page that an authorization request leads to, and back to the authorization endpoint. It
+// returns what that answers, or the login page where it lets nobody in.
 func (b *browser) signIn(request, username, secret string) reply {
+	b.t.Helper()
+	answer := b.login(request, username, secret)
+	if answer.status != http.StatusSeeOther {
+		return answer
+	}
+	to := answer.location(b.t)
+	if to.Path != "/oauth2/authorize" || to.Host != "" {
+		b.t.Fatalf("sent to %s instead of back to the authorization endpoint", to)
+	}
+	return b.open(to.RequestURI())
+}
+
+// login goes through the login page that an authorization request leads to and returns the answer to the form.
+func (b *browser) login(request, username, secret string) reply {
 	b.t.Helper()
 	to := b.open(request).location(b.t)
 	if to.Path != "/login" {

@@ -103,6 +103,20 @@ func (s *Server) authorizingClient(ctx context.Context, form url.Values) (client
 	return client, redirect, nil
 }
 
+// Recheck returns the client of a request that has waited for a person, as it is registered now: ErrNotFound if it is
+// disabled meanwhile, or could not make this request any more.
+func (s *Server) Recheck(ctx context.Context, a *Authorization) (Client, error) {
+	client, err := s.Clients.Client(ctx, a.ClientID)
+	if err != nil {
+		return Client{}, err
+	}
+	if !client.Disabled.IsZero() || !client.Allows(GrantAuthorizationCode) || !client.redirectAllowed(a.RedirectURI) ||
+		!covers(client.Scopes, a.Scopes) {
+		return Client{}, ErrNotFound
+	}
+	return client, nil
+}
+
 // read checks everything that is answered by a redirect.
 func (a *Authorization) read(form url.Values, client *Client) error {
 	for name, values := range form {

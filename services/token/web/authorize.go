@@ -3,6 +3,7 @@ package web
 import (
 	"errors"
 	"net/http"
+	"net/url"
 	"slices"
 
 	"github.com/realguardio/realguardio/services/token/account"
@@ -39,11 +40,16 @@ func (h *handler) signedIn(r *http.Request) (*person, error) {
 	return &person{user, session}, nil
 }
 
-// authorize is the authorization endpoint (RFC 6749, section 3.1).
+// authorize is the authorization endpoint (RFC 6749, section 3.1). A browser comes here to begin, and again once its
+// person has signed in.
 func (h *handler) authorize(w http.ResponseWriter, r *http.Request) {
 	form, err := anyForm(r)
 	if err != nil {
 		h.refusePage(w, r, err)
+		return
+	}
+	if form.Has("tx") || r.URL.Query().Has("tx") {
+		h.revisit(w, r, form)
 		return
 	}
 	a, client, err := h.OAuth.Authorize(r.Context(), form)
@@ -59,6 +65,21 @@ func (h *handler) authorize(w http.ResponseWriter, r *http.Request) {
 	h.proceed(w, r, &a, &client, who, false)
 }
 
+// revisit goes on with a request that somebody has just signed in for. What is asked for is in the transaction; a link that
+// says anything besides is not one of ours.
+func (h *handler) revisit(w http.ResponseWriter, r *http.Request, form url.Values) {
+	if r.Method == http.MethodPost || len(form) != 1 || len(form["tx"]) != 1 {
+		h.refusePage(w, r, invalidRequest("tx stands alone"))
+		return
+	}
+	tx, who, client, err := h.settle(r, form.Get("tx"), atAuthorize)
+	if err != nil {
+		h.refuseTransaction(w, r, err)
+		return
+	}
+	h.proceed(w, r, &tx.Request, &client, who, true)
+}
+
 // proceed does the next thing that a request needs: log-in, consent, or the answer. fresh says that who signed in for this
 // very request.
 func (h *handler) proceed(w http.ResponseWriter, r *http.Request, a *oauth.Authorization, client *oauth.Client, who *person, fresh bool) {
@@ -71,7 +92,7 @@ func (h *handler) proceed(w http.ResponseWriter, r *http.Request, a *oauth.Autho
 			h.refuseAuthorization(w, r, a, &oauth.Error{Code: oauth.CodeLoginRequired, Description: "another person was asked for"})
 			return
 		}
-		h.interrupt(w, r, a, "/login", "", oauth.CodeLoginRequired)
+		h.interrupt(w, r, a, atLogin, "", oauth.CodeLoginRequired)
 		return
 	}
 	ask, err := h.OAuth.NeedsConsent(r.Context(), a, client, who.user.ID)
@@ -80,44 +101,44 @@ func (h *handler) proceed(w http.ResponseWriter, r *http.Request, a *oauth.Autho
 		return
 	}
 	if ask {
-		h.interrupt(w, r, a, "/consent", who.session.ID, oauth.CodeConsentRequired)
+		h.interrupt(w, r, a, atConsent, who.session.ID, oauth.CodeConsentRequired)
 		return
 	}
 	h.approve(w, r, a, client, who)
 }
 
 // interrupt sends the browser to a page of ours, unless the request forbids pages.
-func (h *handler) interrupt(w http.ResponseWriter, r *http.Request, a *oauth.Authorization, page, session, otherwise string) {
+func (h *handler) interrupt(w http.ResponseWriter, r *http.Request, a *oauth.Authorization, at, session, otherwise string) {
 	if a.Prompt("none") {
 		h.refuseAuthorization(w, r, a, &oauth.Error{Code: otherwise, Description: "this needs the person, and prompt is none"})
 		return
 	}
-	id, err := h.begin(w, r, transaction{Request: *a, SessionID: session})
+	id, err := h.begin(w, r, transaction{Request: *a, At: at, SessionID: session})
 	if err != nil {
 		h.refusePage(w, r, err)
 		return
 	}
-	seeOther(w, page+"?tx="+id)
+	seeOther(w, at+"?tx="+id)
 }
 
 func (h *handler) approve(w http.ResponseWriter, r *http.Request, a *oauth.Authorization, client *oauth.Client, who *person) {
-	url, err := h.OAuth.Approve(r.Context(), a, client, &who.user, &who.session)
+	to, err := h.OAuth.Approve(r.Context(), a, client, &who.user, &who.session)
 	if err != nil {
 		h.refuseAuthorization(w, r, a, err)
 		return
 	}
-	seeOther(w, url)
+	seeOther(w, to)
 }
 
 // consentPage asks whether a client may have what it wants.
 func (h *handler) consentPage(w http.ResponseWriter, r *http.Request) {
 	id := r.URL.Query().Get("tx")
-	tx, err := h.resume(r, id)
+	tx, err := h.resume(r, id, atConsent)
 	if err != nil {
 		h.refuseTransaction(w, r, err)
 		return
 	}
-	who, client, err := h.consenting(r, &tx)
+	who, client, err := h.party(r, &tx)
 	if err != nil {
 		h.refuseTransaction(w, r, err)
 		return
@@ -143,15 +164,7 @@ func (h *handler) consent(w http.ResponseWriter, r *http.Request) {
 		h.refusePage(w, r, invalidRequest("the decision is neither allow nor deny"))
 		return
 	}
-	tx, err := h.resume(r, form.Get("tx"))
-	if err != nil {
-		h.refuseTransaction(w, r, err)
-		return
-	}
-	who, client, err := h.consenting(r, &tx)
-	if err == nil {
-		tx, err = h.finish(r, form.Get("tx"))
-	}
+	tx, who, client, err := h.settle(r, form.Get("tx"), atConsent)
 	if err != nil {
 		h.refuseTransaction(w, r, err)
 		return
@@ -167,26 +180,4 @@ func (h *handler) consent(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	h.approve(w, r, &tx.Request, &client, who)
-}
-
-// consenting returns the person and the client of a transaction, as they are now.
-func (h *handler) consenting(r *http.Request, tx *transaction) (*person, oauth.Client, error) {
-	who, err := h.signedIn(r)
-	if err != nil {
-		return nil, oauth.Client{}, err
-	}
-	if who == nil || tx.SessionID == "" || who.session.ID != tx.SessionID {
-		return nil, oauth.Client{}, errForeign
-	}
-	client, err := h.client(r, &tx.Request)
-	return who, client, err
-}
-
-// client returns the client of a request that has waited, unless it was disabled meanwhile.
-func (h *handler) client(r *http.Request, a *oauth.Authorization) (oauth.Client, error) {
-	client, err := h.Clients.Client(r.Context(), a.ClientID)
-	if errors.Is(err, oauth.ErrNotFound) || err == nil && !client.Disabled.IsZero() {
-		return oauth.Client{}, errForeign
-	}
-	return client, err
 }

@@ -22,7 +22,7 @@ const (
 // loginPage asks for user name and password.
 func (h *handler) loginPage(w http.ResponseWriter, r *http.Request) {
 	id := r.URL.Query().Get("tx")
-	tx, err := h.resume(r, id)
+	tx, err := h.resume(r, id, atLogin)
 	if err != nil {
 		h.refuseTransaction(w, r, err)
 		return
@@ -49,7 +49,7 @@ func (h *handler) login(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	id := form.Get("tx")
-	tx, err := h.resume(r, id)
+	tx, err := h.resume(r, id, atLogin)
 	if err != nil {
 		h.refuseTransaction(w, r, err)
 		return
@@ -68,30 +68,37 @@ func (h *handler) login(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if err == nil {
-		tx, err = h.finish(r, id)
+		tx, err = h.finish(r, id, atLogin)
 	}
 	if err != nil {
 		h.refuseTransaction(w, r, err)
 		return
 	}
-	h.welcome(w, r, &tx.Request, user)
+	h.welcome(w, r, tx, user)
 }
 
-// welcome opens the login session of somebody who has just proven who they are, and goes on with what they came for.
-func (h *handler) welcome(w http.ResponseWriter, r *http.Request, a *oauth.Authorization, user account.User) {
-	client, err := h.client(r, a)
+// welcome opens the login session of somebody who has just proven who they are, and sends the browser back to the
+// authorization endpoint, to go on there with what they came for.
+func (h *handler) welcome(w http.ResponseWriter, r *http.Request, tx transaction, user account.User) {
+	client, err := h.client(r, &tx.Request)
 	if err != nil {
 		h.refuseTransaction(w, r, err)
 		return
 	}
 	session, err := h.openSession(w, r, user)
 	if err != nil {
-		h.refuseAuthorization(w, r, a, err)
+		h.refuseAuthorization(w, r, &tx.Request, err)
 		return
 	}
 	h.Logger.InfoContext(r.Context(), "signed in", "subject", user.ID, "client_id", client.ID, "session", session.ID,
 		"address", h.Address(r))
-	h.proceed(w, r, a, &client, &person{user, session}, true)
+	tx.At, tx.SessionID = atAuthorize, session.ID
+	again, err := h.keep(r.Context(), tx, revisitLifetime)
+	if err != nil {
+		h.refuseAuthorization(w, r, &tx.Request, err)
+		return
+	}
+	seeOther(w, atAuthorize+"?tx="+again)
 }
 
 // openSession gives the browser a new cookie in any case, so that one that somebody else had planted there is worth

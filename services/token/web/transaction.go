@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"time"
 
 	"github.com/realguardio/realguardio/services/token/account"
 	"github.com/realguardio/realguardio/services/token/oauth"
@@ -22,9 +23,19 @@ type transaction struct {
 	// Browser is the hash of the cookie of the browser that began it. Another one cannot go on with it: neither with a
 	// link that it was sent, nor with a form that it was made to post.
 	Browser string
-	// SessionID is the login session that consent is asked of; empty while nobody has signed in for it.
+	// At is the path where it goes on. Its id is good for nothing at another one.
+	At string
+	// SessionID is the login session of who has just signed in for it, or whom consent is asked of; empty while nobody
+	// has signed in.
 	SessionID string
 }
+
+// Where a transaction goes on.
+const (
+	atLogin     = "/login"
+	atAuthorize = "/oauth2/authorize"
+	atConsent   = "/consent"
+)
 
 // errForeign says that a transaction is not there, or is another browser's. Which of them is nobody's business.
 var errForeign = errors.New("no such transaction of this browser")
@@ -47,28 +58,33 @@ func (h *handler) begin(w http.ResponseWriter, r *http.Request, tx transaction) 
 		h.setCookie(w, h.cookies.browser, value, 0)
 	}
 	tx.Browser = hashCookie(value)
+	return h.keep(r.Context(), tx, transactionLifetime)
+}
+
+// keep stores a transaction and returns its id, which is new for every step, so that an older one is worth nothing.
+func (h *handler) keep(ctx context.Context, tx transaction, lifetime time.Duration) (id string, err error) {
 	data, err := json.Marshal(tx)
 	if err != nil {
 		return "", fmt.Errorf("encoding a login transaction: %w", err)
 	}
-	id := rand.Text()
-	return id, h.Transactions.PutTransaction(r.Context(), id, data, transactionLifetime)
+	id = rand.Text()
+	return id, h.Transactions.PutTransaction(ctx, id, data, lifetime)
 }
 
-// resume returns a transaction of this browser.
-func (h *handler) resume(r *http.Request, id string) (transaction, error) {
-	return h.read(r, id, h.Transactions.Transaction)
+// resume returns a transaction of this browser that goes on at a path.
+func (h *handler) resume(r *http.Request, id, at string) (transaction, error) {
+	return h.read(r, id, at, h.Transactions.Transaction)
 }
 
 // finish is resume for the last time: of any number of callers exactly one gets the transaction.
-func (h *handler) finish(r *http.Request, id string) (transaction, error) {
-	if _, err := h.resume(r, id); err != nil {
+func (h *handler) finish(r *http.Request, id, at string) (transaction, error) {
+	if _, err := h.resume(r, id, at); err != nil {
 		return transaction{}, err
 	}
-	return h.read(r, id, h.Transactions.TakeTransaction)
+	return h.read(r, id, at, h.Transactions.TakeTransaction)
 }
 
-func (h *handler) read(r *http.Request, id string, from func(context.Context, string) ([]byte, error)) (tx transaction, err error) {
+func (h *handler) read(r *http.Request, id, at string, from func(context.Context, string) ([]byte, error)) (tx transaction, err error) {
 	value := cookie(r, h.cookies.browser)
 	if id == "" || len(id) > 64 || value == "" {
 		return transaction{}, errForeign
@@ -83,10 +99,46 @@ func (h *handler) read(r *http.Request, id string, from func(context.Context, st
 	if err := json.Unmarshal(data, &tx); err != nil {
 		return transaction{}, fmt.Errorf("decoding a login transaction: %w", err)
 	}
-	if subtle.ConstantTimeCompare([]byte(tx.Browser), []byte(hashCookie(value))) != 1 {
+	if subtle.ConstantTimeCompare([]byte(tx.Browser), []byte(hashCookie(value))) != 1 || tx.At != at {
 		return transaction{}, errForeign
 	}
 	return tx, nil
+}
+
+// party returns the person and the client of a transaction that somebody has signed in for, as they are now. Somebody
+// else who is signed in in the same browser meanwhile is not that person.
+func (h *handler) party(r *http.Request, tx *transaction) (*person, oauth.Client, error) {
+	who, err := h.signedIn(r)
+	if err != nil {
+		return nil, oauth.Client{}, err
+	}
+	if who == nil || tx.SessionID == "" || who.session.ID != tx.SessionID {
+		return nil, oauth.Client{}, errForeign
+	}
+	client, err := h.client(r, &tx.Request)
+	return who, client, err
+}
+
+// client returns the client of a request that has waited, if it may still make that request.
+func (h *handler) client(r *http.Request, a *oauth.Authorization) (oauth.Client, error) {
+	client, err := h.OAuth.Recheck(r.Context(), a)
+	if errors.Is(err, oauth.ErrNotFound) {
+		return oauth.Client{}, errForeign
+	}
+	return client, err
+}
+
+// settle is party and finish in one.
+func (h *handler) settle(r *http.Request, id, at string) (transaction, *person, oauth.Client, error) {
+	tx, err := h.resume(r, id, at)
+	if err != nil {
+		return transaction{}, nil, oauth.Client{}, err
+	}
+	who, client, err := h.party(r, &tx)
+	if err == nil {
+		tx, err = h.finish(r, id, at)
+	}
+	return tx, who, client, err
 }
 
 // refuseTransaction shows why a page cannot go on.

@@ -26,6 +26,8 @@ const (
 	sessionLifetime = 12 * time.Hour
 	// transactionLifetime is how long somebody may take to sign in.
 	transactionLifetime = 15 * time.Minute
+	// revisitLifetime is how long a browser may take from the login page back to the authorization endpoint.
+	revisitLifetime = time.Minute
 	// transactionsPerAddress bounds how many unfinished ones, of a kilobyte or two each, an address can have us keep.
 	transactionsPerAddress = 5000
 )
