@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -87,8 +88,8 @@ func (cfg *DialConfig) options() ([]grpc.DialOption, error) {
 	options := []grpc.DialOption{
 		grpc.WithTransportCredentials(cfg.transport()),
 		grpc.WithDefaultServiceConfig(service),
-		grpc.WithChainUnaryInterceptor(append(cfg.UnaryInterceptors, o.unary)...),
-		grpc.WithChainStreamInterceptor(append(cfg.StreamInterceptors, o.stream)...),
+		grpc.WithChainUnaryInterceptor(slices.Concat(cfg.UnaryInterceptors, []grpc.UnaryClientInterceptor{o.unary})...),
+		grpc.WithChainStreamInterceptor(slices.Concat(cfg.StreamInterceptors, []grpc.StreamClientInterceptor{o.stream})...),
 		grpc.WithDefaultCallOptions(grpc.WaitForReady(false), grpc.MaxCallRecvMsgSize(cfg.MaxMessage)),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 3 * minPing, Timeout: minPing}),
 		// grpc's own bounds let a part that was restarted wait for two minutes.
@@ -156,8 +157,9 @@ func (o *outgoing) stream(ctx context.Context, desc *grpc.StreamDesc, conn *grpc
 	return &answeredStream{ClientStream: stream, outgoing: o, method: method, token: token}, nil
 }
 
-// prepare gives a call its metadata, and returns the token among it. A handler that has set one of ours is refused rather than overruled: it has either
-// copied its caller's metadata or tried to speak for someone else, and both are faults to be found.
+// prepare gives a call its metadata, and returns the token among it. A handler that has set one of ours is refused
+// rather than overruled: it has either copied its caller's metadata or tried to speak for someone else, and both are
+// faults to be found.
 func (o *outgoing) prepare(ctx context.Context) (_ context.Context, token string, err error) {
 	if md, ok := metadata.FromOutgoingContext(ctx); ok {
 		for _, key := range []string{authorizationKey, requestIDKey, traceparentKey} {

@@ -14,7 +14,6 @@ import (
 	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/recovery"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
-	"google.golang.org/grpc/health"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/reflection"
@@ -83,19 +82,14 @@ type PassThrough struct {
 type Server struct {
 	cfg      ServerConfig
 	grpc     *grpc.Server
-	health   *health.Server
+	serving  *serving
 	policies *Policies
 	lifetime *lifetime
 	requests *requests
 	messages []protoreflect.MessageDescriptor
-	services []string
 	problems []error
 
 	drain context.CancelFunc
-
-	announcing sync.Mutex
-	announced  healthv1.HealthCheckResponse_ServingStatus
-	unwanted   bool
 }
 
 var _ grpc.ServiceRegistrar = (*Server)(nil)
@@ -105,7 +99,7 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 	if err := cfg.complete(); err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg, health: health.NewServer(), policies: &Policies{rules: map[string]*Rule{}}, requests: &requests{}}
+	s := &Server{cfg: cfg, serving: newServing(cfg.Verifier), policies: &Policies{rules: map[string]*Rule{}}, requests: &requests{}}
 	guard, err := newGuard(guardConfig{
 		Policies: s.policies, Verifier: cfg.Verifier, Revocations: cfg.Revocations, TrustDomain: cfg.TrustDomain,
 		Credential: cfg.Credential, Refused: cfg.Refused, Now: cfg.Now,
@@ -117,8 +111,7 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 	s.drain = drain
 	s.lifetime = &lifetime{guard: guard, requests: s.requests, draining: draining, callLimit: cfg.CallLimit}
 	s.grpc = grpc.NewServer(s.options(guard)...)
-	healthv1.RegisterHealthServer(s.grpc, s.health)
-	s.health.SetServingStatus("", healthv1.HealthCheckResponse_NOT_SERVING)
+	healthv1.RegisterHealthServer(s.grpc, s.serving.health)
 	s.policies.exempt(healthv1.File_grpc_health_v1_health_proto.Services().Get(0))
 	if cfg.Reflection {
 		s.reflect()
@@ -137,51 +130,14 @@ func (s *Server) RegisterService(desc *grpc.ServiceDesc, impl any) {
 		s.problems = append(s.problems, err)
 		return
 	}
-	s.services = append(s.services, desc.ServiceName)
-	s.health.SetServingStatus(desc.ServiceName, healthv1.HealthCheckResponse_NOT_SERVING)
+	s.serving.add(desc.ServiceName)
 	s.grpc.RegisterService(desc, impl)
 }
 
 // SetServing tells health checks whether this server wants to be called. It does from the start of Serve until it
 // drains, unless this says otherwise. It is not SERVING, whatever was said, while its verifier has no keys (a method
 // Ready() bool, as that of package jwt has).
-func (s *Server) SetServing(serving bool) {
-	s.announcing.Lock()
-	defer s.announcing.Unlock()
-	s.unwanted = !serving
-	s.announce()
-}
-
-// announce sets what health checks answer. The lock is held.
-func (s *Server) announce() {
-	keys, ok := s.cfg.Verifier.(interface{ Ready() bool })
-	state := healthv1.HealthCheckResponse_NOT_SERVING
-	if !s.unwanted && (!ok || keys.Ready()) {
-		state = healthv1.HealthCheckResponse_SERVING
-	}
-	if state == s.announced {
-		return
-	}
-	s.announced = state
-	for _, service := range slices.Concat(s.services, []string{""}) {
-		s.health.SetServingStatus(service, state)
-	}
-}
-
-// announceOften follows the verifier's keys until ctx ends.
-func (s *Server) announceOften(ctx context.Context) {
-	tick := time.NewTicker(200 * time.Millisecond)
-	defer tick.Stop()
-	for ctx.Err() == nil {
-		s.announcing.Lock()
-		s.announce()
-		s.announcing.Unlock()
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-		}
-	}
-}
+func (s *Server) SetServing(serving bool) { s.serving.want(serving) }
 
 // Policies returns the rules of what is registered.
 func (s *Server) Policies() *Policies { return s.policies }
@@ -197,7 +153,7 @@ func (s *Server) Serve(ctx context.Context, lis net.Listener) error {
 	go func() { served <- s.grpc.Serve(lis) }()
 	ctx, cancel := context.WithCancel(ctx)
 	var announcing sync.WaitGroup
-	announcing.Go(func() { s.announceOften(ctx) })
+	announcing.Go(func() { s.serving.follow(ctx) })
 	defer announcing.Wait()
 	defer cancel()
 	select {
@@ -225,7 +181,7 @@ func (s *Server) ready() error {
 }
 
 func (s *Server) stop() {
-	s.health.Shutdown()
+	s.serving.health.Shutdown()
 	s.drain()
 	hard := time.AfterFunc(s.cfg.DrainTime, s.grpc.Stop)
 	defer hard.Stop()

@@ -139,7 +139,7 @@ func (iss *Issuer) AddClient(id, secret string) {
 	iss.clients[id] = secret
 }
 
-// Fetches returns how often keys were asked for, Issued how many tokens the token endpoint gave.
+// Fetches returns how often keys were asked for.
 func (iss *Issuer) Fetches() int {
 	iss.mu.Lock()
 	defer iss.mu.Unlock()
