@@ -68,21 +68,29 @@ describe("the login flow", () => {
       assert.doesNotMatch(posted.url.href, new RegExp(mary.password));
     });
 
-    await t.test("6. IAM verifies them, so that the authorization endpoint asks no more when it is visited again", async () => {
+    let revisit;
+    await t.test("6. IAM verifies them and redirects the browser to revisit the authorization endpoint", async () => {
       const answer = await posted.answer();
       assert.match(String(answer.status), /^30[23]$/);
       const set = answer.cookies.filter((line) => !/Max-Age=0/i.test(line));
       assert.ok(set.length > 0, "a login session is opened");
       for (const line of set) assert.match(line, /HttpOnly/i);
-      const again = await context.request.get(authorizationURL.href, { maxRedirects: 0 });
-      assert.equal(withoutQuery(again.headers().location), authorizationURL.searchParams.get("redirect_uri"));
+      revisit = traffic.find((each) => each.after === posted);
+      assert.equal(revisit.url.href, new URL(answer.headers.location, stand.issuer).href);
+      assert.equal(withoutQuery(revisit.url.href), withoutQuery(authorizationURL.href));
+      assert.equal(revisit.method, "GET");
+      assert.equal(revisit.url.searchParams.get("code"), null, "the login page gives no code");
+      const again = await context.request.get(revisit.url.href, { maxRedirects: 0 });
+      assert.equal(again.status(), 403, "once");
     });
 
     let callback;
     await t.test("7. IAM redirects the browser to the redirect_uri of step 1 with a code", async () => {
-      callback = traffic.find((each) => withoutQuery(each.url.href) === authorizationURL.searchParams.get("redirect_uri"));
-      // The sign-in may pass the authorization endpoint on its way, or save the browser that trip.
-      for (let hop = callback.after; hop !== posted; hop = hop.after) assert.equal(hop.url.origin, stand.issuer);
+      const answer = await revisit.answer();
+      assert.match(String(answer.status), /^30[23]$/);
+      callback = traffic.find((each) => each.after === revisit);
+      assert.equal(callback.url.href, answer.headers.location);
+      assert.equal(withoutQuery(callback.url.href), authorizationURL.searchParams.get("redirect_uri"));
       assert.equal(callback.url.searchParams.get("state"), authorizationURL.searchParams.get("state"));
       assert.equal(callback.url.searchParams.get("iss"), stand.issuer);
       assert.ok(callback.url.searchParams.get("code"));
