@@ -229,7 +229,10 @@ func TestClientCredentials(t *testing.T) {
 			c["roles"] != nil || c["sid"] != nil || r.str("id_token") != "" || r.str("refresh_token") != "" || r.str("token_type") != "Bearer" {
 			t.Errorf("%v", c)
 		}
-		if w := claims(s.machine("customer", serviceSecret).str("access_token")); w["caller"] != "workload" || w["sub"] != "customer" {
+		if c["name"] != "Service" {
+			t.Errorf("an application's token says that its name is %v", c["name"])
+		}
+		if w := claims(s.machine("customer", serviceSecret).str("access_token")); w["caller"] != "workload" || w["sub"] != "customer" || w["name"] != nil {
 			t.Errorf("%v", w)
 		}
 		narrowed := s.post("/oauth2/token", "service", serviceSecret, url.Values{"grant_type": {"client_credentials"},

@@ -27,11 +27,12 @@ type AccessClaims struct {
 	SessionID string   `json:"sid,omitempty"`
 	GrantID   string   `json:"gid,omitempty"`
 	Roles     []string `json:"roles,omitempty"`
-	Name      string   `json:"name,omitempty"`
-	Email     string   `json:"email,omitempty"`
-	AuthTime  int64    `json:"auth_time,omitempty"`
-	ACR       string   `json:"acr,omitempty"`
-	Epoch     int64    `json:"epoch,omitempty"`
+	// Name is the person's, or that of a client which acts for itself.
+	Name     string `json:"name,omitempty"`
+	Email    string `json:"email,omitempty"`
+	AuthTime int64  `json:"auth_time,omitempty"`
+	ACR      string `json:"acr,omitempty"`
+	Epoch    int64  `json:"epoch,omitempty"`
 }
 
 // HasScope tells whether the token carries a scope.
@@ -54,8 +55,11 @@ func (s *Server) accessToken(client *Client, c claim, audience []string, now tim
 		Scope:    strings.Join(c.scopes, " "),
 		Caller:   client.caller(),
 	}
-	if c.user != nil {
+	switch {
+	case c.user != nil:
 		claims.addUser(client, c)
+	case client.Kind != KindWorkload: // parts go by their id
+		claims.Name = client.Name
 	}
 	payload, err := json.Marshal(&claims)
 	if err != nil {

@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/realguardio/realguardio/services/token/keys"
 )
@@ -18,6 +20,9 @@ type MetadataError struct {
 }
 
 func (e *MetadataError) Error() string { return e.Field + ": " + e.Description }
+
+// maxName bounds what stands in every token of a client: 200 characters, of whatever script.
+const maxName = 800
 
 // Validate fills in defaults and checks what is registered.
 func (c *Client) Validate() error {
@@ -42,8 +47,8 @@ func checkNames(c *Client) error {
 	switch {
 	case c.ID == "" || len(c.ID) > 64 || strings.ContainsFunc(c.ID, func(r rune) bool { return !isIDRune(r) }):
 		return &MetadataError{"clientId", "must be 1 to 64 letters, digits, dots, hyphens or underscores"}
-	case c.Name == "":
-		return &MetadataError{"name", "is required"}
+	case c.Name == "" || len(c.Name) > maxName || !utf8.ValidString(c.Name) || strings.ContainsFunc(c.Name, unicode.IsControl):
+		return &MetadataError{"name", "must be 1 to 800 bytes of text without control characters"}
 	case !slices.Contains([]ClientKind{KindApplication, KindAPIKey, KindPanel, KindWorkload}, c.Kind):
 		return &MetadataError{"kind", fmt.Sprintf("%q is not a kind of client", c.Kind)}
 	case !slices.Contains(keys.Algs, c.AccessAlg) || !slices.Contains(keys.Algs, c.IDAlg):
