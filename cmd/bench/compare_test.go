@@ -8,8 +8,8 @@ import (
 )
 
 var (
-	pairs       = flag.Int("pairs", 12, "interleaved pairs per comparison (at least 10)")
-	turn        = flag.Duration("turn", time.Second, "length of each half of a pair")
+	pairs       = flag.Int("pairs", 40, "interleaved pairs per comparison (at least 10)")
+	turn        = flag.Duration("turn", 400*time.Millisecond, "length of each half of a pair")
 	concurrency = flag.Int("concurrency", 64, "calls in flight")
 )
 

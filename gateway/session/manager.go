@@ -64,7 +64,7 @@ type Manager struct {
 	opened    *lru.Map[ID, opened]
 }
 
-// opened is a session that was unsealed before. While Redis still holds the very same bytes it need not be again.
+// opened is a session that was unsealed before. While Redis still holds it, it need not be again.
 type opened struct {
 	sealed  vault.Sealed
 	session *Session
@@ -196,13 +196,11 @@ func indexes(subject, sid string) []vault.Key {
 
 // read returns the session if it lives: neither limit passed, not revoked as a whole.
 func (m *Manager) read(ctx context.Context, id ID) (*Session, vault.Sealed, error) {
-	sealed, err := m.cfg.Vault.Read(ctx, key(id))
+	s, sealed, err := m.fetch(ctx, id)
 	if err != nil {
-		m.opened.Delete(id)
-		return nil, "", translate(err)
+		return nil, "", err
 	}
-	s, err := m.open(id, sealed)
-	if err != nil || !m.cfg.Now().Before(s.Expires()) {
+	if !m.cfg.Now().Before(s.Expires()) {
 		return nil, "", ErrNone
 	}
 	if m.cfg.Revocations.Revoked(s.identity()) {
@@ -212,11 +210,32 @@ func (m *Manager) read(ctx context.Context, id ID) (*Session, vault.Sealed, erro
 	return s, sealed, nil
 }
 
-// open unseals a session, or recalls it.
-func (m *Manager) open(id ID, sealed vault.Sealed) (*Session, error) {
-	if o, ok := m.opened.Get(id); ok && o.sealed == sealed {
-		return o.session, nil
+// fetch reads and unseals a session, or recalls it when Redis still holds what was unsealed before.
+func (m *Manager) fetch(ctx context.Context, id ID) (*Session, vault.Sealed, error) {
+	if o, ok := m.opened.Get(id); ok {
+		same, err := m.cfg.Vault.Holds(ctx, key(id), o.sealed)
+		if err != nil {
+			m.opened.Delete(id)
+			return nil, "", translate(err)
+		}
+		if same {
+			return o.session, o.sealed, nil
+		}
 	}
+	sealed, err := m.cfg.Vault.Read(ctx, key(id))
+	if err != nil {
+		m.opened.Delete(id)
+		return nil, "", translate(err)
+	}
+	s, err := m.open(id, sealed)
+	if err != nil {
+		return nil, "", ErrNone
+	}
+	return s, sealed, nil
+}
+
+// open unseals a session and remembers it.
+func (m *Manager) open(id ID, sealed vault.Sealed) (*Session, error) {
 	plain, err := m.cfg.Vault.Open(key(id), sealed)
 	if err != nil {
 		return nil, translate(err)

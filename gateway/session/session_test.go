@@ -268,7 +268,7 @@ func TestSession(t *testing.T) {
 			for range 10 {
 				wantAccess(t, m, id, "access-1")
 			}
-			if got := counting.list(); got != strings.Repeat("get ", 10) {
+			if got := counting.list(); got != strings.Repeat("getrange ", 10) {
 				t.Errorf("commands: %s", got)
 			}
 		}},

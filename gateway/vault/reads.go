@@ -24,7 +24,9 @@ type reads struct {
 
 // read is one read under way.
 type read struct {
-	key   Key
+	key Key
+	// head asks for the first headSize bytes only.
+	head  bool
 	value string
 	err   error
 	// answered is set before turn is closed; where it is not, it is this read's turn to read for all.
@@ -32,9 +34,17 @@ type read struct {
 	turn     chan struct{}
 }
 
-// fetch returns the raw value at key.
-func (v *Vault) fetch(ctx context.Context, key Key) (string, error) {
-	mine := &read{key: key, turn: make(chan struct{})}
+// ask sends a read.
+func (r *read) ask(ctx context.Context, to redis.Cmdable) *redis.StringCmd {
+	if r.head {
+		return to.GetRange(ctx, string(r.key), 0, headSize-1)
+	}
+	return to.Get(ctx, string(r.key))
+}
+
+// fetch returns the raw value that mine asks for.
+func (v *Vault) fetch(ctx context.Context, mine *read) (string, error) {
+	mine.turn = make(chan struct{})
 	if !v.reads.join(mine) {
 		select {
 		case <-mine.turn:
@@ -103,13 +113,13 @@ func (r *reads) leave(m *read) {
 func (v *Vault) run(batch []*read, leader *read) {
 	err := v.do(context.Background(), func(ctx context.Context) error {
 		if len(batch) == 1 {
-			batch[0].value, batch[0].err = v.redis.Get(ctx, string(batch[0].key)).Result()
+			batch[0].value, batch[0].err = batch[0].ask(ctx, v.redis).Result()
 			return ownFault(batch[0].err)
 		}
 		pipe := v.redis.Pipeline()
 		answers := make([]*redis.StringCmd, len(batch))
 		for i, r := range batch {
-			answers[i] = pipe.Get(ctx, string(r.key))
+			answers[i] = r.ask(ctx, pipe)
 		}
 		_, err := pipe.Exec(ctx)
 		for i, r := range batch {

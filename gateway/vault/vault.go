@@ -128,8 +128,22 @@ type Sealed string
 
 // Read returns the value at key, still sealed. One Redis read.
 func (v *Vault) Read(ctx context.Context, key Key) (Sealed, error) {
-	raw, err := v.fetch(ctx, key)
+	raw, err := v.fetch(ctx, &read{key: key})
 	return Sealed(raw), err
+}
+
+// Holds reports whether the value at key is was, or [ErrNone] where there is none. It is one Redis read too, and a short
+// one: it compares only what is made anew each time a value is sealed. Who can write to Redis can hide from it that the
+// rest was altered, and gains nothing: what the caller has, and goes on with, was authentic.
+func (v *Vault) Holds(ctx context.Context, key Key, was Sealed) (bool, error) {
+	if len(was) < headSize {
+		return false, nil
+	}
+	head, err := v.fetch(ctx, &read{key: key, head: true})
+	if err == nil && head == "" {
+		err = ErrNone
+	}
+	return head == string(was[:headSize]), err
 }
 
 // Open unseals what was read at key.
@@ -236,10 +250,13 @@ func (v *Vault) do(ctx context.Context, op func(context.Context) error) error {
 	return fmt.Errorf("%w: %w", ErrUnavailable, err)
 }
 
+// headSize is the length of what stands before the ciphertext: key id and nonce.
+const headSize = 4 + 12
+
 // seal encrypts plain for key: key id, nonce, ciphertext.
 func (v *Vault) seal(key Key, plain []byte) Sealed {
 	k := v.keys[0]
-	out := make([]byte, 4+k.aead.NonceSize(), 4+k.aead.NonceSize()+len(plain)+k.aead.Overhead())
+	out := make([]byte, headSize, headSize+len(plain)+k.aead.Overhead())
 	copy(out, k.id[:])
 	_, _ = rand.Read(out[4:]) // never fails
 	return Sealed(k.aead.Seal(out, out[4:], plain, []byte(key)))
@@ -248,11 +265,10 @@ func (v *Vault) seal(key Key, plain []byte) Sealed {
 // open decrypts what seal made for key.
 func (v *Vault) open(key Key, raw string) ([]byte, error) {
 	for _, k := range v.keys {
-		head := 4 + k.aead.NonceSize()
-		if len(raw) < head || raw[:4] != string(k.id[:]) {
+		if len(raw) < headSize || raw[:4] != string(k.id[:]) {
 			continue
 		}
-		plain, err := k.aead.Open(nil, []byte(raw[4:head]), []byte(raw[head:]), []byte(key))
+		plain, err := k.aead.Open(nil, []byte(raw[4:headSize]), []byte(raw[headSize:]), []byte(key))
 		if err == nil {
 			return plain, nil
 		}
