@@ -79,6 +79,9 @@ func TestDevOnRealStores(t *testing.T) {
 
 // TestBanner starts the binary as a person would and runs what it prints.
 func TestBanner(t *testing.T) {
+	if testing.Short() {
+		t.Skip("needs curl")
+	}
 	path, err := binary()
 	if err != nil {
 		t.Fatal(err)
