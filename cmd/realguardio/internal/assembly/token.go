@@ -62,7 +62,7 @@ func (p *Part) newTokenService(ctx context.Context, cfg TokenConfig) (*token.Ser
 	return token.New(token.Config{
 		DB: db, Redis: shared, Issuer: cfg.Issuer, AllowPlaintextIssuer: cfg.AllowPlaintextIssuer,
 		KeyEncryptionKey: cfg.KeyEncryptionKey, TokenMACKey: cfg.MACKey, ClientAddress: clientAddress(cfg.TrustedProxies),
-		Logger: p.log, Now: cfg.Now,
+		Registerer: p.Ops.Registry, Logger: p.log, Now: cfg.Now,
 	})
 }
 

@@ -29,15 +29,6 @@ func Read(path string) ([]byte, error) {
 	return key, nil
 }
 
-// Check is [Read] as a check of a setting.
-func Check(path string) error {
-	if path == "" {
-		return nil
-	}
-	_, err := Read(path)
-	return err
-}
-
 // Generate writes a new key to path. It never overwrites: what the old key had protected would be lost.
 func Generate(path string, random io.Reader) error {
 	key := make([]byte, Size)

@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"os"
 	"strconv"
-	"time"
 )
 
 // Required refuses an empty value.
@@ -63,14 +62,6 @@ func File(value string) error {
 	defer file.Close()
 	if info, err := file.Stat(); err == nil && info.IsDir() {
 		return fmt.Errorf("cannot read file %s: it is a folder", value)
-	}
-	return nil
-}
-
-// Positive wants a length of time above zero.
-func Positive(value string) error {
-	if d, err := time.ParseDuration(value); err != nil || d <= 0 {
-		return errors.New("must be longer than zero")
 	}
 	return nil
 }

@@ -29,7 +29,7 @@ func load(t *testing.T, yaml string, environ, args []string) (options, error) {
 	cmd := &cobra.Command{Use: "token"}
 	s := settings.New(cmd, "token")
 	s.String(&o.Listen, "listen", "where", settings.Required, settings.Address)
-	s.Duration(&o.TTL, "ttl", "how long", settings.Positive)
+	s.Duration(&o.TTL, "ttl", "how long")
 	s.Bool(&o.Verbose, "verbose", "say more")
 	s.Strings(&o.Names, "names", "who")
 	s.String(&o.Secret, "secret-file", "secret", settings.File)
