@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/realguardio/realguardio/services/internal/sqldb"
@@ -76,13 +77,14 @@ func oneStore(t *testing.T, test func(t *testing.T, st stores)) {
 // server is a token service behind a real HTTP server.
 type server struct {
 	*token.Service
-	t     *testing.T
-	url   string
-	db    *sqldb.DB
-	redis *redis.Client
-	clock *clock
-	logs  *logs
-	stop  func()
+	t       *testing.T
+	url     string
+	db      *sqldb.DB
+	redis   *redis.Client
+	clock   *clock
+	logs    *logs
+	metrics *prometheus.Registry
+	stop    func()
 }
 
 // logs keeps everything that was logged, and what must not be in there.
@@ -146,13 +148,15 @@ func begin(t *testing.T, st stores, address string, c *clock, l *logs) *server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &server{t: t, url: "http://" + listener.Addr().String(), db: st.open(), clock: c, logs: l}
+	s := &server{t: t, url: "http://" + listener.Addr().String(), db: st.open(), clock: c, logs: l, metrics: prometheus.NewRegistry()}
 	s.redis = redis.NewClient(&redis.Options{Addr: st.redis, MaxRetries: -1, DialerRetries: 1, DialTimeout: time.Second})
 	if err := token.Migrate(t.Context(), s.db); err != nil {
 		t.Fatal(err)
 	}
 	signingKeys.lend(t, s.db)
-	s.Service, err = token.New(s.config())
+	cfg := s.config()
+	cfg.Registerer = s.metrics
+	s.Service, err = token.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
 	"google.golang.org/grpc"
 
@@ -50,6 +51,8 @@ type Config struct {
 	// that of a proxy if there is one.
 	ClientAddress func(*http.Request) string
 	Logger        *slog.Logger
+	// Registerer takes the metrics. Default: they are not shown.
+	Registerer prometheus.Registerer
 	// Now tells the time. Default: time.Now.
 	Now func() time.Time
 }
@@ -77,29 +80,32 @@ func New(cfg Config) (*Service, error) {
 	if err := cfg.complete(); err != nil {
 		return nil, err
 	}
+	counters, err := newMetrics(cfg.Registerer)
+	if err != nil {
+		return nil, fmt.Errorf("starting the token service: %w", err)
+	}
 	s := &Service{log: cfg.Logger, now: cfg.Now, redis: redisstore.New(cfg.Redis)}
-	s.store = sqlstore.New(cfg.DB, func() { s.revocations.Notify() })
+	s.store = sqlstore.New(cfg.DB, func(kind revocation.Kind) { counters.revoked(kind); s.revocations.Notify() })
 	s.revocations = revocation.NewService(s.store, s.redis, cfg.Logger)
 	s.hasher = password.New(cfg.PasswordParams, cfg.ConcurrentHashes)
 
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
-	var err error
 	if s.ring, err = keys.Open(ctx, s.store, cfg.KeyEncryptionKey, cfg.Now, cfg.Logger); err != nil {
 		return nil, fmt.Errorf("starting the token service: %w", err)
 	}
 	authenticator := account.NewAuthenticator(s.store, s.redis, s.hasher, cfg.Logger)
 	s.oauth, err = oauth.New(oauth.Config{
 		Issuer: cfg.Issuer, MACKey: cfg.TokenMACKey, Clients: s.store, Accounts: s.store, Grants: s.store, Consents: s.store,
-		Codes: s.redis, Marks: s.redis, Revocations: s.store, Passwords: authenticator, Keys: s.ring, Now: cfg.Now,
-		Logger: cfg.Logger,
+		Codes: s.redis, Marks: s.redis, Revocations: s.store, Passwords: authenticator, Keys: s.ring,
+		Reused: counters.reused.Inc, Now: cfg.Now, Logger: cfg.Logger,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("starting the token service: %w", err)
 	}
 	s.handler, err = web.New(web.Config{
 		OAuth: s.oauth, Passwords: authenticator, Sessions: s.store, Transactions: s.redis, Attempts: s.redis,
-		Clients: s.store, Consents: s.store,
+		Clients: s.store, Consents: s.store, Counters: counters,
 		JWKS: s.ring.JWKS, PasswordGrant: s.passwordGrant.Load, Address: cfg.ClientAddress, Logger: cfg.Logger, Now: cfg.Now,
 	})
 	if err != nil {

@@ -30,6 +30,9 @@ const (
 	GrantPassword          = "password"
 )
 
+// GrantTypes is the list of them.
+var GrantTypes = []string{GrantAuthorizationCode, GrantClientCredentials, GrantRefreshToken, GrantPassword}
+
 // DefaultAccessTokenLifetime is that of a client which has not been given another.
 const DefaultAccessTokenLifetime = 5 * time.Minute
 

@@ -121,5 +121,6 @@ func (s *Server) rotate(ctx context.Context, client *Client, g Grant, generation
 	if err := s.revokeGrant(ctx, client, g); err != nil {
 		return err
 	}
+	s.Reused()
 	return errInvalidGrant()
 }

@@ -64,9 +64,8 @@ func isIDRune(r rune) bool {
 }
 
 func checkGrants(c *Client) error {
-	known := []string{GrantAuthorizationCode, GrantClientCredentials, GrantRefreshToken, GrantPassword}
 	for _, g := range c.Grants {
-		if !slices.Contains(known, g) {
+		if !slices.Contains(GrantTypes, g) {
 			return &MetadataError{"grantTypes", fmt.Sprintf("%q is not a grant type", g)}
 		}
 	}

@@ -38,8 +38,10 @@ type Config struct {
 	Revocations RevocationLog
 	Passwords   Passwords
 	Keys        Signer
-	Now         func() time.Time
-	Logger      *slog.Logger
+	// Reused is called when a spent refresh token has ended its family.
+	Reused func()
+	Now    func() time.Time
+	Logger *slog.Logger
 }
 
 // Server decides on OAuth and OpenID Connect requests. It is safe for concurrent use.

@@ -21,6 +21,28 @@ const (
 	Key     Kind = 6 // kid
 )
 
+// Kinds is the list of them.
+var Kinds = []Kind{Token, Session, Grant, Subject, Client, Key}
+
+// String is the kind in one word.
+func (k Kind) String() string {
+	switch k {
+	case Token:
+		return "token"
+	case Session:
+		return "session"
+	case Grant:
+		return "grant"
+	case Subject:
+		return "subject"
+	case Client:
+		return "client"
+	case Key:
+		return "key"
+	}
+	return "unknown"
+}
+
 // Entry ends every token that carries a value.
 type Entry struct {
 	// Number is its position in commit order, from 1 without gaps.

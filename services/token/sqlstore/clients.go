@@ -144,7 +144,7 @@ func (s *Store) DisableClient(ctx context.Context, id string, now, until time.Ti
 		return nil, failed("disabling a client", err)
 	}
 	if ended {
-		s.revoked()
+		s.revoked(revocation.Client)
 		return grants, nil
 	}
 	_, err = s.Client(ctx, id)

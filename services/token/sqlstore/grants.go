@@ -86,7 +86,7 @@ func (s *Store) RevokeGrant(ctx context.Context, g oauth.Grant, now, until time.
 		return failed("revoking a grant", err)
 	}
 	if ended {
-		s.revoked()
+		s.revoked(revocation.Grant)
 	}
 	return nil
 }

@@ -38,7 +38,7 @@ func (s *Store) Revoke(ctx context.Context, e revocation.Entry, now time.Time) e
 		return failed("writing a revocation", err)
 	}
 	if added {
-		s.revoked()
+		s.revoked(e.Kind)
 	}
 	return nil
 }

@@ -79,7 +79,7 @@ func (s *Store) EndSession(ctx context.Context, id string, now, until time.Time)
 		return nil, failed("ending a session", err)
 	}
 	if ended {
-		s.revoked()
+		s.revoked(revocation.Session)
 	}
 	return grants, nil
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/realguardio/realguardio/services/internal/sqldb"
 	"github.com/realguardio/realguardio/services/token/oauth"
+	"github.com/realguardio/realguardio/services/token/revocation"
 )
 
 //go:embed schema/*.sql
@@ -23,11 +24,11 @@ var schema embed.FS
 type Store struct {
 	db *sqldb.DB
 	// revoked is called after a revocation was committed.
-	revoked func()
+	revoked func(revocation.Kind)
 }
 
 // New returns a Store on a migrated database. revoked is called after every committed revocation and must not block.
-func New(db *sqldb.DB, revoked func()) *Store { return &Store{db: db, revoked: revoked} }
+func New(db *sqldb.DB, revoked func(revocation.Kind)) *Store { return &Store{db: db, revoked: revoked} }
 
 // Migrate brings the database to today's schema.
 func Migrate(ctx context.Context, db *sqldb.DB) error {

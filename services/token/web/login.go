@@ -41,18 +41,37 @@ func (h *handler) showLogin(w http.ResponseWriter, r *http.Request, status int, 
 	h.show(w, r, status, func() error { return h.pages.Login(w, page) })
 }
 
+// LoginOutcome is what came of a login page that was sent.
+type LoginOutcome string
+
+// Outcomes of a login page.
+const (
+	LoginSucceeded LoginOutcome = "succeeded"
+	// LoginRefused is wrong credentials.
+	LoginRefused LoginOutcome = "refused"
+	LoginLimited LoginOutcome = "limited"
+	// LoginForeign is a page that was not this browser's, or no longer.
+	LoginForeign LoginOutcome = "foreign"
+	// LoginFailed is not the person's doing, unless the form was malformed.
+	LoginFailed LoginOutcome = "failed"
+)
+
+// LoginOutcomes is the list of them.
+var LoginOutcomes = []LoginOutcome{LoginSucceeded, LoginRefused, LoginLimited, LoginForeign, LoginFailed}
+
 // login takes user name and password.
-func (h *handler) login(w http.ResponseWriter, r *http.Request) {
+func (h *handler) login(w http.ResponseWriter, r *http.Request) { h.Counters.Login(h.takeLogin(w, r)) }
+
+func (h *handler) takeLogin(w http.ResponseWriter, r *http.Request) LoginOutcome {
 	form, err := strictForm(r)
 	if err != nil {
 		h.refusePage(w, r, err)
-		return
+		return LoginFailed
 	}
 	id := form.Get("tx")
 	tx, err := h.resume(r, id, atLogin)
 	if err != nil {
-		h.refuseTransaction(w, r, err)
-		return
+		return h.noLogin(w, r, err)
 	}
 	again := pages.Login{Transaction: id, Username: form.Get("username")}
 	user, err := h.Passwords.Password(r.Context(), form.Get("username"), form.Get("password"), h.Address(r))
@@ -60,35 +79,42 @@ func (h *handler) login(w http.ResponseWriter, r *http.Request) {
 		again.Problem = problemLimited
 		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(limited.RetryAfter.Seconds()))))
 		h.showLogin(w, r, http.StatusTooManyRequests, &tx.Request, again)
-		return
+		return LoginLimited
 	}
 	if errors.Is(err, account.ErrRefused) {
 		again.Problem = problemRefused
 		h.showLogin(w, r, http.StatusForbidden, &tx.Request, again)
-		return
+		return LoginRefused
 	}
 	if err == nil {
 		tx, err = h.finish(r, id, atLogin)
 	}
 	if err != nil {
-		h.refuseTransaction(w, r, err)
-		return
+		return h.noLogin(w, r, err)
 	}
-	h.welcome(w, r, tx, user)
+	return h.welcome(w, r, tx, user)
+}
+
+// noLogin shows why a login page cannot go on.
+func (h *handler) noLogin(w http.ResponseWriter, r *http.Request, err error) LoginOutcome {
+	h.refuseTransaction(w, r, err)
+	if errors.Is(err, errForeign) {
+		return LoginForeign
+	}
+	return LoginFailed
 }
 
 // welcome opens the login session of somebody who has just proven who they are, and sends the browser back to the
 // authorization endpoint, to go on there with what they came for.
-func (h *handler) welcome(w http.ResponseWriter, r *http.Request, tx transaction, user account.User) {
+func (h *handler) welcome(w http.ResponseWriter, r *http.Request, tx transaction, user account.User) LoginOutcome {
 	client, err := h.client(r, &tx.Request)
 	if err != nil {
-		h.refuseTransaction(w, r, err)
-		return
+		return h.noLogin(w, r, err)
 	}
 	session, err := h.openSession(w, r, user)
 	if err != nil {
 		h.refuseAuthorization(w, r, &tx.Request, err)
-		return
+		return LoginFailed
 	}
 	h.Logger.InfoContext(r.Context(), "signed in", "subject", user.ID, "client_id", client.ID, "session", session.ID,
 		"address", h.Address(r))
@@ -96,9 +122,10 @@ func (h *handler) welcome(w http.ResponseWriter, r *http.Request, tx transaction
 	again, err := h.keep(r.Context(), tx, revisitLifetime)
 	if err != nil {
 		h.refuseAuthorization(w, r, &tx.Request, err)
-		return
+		return LoginFailed
 	}
 	seeOther(w, atAuthorize+"?tx="+again)
+	return LoginSucceeded
 }
 
 // openSession gives the browser a new cookie in any case, so that one that somebody else had planted there is worth

@@ -3,6 +3,7 @@ package web
 import (
 	"net/http"
 	"net/url"
+	"slices"
 
 	"github.com/realguardio/realguardio/services/token/oauth"
 )
@@ -10,15 +11,21 @@ import (
 // token is the token endpoint (RFC 6749, section 3.2).
 func (h *handler) token(w http.ResponseWriter, r *http.Request) {
 	form, cred, err := clientForm(r)
+	var response oauth.TokenResponse
+	if err == nil {
+		response, err = h.OAuth.Token(r.Context(), oauth.TokenRequest{Credentials: cred, Form: form, Address: h.Address(r)})
+	}
+	grant := form.Get("grant_type")
+	if !slices.Contains(oauth.GrantTypes, grant) {
+		grant = "other" // or none
+	}
 	if err != nil {
+		e, _ := oauth.AsError(err)
+		h.Counters.Refused(grant, e.Code)
 		h.refuse(w, r, err)
 		return
 	}
-	response, err := h.OAuth.Token(r.Context(), oauth.TokenRequest{Credentials: cred, Form: form, Address: h.Address(r)})
-	if err != nil {
-		h.refuse(w, r, err)
-		return
-	}
+	h.Counters.Issued(grant)
 	w.Header().Set("Pragma", "no-cache")
 	answer(w, http.StatusOK, response)
 }

@@ -47,6 +47,16 @@ type Transactions interface {
 	TakeTransaction(ctx context.Context, id string) ([]byte, error)
 }
 
+// Counters is told what was answered. Its arguments have few values, none of which came from outside.
+type Counters interface {
+	// Issued counts a token response, by grant type.
+	Issued(grant string)
+	// Refused counts an error response of the token endpoint, by grant type ("other" for one that there is not) and code.
+	Refused(grant, code string)
+	// Login counts what came of a login page.
+	Login(outcome LoginOutcome)
+}
+
 // Config says what a Handler works with. Everything is required unless it has a default.
 type Config struct {
 	OAuth        *oauth.Server
@@ -57,6 +67,7 @@ type Config struct {
 	Attempts account.Attempts
 	Clients  oauth.ClientStore
 	Consents oauth.ConsentStore
+	Counters Counters
 	// JWKS returns the published keys.
 	JWKS func() []byte
 	// PasswordGrant tells whether some client may use the password grant: discovery is silent about it otherwise.
