@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
@@ -54,18 +55,30 @@ type stores struct {
 	redis string
 }
 
-// eachStore runs test on both databases and both Redis servers, pairwise, all of them empty.
+// eachStore runs test on both databases and both Redis servers, all of them empty, in the pairs that they are used in:
+// SQLite with the embedded server by developers, PostgreSQL with Redis by everybody else. Nothing is promised by two of
+// them together, so that the other pairs would say nothing new.
 func eachStore(t *testing.T, test func(t *testing.T, st stores)) {
+	databases := []func(*testing.T) string{
+		func(t *testing.T) string { return "sqlite://" + filepath.Join(t.TempDir(), "test.db") },
+		storetest.PostgresURL,
+	}
+	pair := 0
 	storetest.EachRedis(t, func(t *testing.T, addr string) {
-		storetest.Each(t, func(t *testing.T, open func() *sqldb.DB) {
-			client := redis.NewClient(&redis.Options{Addr: addr})
-			defer client.Close()
-			if err := client.FlushAll(t.Context()).Err(); err != nil {
-				t.Fatal(err)
-			}
-			test(t, stores{open, addr})
-		})
+		address := databases[pair](t)
+		pair++
+		test(t, stores{func() *sqldb.DB { return open(t, address) }, addr})
 	})
+}
+
+func open(t *testing.T, address string) *sqldb.DB {
+	t.Helper()
+	db, err := sqldb.Open(t.Context(), address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	return db
 }
 
 // oneStore runs test on SQLite and the embedded server: for what the stores have no part in.

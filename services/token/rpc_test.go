@@ -313,8 +313,9 @@ func clientsByAdmin(t *testing.T, r *rpc, admin tokenv1.AdminServiceClient) {
 
 // TestTheFeedResumes reads the log by hand: from where one left off, after a hole, and from another numbering.
 func TestTheFeedResumes(t *testing.T) {
-	t.Parallel() // it waits for heartbeats
+	t.Parallel()
 	eachStore(t, func(t *testing.T, st stores) {
+		t.Parallel() // it waits for heartbeats
 		s := start(t, st)
 		r := s.serveRPC()
 		client := meshv1.NewRevocationServiceClient(r.dial("customer"))
