@@ -82,7 +82,7 @@ generate: $(TOOLS) $(BUILD)/thirdparty ## write gen/ from proto/
 
 lint: $(TOOLS) $(BUILD)/thirdparty ## buf lint (with the rule that every RPC says who may call it), buf format, gofmt, go vet
 	$(BUF) lint
-	$(BUF) format --diff --exit-code >/dev/null
+	$(BUF) format proto --diff --exit-code && $(BUF) format examples/greeter/proto --diff --exit-code
 	test -z "$$(gofmt -l $$(git ls-files '*.go' | grep -v ^gen/) | tee /dev/stderr)"
 	go vet ./...
 
