@@ -85,6 +85,7 @@ lint: $(TOOLS) $(BUILD)/thirdparty ## buf lint (with the rule that every RPC say
 	$(BUF) format proto --diff --exit-code && $(BUF) format examples/greeter/proto --diff --exit-code
 	test -z "$$(gofmt -l $$(git ls-files '*.go' | grep -v ^gen/) | tee /dev/stderr)"
 	go vet ./...
+	go mod tidy -diff
 
 .PHONY: generate-check breaking
 generate-check: generate ## fail when gen/ is not what proto/ gives
