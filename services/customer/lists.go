@@ -5,7 +5,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/realguardio/realguardio/mesh"
 	"github.com/realguardio/realguardio/services/internal/page"
 	"github.com/realguardio/realguardio/services/internal/sqldb"
 )
@@ -24,20 +23,11 @@ func rangeOf(pageSize int32, pageToken string) (Range, error) {
 	if parts != nil {
 		at, err := strconv.ParseInt(parts[0], 10, 64)
 		if err != nil {
-			return Range{}, mesh.InvalidField("pageToken", "is not a token that an earlier page returned")
+			return Range{}, page.InvalidToken()
 		}
 		r.After = Position{CreateTime: time.UnixMicro(at), ID: parts[1]}
 	}
 	return r, nil
-}
-
-// cut takes the row too many off the end and returns the token for the next page, which begins after the last row left.
-func cut[T any](rows []T, limit int, key func(T) []string) ([]T, string) {
-	if len(rows) < limit {
-		return rows, ""
-	}
-	rows = rows[:limit-1]
-	return rows, page.Encode(key(rows[len(rows)-1])...)
 }
 
 // placeOf is the sort key of something in a list in order of creation.

@@ -70,12 +70,12 @@ func (s *Service) ListCustomers(ctx context.Context, req *customerv1.ListCustome
 	if after == nil {
 		after = []string{"", ""}
 	}
-	limit := page.Size(req.GetPageSize()) + 1
-	customers, err := s.store.CustomersFor(ctx, callerOf(ctx), after[0], after[1], limit)
+	size := page.Size(req.GetPageSize())
+	customers, err := s.store.CustomersFor(ctx, callerOf(ctx), after[0], after[1], size+1)
 	if err != nil {
 		return nil, err
 	}
-	customers, next := cut(customers, limit, func(c Customer) []string { return []string{c.Name, c.ID} })
+	customers, next := page.Cut(customers, size, func(c Customer) []string { return []string{c.Name, c.ID} })
 	return &customerv1.ListCustomersResponse{Customers: each(customers, customerProto), NextPageToken: next}, nil
 }
 

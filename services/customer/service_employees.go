@@ -5,6 +5,7 @@ import (
 
 	customerv1 "github.com/realguardio/realguardio/gen/go/realguardio/customer/v1"
 	"github.com/realguardio/realguardio/mesh"
+	"github.com/realguardio/realguardio/services/internal/page"
 	"github.com/realguardio/realguardio/services/internal/resourceid"
 )
 
@@ -94,7 +95,7 @@ func (s *Service) ListEmployees(ctx context.Context, req *customerv1.ListEmploye
 	if err != nil {
 		return nil, err
 	}
-	employees, next := cut(employees, r.Limit, func(e Employee) []string { return placeOf(e.CreateTime, e.ID) })
+	employees, next := page.Cut(employees, r.Limit-1, func(e Employee) []string { return placeOf(e.CreateTime, e.ID) })
 	return &customerv1.ListEmployeesResponse{Employees: each(employees, employeeProto), NextPageToken: next}, nil
 }
 

@@ -8,6 +8,7 @@ import (
 
 	customerv1 "github.com/realguardio/realguardio/gen/go/realguardio/customer/v1"
 	"github.com/realguardio/realguardio/mesh"
+	"github.com/realguardio/realguardio/services/internal/page"
 	"github.com/realguardio/realguardio/services/internal/resourceid"
 )
 
@@ -127,7 +128,7 @@ func (s *Service) ListGrants(ctx context.Context, req *customerv1.ListGrantsRequ
 	if err != nil {
 		return nil, err
 	}
-	grants, next := cut(grants, r.Limit, func(g Grant) []string { return placeOf(g.CreateTime, g.ID) })
+	grants, next := page.Cut(grants, r.Limit-1, func(g Grant) []string { return placeOf(g.CreateTime, g.ID) })
 	return &customerv1.ListGrantsResponse{Grants: each(grants, grantProto), NextPageToken: next}, nil
 }
 

@@ -6,6 +6,7 @@ import (
 	customerv1 "github.com/realguardio/realguardio/gen/go/realguardio/customer/v1"
 	securitysystemv1 "github.com/realguardio/realguardio/gen/go/realguardio/securitysystem/v1"
 	"github.com/realguardio/realguardio/mesh"
+	"github.com/realguardio/realguardio/services/internal/page"
 	"github.com/realguardio/realguardio/services/internal/resourceid"
 )
 
@@ -114,7 +115,7 @@ func (s *Service) ListLocations(ctx context.Context, req *customerv1.ListLocatio
 	if err != nil {
 		return nil, err
 	}
-	locations, next := cut(locations, r.Limit, func(l Location) []string { return placeOf(l.CreateTime, l.ID) })
+	locations, next := page.Cut(locations, r.Limit-1, func(l Location) []string { return placeOf(l.CreateTime, l.ID) })
 	return &customerv1.ListLocationsResponse{Locations: each(locations, locationProto), NextPageToken: next}, nil
 }
 

@@ -5,6 +5,7 @@ import (
 
 	customerv1 "github.com/realguardio/realguardio/gen/go/realguardio/customer/v1"
 	"github.com/realguardio/realguardio/mesh"
+	"github.com/realguardio/realguardio/services/internal/page"
 	"github.com/realguardio/realguardio/services/internal/resourceid"
 )
 
@@ -87,7 +88,7 @@ func (s *Service) ListTeams(ctx context.Context, req *customerv1.ListTeamsReques
 	if err != nil {
 		return nil, err
 	}
-	teams, next := cut(teams, r.Limit, func(t Team) []string { return placeOf(t.CreateTime, t.ID) })
+	teams, next := page.Cut(teams, r.Limit-1, func(t Team) []string { return placeOf(t.CreateTime, t.ID) })
 	return &customerv1.ListTeamsResponse{Teams: each(teams, teamProto), NextPageToken: next}, nil
 }
 

@@ -60,7 +60,7 @@ type Customers interface {
 	RemoveCustomer(ctx context.Context, id string) error
 }
 
-// Position is the place of a row in a list in order of creation. The zero Position is before all.
+// Position is the place of a row in a list in order of creation; see beginning for the place before all.
 type Position struct {
 	CreateTime time.Time
 	ID         string

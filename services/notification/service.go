@@ -41,11 +41,8 @@ func (s *Service) ListNotifications(ctx context.Context, req *notificationv1.Lis
 	if err != nil {
 		return nil, err
 	}
-	answer := &notificationv1.ListNotificationsResponse{}
-	if len(deliveries) > size {
-		deliveries = deliveries[:size]
-		answer.NextPageToken = page.Encode(deliveries[size-1].ID)
-	}
+	deliveries, next := page.Cut(deliveries, size, func(d Delivery) []string { return []string{d.ID} })
+	answer := &notificationv1.ListNotificationsResponse{NextPageToken: next}
 	for _, d := range deliveries {
 		answer.Notifications = append(answer.Notifications, toProto(d))
 	}

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	securitysystemv1 "github.com/realguardio/realguardio/gen/go/realguardio/securitysystem/v1"
-	"github.com/realguardio/realguardio/mesh"
 	"github.com/realguardio/realguardio/services/internal/outbox"
 	"github.com/realguardio/realguardio/services/internal/page"
 	"github.com/realguardio/realguardio/services/internal/resourceid"
@@ -102,11 +101,8 @@ func (s *Service) ListSecuritySystems(ctx context.Context, req *securitysystemv1
 	if err != nil {
 		return nil, s.failure(ctx, err)
 	}
-	answer := &securitysystemv1.ListSecuritySystemsResponse{}
-	if len(systems) > size {
-		systems = systems[:size]
-		answer.NextPageToken = page.Encode(systems[size-1].LocationName, systems[size-1].ID)
-	}
+	systems, next := page.Cut(systems, size, func(s System) []string { return []string{s.LocationName, s.ID} })
+	answer := &securitysystemv1.ListSecuritySystemsResponse{NextPageToken: next}
 	for _, system := range systems {
 		answer.SecuritySystems = append(answer.SecuritySystems, view(caller, rights, system))
 	}
@@ -159,7 +155,7 @@ func (s *Service) ListEvents(ctx context.Context, req *securitysystemv1.ListEven
 	}
 	if key != nil {
 		if before, err = strconv.ParseInt(key[0], 10, 64); err != nil || before <= 0 {
-			return nil, mesh.InvalidField("pageToken", "is not a token that an earlier page returned")
+			return nil, page.InvalidToken()
 		}
 	}
 	_, rights, err := s.caller(ctx)
@@ -175,11 +171,8 @@ func (s *Service) ListEvents(ctx context.Context, req *securitysystemv1.ListEven
 	if err != nil {
 		return nil, s.failure(ctx, err)
 	}
-	answer := &securitysystemv1.ListEventsResponse{}
-	if len(events) > size {
-		events = events[:size]
-		answer.NextPageToken = page.Encode(strconv.FormatInt(events[size-1].Version, 10))
-	}
+	events, next := page.Cut(events, size, func(e Event) []string { return []string{strconv.FormatInt(e.Version, 10)} })
+	answer := &securitysystemv1.ListEventsResponse{NextPageToken: next}
 	for _, e := range events {
 		answer.Events = append(answer.Events, eventToProto(e))
 	}

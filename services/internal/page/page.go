@@ -26,6 +26,15 @@ func Size(requested int32) int {
 	return min(int(requested), maxSize)
 }
 
+// Cut makes a page of rows that were asked for with one more than fit on it: it takes that one off, which tells that there
+// is a next page, and returns the token for it, or "". key is the sort key of a row.
+func Cut[T any](rows []T, size int, key func(T) []string) (onPage []T, nextPageToken string) {
+	if len(rows) <= size {
+		return rows, ""
+	}
+	return rows[:size], Encode(key(rows[size-1])...)
+}
+
 // Encode returns the token of the page that begins after the row with this sort key.
 func Encode(parts ...string) string {
 	// Strings always marshal.
@@ -41,25 +50,26 @@ func Decode(token string, n int) ([]string, error) {
 	}
 	key, err := base64.RawURLEncoding.Strict().DecodeString(token)
 	if err != nil {
-		return nil, errMalformed()
+		return nil, InvalidToken()
 	}
 	var parts []string
 	if err := json.Unmarshal(key, &parts); err != nil || len(parts) != n {
-		return nil, errMalformed()
+		return nil, InvalidToken()
 	}
 	// There is one way to write a key.
 	if canonical, _ := json.Marshal(parts); !bytes.Equal(canonical, key) {
-		return nil, errMalformed()
+		return nil, InvalidToken()
 	}
 	// PostgreSQL has no text with NUL.
 	for _, part := range parts {
 		if strings.ContainsRune(part, 0) {
-			return nil, errMalformed()
+			return nil, InvalidToken()
 		}
 	}
 	return parts, nil
 }
 
-func errMalformed() error {
+// InvalidToken refuses a page token whose parts [Decode] took, but which are none of the sort keys of the list.
+func InvalidToken() error {
 	return mesh.InvalidField("pageToken", "is not a token that an earlier page returned")
 }

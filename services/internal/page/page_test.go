@@ -32,6 +32,26 @@ func TestSize(t *testing.T) {
 	}
 }
 
+func TestCutTellsOfANextPageByTheRowTooMany(t *testing.T) {
+	key := func(row string) []string { return []string{row} }
+	for _, test := range []struct {
+		name       string
+		rows, want []string
+		next       string
+	}{
+		{"no rows", nil, nil, ""},
+		{"fewer than fit", []string{"a"}, []string{"a"}, ""},
+		{"as many as fit", []string{"a", "b"}, []string{"a", "b"}, ""},
+		{"one more", []string{"a", "b", "c"}, []string{"a", "b"}, page.Encode("b")},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if got, next := page.Cut(test.rows, 2, key); !slices.Equal(got, test.want) || next != test.next {
+				t.Errorf("got %q and token %q, want %q and %q", got, next, test.want, test.next)
+			}
+		})
+	}
+}
+
 func TestDecodeReturnsWhatWasEncoded(t *testing.T) {
 	for _, parts := range [][]string{
 		{"loc_1"}, {"Acme", "cus_1"}, {"", ""}, {`a "quoted" name`, "<&>"}, {"Straße ☃", "'; DROP TABLE customers; --"},
