@@ -166,8 +166,20 @@ func TestWithoutTheDatabase(t *testing.T) {
 	}
 	s := start(t, stores{func() *sqldb.DB { return db }, miniredis.RunT(t).Addr()})
 	access := s.tokens().str("access_token")
+	b := s.browser()
+	form := b.open(b.open(asks("web", webCallback)).location(t).RequestURI()).form()
+	form.Set("username", alice)
+	form.Set("password", alicePassword)
 	cutOff()
 	refused(t, s.machine("service", serviceSecret), 503, "temporarily_unavailable")
+	for range 12 {
+		if r := b.submit("/login", form); r.status != 503 {
+			t.Errorf("login: %d", r.status)
+		}
+	}
+	if counted, err := s.redis.Get(t.Context(), "rgt:{attempts}:address:127.0.0.1").Int(); err != nil || counted != 0 {
+		t.Errorf("%d attempts are held against who tried meanwhile, %v", counted, err)
+	}
 	refused(t, s.post("/oauth2/revoke", "web", webSecret, url.Values{"token": {access}}), 503, "temporarily_unavailable")
 	if r := s.get("/oauth2/userinfo", "Authorization", "Bearer "+access); r.status != 503 {
 		t.Errorf("UserInfo: %d", r.status)
@@ -266,7 +278,7 @@ func TestThePasswordGrantIsOptIn(t *testing.T) {
 		if _, err := s.db.Exec(t.Context(), `DELETE FROM clients WHERE id = 'trusted'`); err != nil {
 			t.Fatal(err)
 		}
-		s = s.again(st)
+		s = begin(t, st, "127.0.0.1:0", s.clock, s.logs)
 		if slices.Contains(grants(), "password") {
 			t.Errorf("discovery when no client may: %v", grants())
 		}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/realguardio/realguardio/services/token/password"
@@ -51,13 +52,16 @@ func (a *Authenticator) Password(ctx context.Context, email, secret, address str
 	}
 	user, err := a.users.UserByEmail(ctx, email)
 	if err != nil && !errors.Is(err, ErrNotFound) {
+		a.takeBack(ctx, buckets)
 		return User{}, fmt.Errorf("looking up an account: %w", err)
 	}
 	matched, outdated, err := a.hasher.Verify(ctx, secret, user.PasswordHash)
 	if errors.Is(err, password.ErrBusy) {
+		a.takeBack(ctx, buckets)
 		return User{}, &LimitError{RetryAfter: time.Second}
 	}
 	if err != nil {
+		a.takeBack(ctx, buckets)
 		return User{}, fmt.Errorf("checking a password: %w", err)
 	}
 	if !matched || user.Disabled {
@@ -71,6 +75,18 @@ func (a *Authenticator) Password(ctx context.Context, email, secret, address str
 		a.upgrade(ctx, user, secret)
 	}
 	return user, nil
+}
+
+// takeBack uncounts a try whose password was never looked at: otherwise who floods us would lock out everybody who tries
+// to sign in meanwhile. It empties no bucket.
+func (a *Authenticator) takeBack(ctx context.Context, buckets []Bucket) {
+	untried := slices.Clone(buckets)
+	for i := range untried {
+		untried[i].EmptiedBySuccess = false
+	}
+	if err := a.attempts.Forgive(ctx, untried); err != nil {
+		a.log.WarnContext(ctx, "a login attempt that failed by itself stays counted", "error", err)
+	}
 }
 
 // upgrade hashes the password with today's costs. Failing to is not the person's problem.
