@@ -3,6 +3,8 @@ package token
 import (
 	"context"
 	"errors"
+	"strings"
+	"unicode"
 
 	tokenv1 "github.com/realguardio/realguardio/gen/go/realguardio/token/v1"
 	"github.com/realguardio/realguardio/mesh"
@@ -21,6 +23,9 @@ type adminService struct {
 
 // ProvisionUser implements AdminService.
 func (s *adminService) ProvisionUser(ctx context.Context, req *tokenv1.ProvisionUserRequest) (*tokenv1.ProvisionUserResponse, error) {
+	if strings.ContainsFunc(req.GetName(), unicode.IsControl) {
+		return nil, mesh.InvalidField("name", "must not contain control characters")
+	}
 	user, made, err := s.store.EnsureUser(ctx, account.User{
 		ID: resourceid.New("usr"), Email: req.GetEmail(), Name: req.GetName(), Roles: req.GetRoles(), Created: s.now(),
 	}, false)
@@ -116,6 +121,9 @@ func (s *adminService) ListClients(ctx context.Context, req *tokenv1.ListClients
 	last := ""
 	if after != nil {
 		last = after[0]
+	}
+	if strings.ContainsRune(last, 0) {
+		return nil, mesh.InvalidField("pageToken", "is not a page token")
 	}
 	size := page.Size(req.GetPageSize())
 	clients, err := s.store.Clients(ctx, oauth.KindApplication, last, size+1)

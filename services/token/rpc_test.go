@@ -22,6 +22,7 @@ import (
 	"github.com/realguardio/realguardio/mesh/jwt"
 	"github.com/realguardio/realguardio/mesh/meshtest"
 	"github.com/realguardio/realguardio/mesh/revocation"
+	"github.com/realguardio/realguardio/services/internal/page"
 )
 
 // rpc is the service's RPCs behind the real guard, with its own tokens.
@@ -233,6 +234,28 @@ func TestAdminService(t *testing.T) {
 				t.Errorf("again: %v, %v", same, err)
 			}
 		})
+		t.Run("what is no name is refused, and nobody has it", func(t *testing.T) {
+			_, provisioning := admin.ProvisionUser(ctx, &tokenv1.ProvisionUserRequest{Email: "nul@acme.example", Name: "A\x00B"})
+			_, naming := admin.CreateApiKey(ctx, &tokenv1.CreateApiKeyRequest{Owner: "cus_1", Name: "A\nB", Scopes: []string{"customer.read"}})
+			_, owning := admin.CreateApiKey(ctx, &tokenv1.CreateApiKeyRequest{Owner: "cus\x00", Name: "A", Scopes: []string{"customer.read"}})
+			_, revoking := admin.RevokeApiKey(ctx, &tokenv1.RevokeApiKeyRequest{Owner: "cus_1", Id: "rgk\x00"})
+			for name, got := range map[string]struct {
+				err  error
+				want codes.Code
+			}{
+				"the name of a person": {provisioning, codes.InvalidArgument},
+				"the name of a key":    {naming, codes.InvalidArgument},
+				"the owner of a key":   {owning, codes.InvalidArgument},
+				"the id of a key":      {revoking, codes.NotFound},
+			} {
+				if status.Code(got.err) != got.want {
+					t.Errorf("%s: %v", name, got.err)
+				}
+			}
+			if listed, err := admin.ListApiKeys(ctx, &tokenv1.ListApiKeysRequest{Owner: "cus\x00"}); err != nil || len(listed.GetApiKeys()) != 0 {
+				t.Errorf("%v, %v", listed, err)
+			}
+		})
 		t.Run("only the parts named may", func(t *testing.T) {
 			if _, err := admin.ProvisionUser(r.as(t.Context(), "gateway"), &tokenv1.ProvisionUserRequest{Email: "x@acme.example", Name: "X"}); status.Code(err) != codes.PermissionDenied {
 				t.Errorf("another part: %v", err)
@@ -301,6 +324,12 @@ func clientsByAdmin(t *testing.T, r *rpc, admin tokenv1.AdminServiceClient) {
 	}
 	if _, err := admin.ListClients(ctx, &tokenv1.ListClientsRequest{PageToken: "' OR 1=1"}); status.Code(err) != codes.InvalidArgument {
 		t.Errorf("forged page token: %v", err)
+	}
+	if _, err := admin.ListClients(ctx, &tokenv1.ListClientsRequest{PageToken: page.Encode("\x00")}); status.Code(err) != codes.InvalidArgument {
+		t.Errorf("forged page token with a NUL: %v", err)
+	}
+	if _, err := admin.DisableClient(ctx, &tokenv1.DisableClientRequest{ClientId: "app\x00"}); status.Code(err) != codes.NotFound {
+		t.Errorf("a NUL in an id: %v", err)
 	}
 	if _, err := admin.DisableClient(ctx, &tokenv1.DisableClientRequest{ClientId: "customer"}); status.Code(err) != codes.NotFound {
 		t.Errorf("a part of the mesh is no application: %v", err)

@@ -47,8 +47,10 @@ func checkNames(c *Client) error {
 	switch {
 	case c.ID == "" || len(c.ID) > 64 || strings.ContainsFunc(c.ID, func(r rune) bool { return !isIDRune(r) }):
 		return &MetadataError{"clientId", "must be 1 to 64 letters, digits, dots, hyphens or underscores"}
-	case c.Name == "" || len(c.Name) > maxName || !utf8.ValidString(c.Name) || strings.ContainsFunc(c.Name, unicode.IsControl):
+	case c.Name == "" || len(c.Name) > maxName || !plain(c.Name):
 		return &MetadataError{"name", "must be 1 to 800 bytes of text without control characters"}
+	case !plain(c.Owner):
+		return &MetadataError{"owner", "must be text without control characters"}
 	case !slices.Contains([]ClientKind{KindApplication, KindAPIKey, KindPanel, KindWorkload}, c.Kind):
 		return &MetadataError{"kind", fmt.Sprintf("%q is not a kind of client", c.Kind)}
 	case !slices.Contains(keys.Algs, c.AccessAlg) || !slices.Contains(keys.Algs, c.IDAlg):
@@ -58,6 +60,8 @@ func checkNames(c *Client) error {
 	}
 	return nil
 }
+
+func plain(s string) bool { return utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl) }
 
 func isIDRune(r rune) bool {
 	return r == '-' || r == '_' || r == '.' || '0' <= r && r <= '9' || 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z'

@@ -23,6 +23,9 @@ type scanner interface{ Scan(...any) error }
 
 // Client implements oauth.ClientStore. It is all that a client credentials request asks of the database.
 func (s *Store) Client(ctx context.Context, id string) (oauth.Client, error) {
+	if !storable(id) {
+		return oauth.Client{}, oauth.ErrNotFound
+	}
 	c, err := scanClient(s.db.QueryRow(ctx, `SELECT `+clientColumns+` FROM clients WHERE id = $1`, id))
 	if errors.Is(err, sqldb.ErrNoRows) {
 		return oauth.Client{}, oauth.ErrNotFound
@@ -91,6 +94,9 @@ func (s *Store) Clients(ctx context.Context, kind oauth.ClientKind, after string
 
 // OwnedClients lists the clients of a kind that belong to an owner, the newest first.
 func (s *Store) OwnedClients(ctx context.Context, kind oauth.ClientKind, owner string) ([]oauth.Client, error) {
+	if !storable(owner) {
+		return nil, nil
+	}
 	return s.listClients(ctx, `kind = $1 AND owner = $2 ORDER BY created_at DESC, id DESC`, string(kind), owner)
 }
 

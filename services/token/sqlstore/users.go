@@ -20,6 +20,9 @@ func (s *Store) User(ctx context.Context, id string) (account.User, error) {
 
 // UserByEmail returns the account with this address, or account.ErrNotFound.
 func (s *Store) UserByEmail(ctx context.Context, email string) (account.User, error) {
+	if !storable(email) {
+		return account.User{}, account.ErrNotFound
+	}
 	return scanUser(s.db.QueryRow(ctx, `SELECT `+userColumns+` FROM users WHERE email_key = $1`, account.EmailKey(email)))
 }
 

@@ -4,6 +4,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -16,7 +17,9 @@ func invalidRequest(description string) error {
 
 // bodyForm reads the parameters of a POST from its body, and from nowhere else. Those in the URL do not count: they would
 // be in logs (RFC 6749, section 2.3.1).
-func bodyForm(r *http.Request) (url.Values, error) {
+//
+// Of the parameters named by free the content is checked by whoever reads them.
+func bodyForm(r *http.Request, free ...string) (url.Values, error) {
 	media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || media != "application/x-www-form-urlencoded" {
 		return nil, invalidRequest("the body must be application/x-www-form-urlencoded")
@@ -24,13 +27,13 @@ func bodyForm(r *http.Request) (url.Values, error) {
 	if err := r.ParseForm(); err != nil {
 		return nil, invalidRequest("the body is malformed or too large")
 	}
-	return r.PostForm, wellFormed(r.PostForm)
+	return r.PostForm, wellFormed(r.PostForm, free...)
 }
 
 // strictForm is bodyForm that refuses parameters given more than once (RFC 6749, section 3.2); "resource" may be
 // (RFC 8707).
-func strictForm(r *http.Request) (url.Values, error) {
-	form, err := bodyForm(r)
+func strictForm(r *http.Request, free ...string) (url.Values, error) {
+	form, err := bodyForm(r, free...)
 	if err != nil {
 		return nil, err
 	}
@@ -59,10 +62,10 @@ func anyForm(r *http.Request) (url.Values, error) {
 }
 
 // wellFormed refuses what is no text, before a database or a log sees it.
-func wellFormed(form url.Values) error {
+func wellFormed(form url.Values, free ...string) error {
 	for name, values := range form {
 		for _, v := range values {
-			if !text(name) || !text(v) {
+			if !text(name) || !text(v) && !slices.Contains(free, name) {
 				return invalidRequest("a parameter is not valid text")
 			}
 		}

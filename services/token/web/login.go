@@ -63,7 +63,7 @@ var LoginOutcomes = []LoginOutcome{LoginSucceeded, LoginRefused, LoginLimited, L
 func (h *handler) login(w http.ResponseWriter, r *http.Request) { h.Counters.Login(h.takeLogin(w, r)) }
 
 func (h *handler) takeLogin(w http.ResponseWriter, r *http.Request) LoginOutcome {
-	form, err := strictForm(r)
+	form, err := strictForm(r, "username", "password")
 	if err != nil {
 		h.refusePage(w, r, err)
 		return LoginFailed
@@ -73,7 +73,10 @@ func (h *handler) takeLogin(w http.ResponseWriter, r *http.Request) LoginOutcome
 	if err != nil {
 		return h.noLogin(w, r, err)
 	}
-	again := pages.Login{Transaction: id, Username: form.Get("username")}
+	again := pages.Login{Transaction: id}
+	if text(form.Get("username")) { // or it is nobody's
+		again.Username = form.Get("username")
+	}
 	user, err := h.Passwords.Password(r.Context(), form.Get("username"), form.Get("password"), h.Address(r))
 	if limited, ok := errors.AsType[*account.LimitError](err); ok {
 		again.Problem = problemLimited
