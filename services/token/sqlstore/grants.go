@@ -126,8 +126,9 @@ func (s *Store) Consent(ctx context.Context, user, client string) ([]string, err
 // RememberConsent implements oauth.ConsentStore.
 func (s *Store) RememberConsent(ctx context.Context, user, client string, scopes []string, now time.Time) error {
 	_, err := s.db.Exec(ctx, `INSERT INTO consents (user_id, client_id, scopes, updated_at) VALUES ($1, $2, $3, $4)
-		ON CONFLICT (user_id, client_id) DO UPDATE SET scopes = consents.scopes || ' ' || excluded.scopes,
-			updated_at = excluded.updated_at`, user, client, join(scopes), sqldb.Micros(now))
+		ON CONFLICT (user_id, client_id) DO UPDATE SET updated_at = excluded.updated_at, scopes =
+			CASE WHEN ' ' || consents.scopes || ' ' LIKE '% ' || excluded.scopes || ' %' THEN consents.scopes
+			ELSE consents.scopes || ' ' || excluded.scopes END`, user, client, join(scopes), sqldb.Micros(now))
 	if err != nil {
 		return failed("storing a consent", err)
 	}
