@@ -67,9 +67,9 @@ func (s *Server) open(ctx context.Context, client *Client, user *account.User, g
 }
 
 // revokeGrant ends a grant and all its tokens: durably, then in the fast memory. The second may fail.
-func (s *Server) revokeGrant(ctx context.Context, client *Client, g Grant) error {
+func (s *Server) revokeGrant(ctx context.Context, g Grant) error {
 	now := s.Now()
-	if err := s.Grants.RevokeGrant(ctx, g, now, tokensGone(now, client.accessTokenLifetime())); err != nil {
+	if err := s.Grants.RevokeGrant(ctx, g, now, tokensGone(now)); err != nil {
 		return fmt.Errorf("revoking a grant: %w", err)
 	}
 	s.mark(ctx, []string{g.ID})
@@ -85,15 +85,16 @@ func (s *Server) mark(ctx context.Context, grants []string) {
 	}
 }
 
-// tokensGone is when the last token of this lifetime issued by now has expired for everybody.
-func tokensGone(now time.Time, lifetime time.Duration) time.Time {
-	return now.Add(lifetime + clockLeeway)
+// tokensGone is when the last token issued by now has expired for everybody, whatever lifetime its client had when it was
+// issued: a revocation that was forgotten sooner would bring it back to life.
+func tokensGone(now time.Time) time.Time {
+	return now.Add(MaxAccessTokenLifetime + clockLeeway)
 }
 
 // EndSession ends a login session with every grant and token that came of it.
 func (s *Server) EndSession(ctx context.Context, id string) error {
 	now := s.Now()
-	grants, err := s.Accounts.EndSession(ctx, id, now, tokensGone(now, MaxAccessTokenLifetime))
+	grants, err := s.Accounts.EndSession(ctx, id, now, tokensGone(now))
 	if err != nil {
 		return fmt.Errorf("ending a session: %w", err)
 	}
@@ -104,7 +105,7 @@ func (s *Server) EndSession(ctx context.Context, id string) error {
 // DisableClient ends a client with every grant and token it has.
 func (s *Server) DisableClient(ctx context.Context, id string) error {
 	now := s.Now()
-	grants, err := s.Clients.DisableClient(ctx, id, now, tokensGone(now, MaxAccessTokenLifetime))
+	grants, err := s.Clients.DisableClient(ctx, id, now, tokensGone(now))
 	if err != nil {
 		return fmt.Errorf("disabling a client: %w", err)
 	}

@@ -88,7 +88,7 @@ func (s *Server) proveByCode(ctx context.Context, client *Client, _ []string, re
 func (s *Server) codeReplayed(ctx context.Context, client *Client, code Code) error {
 	s.Logger.WarnContext(ctx, "a code was used twice; its grant is revoked",
 		"client_id", client.ID, "subject", code.Grant.UserID, "grant", code.Grant.ID)
-	if err := s.revokeGrant(ctx, client, code.Grant); err != nil {
+	if err := s.revokeGrant(ctx, code.Grant); err != nil {
 		return err
 	}
 	return errInvalidGrant()

@@ -118,7 +118,7 @@ func (s *Server) rotate(ctx context.Context, client *Client, g Grant, generation
 	}
 	s.Logger.WarnContext(ctx, "a spent refresh token was used again; its family is revoked",
 		"client_id", client.ID, "subject", g.UserID, "grant", g.ID, "generation", generation, "current", g.Generation)
-	if err := s.revokeGrant(ctx, client, g); err != nil {
+	if err := s.revokeGrant(ctx, g); err != nil {
 		return err
 	}
 	s.Reused()

@@ -29,7 +29,7 @@ func (s *Server) Revoke(ctx context.Context, cred Credentials, token string) err
 	if err != nil {
 		return fmt.Errorf("looking up a grant: %w", err)
 	}
-	return s.revokeGrant(ctx, &client, g)
+	return s.revokeGrant(ctx, g)
 }
 
 func (s *Server) revokeAccessToken(ctx context.Context, client *Client, claims *AccessClaims) error {
