@@ -81,8 +81,9 @@ func open(t *testing.T, address string) *sqldb.DB {
 	return db
 }
 
-// oneStore runs test on SQLite and the embedded server: for what the stores have no part in.
+// oneStore runs test on SQLite and the embedded server, beside others: for what the stores have no part in.
 func oneStore(t *testing.T, test func(t *testing.T, st stores)) {
+	t.Parallel()
 	db := storetest.SQLite(t)
 	test(t, stores{func() *sqldb.DB { return db }, miniredis.RunT(t).Addr()})
 }

@@ -61,8 +61,10 @@ func (s *Server) Authorize(ctx context.Context, form url.Values) (Authorization,
 		ClientID:      client.ID,
 		RedirectURI:   redirect,
 		RedirectGiven: form.Has("redirect_uri"),
-		State:         form.Get("state"),
 		MaxAge:        -1,
+	}
+	if states := form["state"]; len(states) == 1 && len(states[0]) <= maxParam {
+		a.State = states[0] // any other is a mistake, and goes back to nobody
 	}
 	if err := a.read(form, &client); err != nil {
 		return Authorization{}, Client{}, s.Refusal(&a, err)
@@ -121,9 +123,6 @@ func (s *Server) Recheck(ctx context.Context, a *Authorization) (Client, error) 
 func (a *Authorization) read(form url.Values, client *Client) error {
 	for name, values := range form {
 		if len(values) > 1 && name != "resource" {
-			if name == "state" {
-				a.State = ""
-			}
 			return refuse(CodeInvalidRequest, "a parameter is given more than once")
 		}
 		if len(values[0]) > maxParam && name != "id_token_hint" {

@@ -46,6 +46,9 @@ func (s *Server) UserInfo(ctx context.Context, token string) (Profile, error) {
 	if err != nil {
 		return Profile{}, err
 	}
+	if !slices.Contains(claims.Audience, AudienceAPI) && !slices.Contains(claims.Audience, audienceToken) {
+		return Profile{}, errInvalidToken() // it was narrowed to somebody else, who shall not use it here
+	}
 	if !claims.HasScope(ScopeOpenID) || claims.Caller != "user" {
 		return Profile{}, refuse(CodeInsufficientScope, "the access token was not issued with the scope openid")
 	}

@@ -68,8 +68,10 @@ func personal(name string) bool {
 // parseScopes splits a "scope" parameter (RFC 6749, section 3.3), without repetitions.
 func parseScopes(parameter string) []string {
 	var out []string
+	seen := map[string]bool{} // a body holds tens of thousands
 	for s := range strings.FieldsSeq(parameter) {
-		if !slices.Contains(out, s) {
+		if !seen[s] {
+			seen[s] = true
 			out = append(out, s)
 		}
 	}
@@ -87,6 +89,19 @@ func within(requested, allowed []string) ([]string, error) {
 		}
 	}
 	return requested, nil
+}
+
+// stillRegistered returns those of the granted scopes that the client still has: a grant may be older than its client's
+// registration. One of which nothing is left is over.
+func stillRegistered(granted, registered []string) ([]string, error) {
+	if covers(registered, granted) {
+		return granted, nil
+	}
+	left := slices.DeleteFunc(slices.Clone(granted), func(s string) bool { return !slices.Contains(registered, s) })
+	if len(left) == 0 {
+		return nil, errInvalidGrant()
+	}
+	return left, nil
 }
 
 // covers tells whether every one of wanted is among had.

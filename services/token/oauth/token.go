@@ -77,15 +77,21 @@ func (s *Server) Token(ctx context.Context, req TokenRequest) (TokenResponse, er
 	if err != nil {
 		return TokenResponse{}, err
 	}
+	if proven.scopes, err = stillRegistered(proven.scopes, client.Scopes); err != nil {
+		return TokenResponse{}, err
+	}
 	return s.issue(&client, proven, audience)
 }
 
 // AudienceAPI is the audience of everything in this trust domain.
 const AudienceAPI = "urn:realguardio:api"
 
+// audienceToken is this service's own.
+const audienceToken = "urn:realguardio:token"
+
 // audiences are what a token can be narrowed to (RFC 8707).
 var audiences = []string{
-	AudienceAPI, "urn:realguardio:token", "urn:realguardio:customer", "urn:realguardio:securitysystem",
+	AudienceAPI, audienceToken, "urn:realguardio:customer", "urn:realguardio:securitysystem",
 	"urn:realguardio:notification", "urn:realguardio:gateway",
 }
 
@@ -93,12 +99,16 @@ func targets(resources []string) ([]string, error) {
 	if len(resources) == 0 {
 		return audiences[:1], nil
 	}
+	var out []string
 	for _, r := range resources {
 		if !slices.Contains(audiences, r) {
 			return nil, refuse(CodeInvalidTarget, "the resource is not known here")
 		}
+		if !slices.Contains(out, r) {
+			out = append(out, r)
+		}
 	}
-	return resources, nil
+	return out, nil
 }
 
 func (s *Server) issue(client *Client, c claim, audience []string) (TokenResponse, error) {
