@@ -41,8 +41,10 @@ func (b *boundary) unary(ctx context.Context, req any, info *grpc.UnaryServerInf
 		b.write(ctx, c, info.FullMethod, start, err, public)
 		return nil, public
 	}
-	// It fails only where the handler has sent the header itself.
-	_ = grpc.SetHeader(ctx, metadata.MD{requestIDKey: {c.requestID}})
+	if !c.named {
+		// It fails only where the handler has sent the header itself.
+		_ = grpc.SetHeader(ctx, metadata.MD{requestIDKey: {c.requestID}})
+	}
 	b.write(ctx, c, info.FullMethod, start, nil, nil)
 	return resp, nil
 }
@@ -50,7 +52,11 @@ func (b *boundary) unary(ctx context.Context, req any, info *grpc.UnaryServerInf
 func (b *boundary) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) error {
 	start := b.now()
 	ctx, c := beginCall(ss.Context())
-	err := next(srv, &namedStream{serverStream: serverStream{ss, ctx}, id: c.requestID})
+	var inner grpc.ServerStream = &serverStream{ss, ctx}
+	if !c.named {
+		inner = &namingStream{serverStream: serverStream{ss, ctx}, id: c.requestID}
+	}
+	err := next(srv, inner)
 	var public error
 	if err != nil {
 		ss.SetTrailer(metadata.MD{requestIDKey: {c.requestID}})
@@ -68,14 +74,14 @@ type serverStream struct {
 
 func (s *serverStream) Context() context.Context { return s.ctx }
 
-// namedStream sends the request id with the first message.
-type namedStream struct {
+// namingStream sends the request id with the first message.
+type namingStream struct {
 	serverStream
 	id    string
 	first sync.Once
 }
 
-func (s *namedStream) SendMsg(m any) error {
+func (s *namingStream) SendMsg(m any) error {
 	s.first.Do(func() { _ = s.SetHeader(metadata.MD{requestIDKey: {s.id}}) })
 	return s.ServerStream.SendMsg(m)
 }

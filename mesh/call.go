@@ -15,7 +15,9 @@ const (
 
 // call is what a server remembers of one RPC, for its log line and for the calls it makes in turn.
 type call struct {
-	requestID   string
+	requestID string
+	// named is true where the caller chose the request id, and so need not be told it.
+	named       bool
 	traceparent string
 	// identity is set by the guard, so that the log line, written outside of it, can name the caller.
 	identity *Identity
@@ -44,10 +46,9 @@ func WithRequestID(ctx context.Context, id string) context.Context {
 
 // beginCall starts the record of an RPC that came in.
 func beginCall(ctx context.Context) (context.Context, *call) {
-	c := &call{
-		requestID:   requestIDOr(single(ctx, requestIDKey)),
-		traceparent: traceparentOr(single(ctx, traceparentKey)),
-	}
+	asked := single(ctx, requestIDKey)
+	c := &call{requestID: requestIDOr(asked), traceparent: traceparentOr(single(ctx, traceparentKey))}
+	c.named = c.requestID == asked
 	return context.WithValue(ctx, callKey{}, c), c
 }
 
