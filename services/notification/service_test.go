@@ -662,8 +662,12 @@ func TestPeopleListWhatWasSentToThem(t *testing.T) {
 		if _, err := client.ListNotifications(key, &v1.ListNotificationsRequest{}); status.Code(err) != codes.PermissionDenied {
 			t.Errorf("an API key: %v", err)
 		}
-		meshtest.RefusesBadTokens(t, server)
 	})
+}
+
+func TestEveryMethodRefusesBadTokens(t *testing.T) {
+	w := newWorld(t, storetest.SQLite(t), miniredis.RunT(t).Addr())
+	meshtest.RefusesBadTokens(t, meshtest.Serve(t, w.iss, meshtest.Part{Name: "notification"}, w.service().Register))
 }
 
 func TestAConfigurationThatMissesSomethingIsRefused(t *testing.T) {

@@ -65,7 +65,12 @@ func newPostOfficeAt(t *testing.T, listener net.Listener, options ...office) *po
 	}
 	var running sync.WaitGroup
 	running.Go(func() { _ = p.server.Serve(listener) })
-	t.Cleanup(func() { _ = p.server.Close(); running.Wait() })
+	t.Cleanup(func() {
+		// The server knows the listener only once Serve runs, which may be after this.
+		_ = listener.Close()
+		_ = p.server.Close()
+		running.Wait()
+	})
 	return p
 }
 
