@@ -152,7 +152,8 @@ type WatchResponse struct {
 	Revocations []*Revocation `protobuf:"bytes,2,rep,name=revocations,proto3" json:"revocations,omitempty"`
 	// The highest number committed when this was sent. Equal to the last entry's number once the client is up to date.
 	Head int64 `protobuf:"varint,3,opt,name=head,proto3" json:"head,omitempty"`
-	// True on the first message of an answer that starts from 0: the client drops what it had.
+	// True on the first message of an answer that starts from 0, in a numbering that may be new. What the client had stays
+	// revoked until it expires: forgetting it before the replay has named it again would let ended tokens in meanwhile.
 	Reset_        bool `protobuf:"varint,4,opt,name=reset,proto3" json:"reset,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

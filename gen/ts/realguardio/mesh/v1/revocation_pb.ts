@@ -86,7 +86,8 @@ export type WatchResponse = Message<"realguardio.mesh.v1.WatchResponse"> & {
   head: bigint;
 
   /**
-   * True on the first message of an answer that starts from 0: the client drops what it had.
+   * True on the first message of an answer that starts from 0, in a numbering that may be new. What the client had stays
+   * revoked until it expires: forgetting it before the replay has named it again would let ended tokens in meanwhile.
    *
    * @generated from field: bool reset = 4;
    */
@@ -119,7 +120,8 @@ export type WatchResponseJson = {
   head?: string;
 
   /**
-   * True on the first message of an answer that starts from 0: the client drops what it had.
+   * True on the first message of an answer that starts from 0, in a numbering that may be new. What the client had stays
+   * revoked until it expires: forgetting it before the replay has named it again would let ended tokens in meanwhile.
    *
    * @generated from field: bool reset = 4;
    */
