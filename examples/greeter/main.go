@@ -1,7 +1,7 @@
 // Command greeter is a service of your own on the mesh: a proto with rules, the two handlers below, and a server that
 // refuses to start without a rule for every RPC. It trusts the tokens of any RealGuardIO, or other OpenID Connect, issuer.
 //
-//	go run . -issuer http://localhost:9000 -cert greeter.pem -key greeter.key
+//	go run . -issuer http://localhost:9000 -cert greeter.pem -key greeter-key.pem
 package main
 
 import (
@@ -14,6 +14,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"sync"
 	"time"
 
 	greeterv1 "example.org/greeter/gen/greeter/v1"
@@ -48,7 +49,7 @@ func main() {
 	issuer := flag.String("issuer", "http://localhost:9000", "whose tokens to trust")
 	listen := flag.String("listen", "localhost:9200", "where to serve")
 	cert := flag.String("cert", "greeter.pem", "certificate file")
-	key := flag.String("key", "greeter.key", "key file")
+	key := flag.String("key", "greeter-key.pem", "key file")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -66,7 +67,11 @@ func run(ctx context.Context, issuer, listen, cert, key string) error {
 	if err != nil {
 		return err
 	}
-	go verifier.Run(ctx)
+	ctx, stop := context.WithCancel(ctx)
+	var refreshing sync.WaitGroup
+	refreshing.Go(func() { _ = verifier.Run(ctx) })
+	defer refreshing.Wait()
+	defer stop()
 	server, err := mesh.NewServer(mesh.ServerConfig{
 		Name: "greeter", TLS: &tls.Config{Certificates: []tls.Certificate{pair}},
 		Verifier: verifier, Revocations: mesh.NoRevocations(), Logger: slog.Default(),
