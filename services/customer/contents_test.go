@@ -184,9 +184,9 @@ func TestNewNamesWhatIsMissing(t *testing.T) {
 		want   string
 		config customer.Config
 	}{
-		{"customer: Config.DB is missing", customer.Config{}},
-		{"customer: Config.Accounts is missing", customer.Config{DB: db}},
-		{"customer: Config.SecuritySystems is missing", customer.Config{DB: db, Accounts: w}},
+		{"customer: DB is required", customer.Config{}},
+		{"customer: Accounts is required", customer.Config{DB: db}},
+		{"customer: SecuritySystems is required", customer.Config{DB: db, Accounts: w}},
 	} {
 		if _, err := customer.New(test.config); err == nil || err.Error() != test.want {
 			t.Errorf("New says %v, want %s", err, test.want)

@@ -5,7 +5,6 @@
 package customer
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -13,27 +12,10 @@ import (
 	"strconv"
 	"time"
 
-	"google.golang.org/grpc"
-
 	customerv1 "github.com/realguardio/realguardio/gen/go/realguardio/customer/v1"
 	"github.com/realguardio/realguardio/mesh"
 	"github.com/realguardio/realguardio/services/internal/resourceid"
-	"github.com/realguardio/realguardio/services/internal/sqldb"
 )
-
-// Config is what a [Service] needs.
-type Config struct {
-	// DB is the service's database, migrated by [Migrate]. Required.
-	DB *sqldb.DB
-	// Accounts is the identity provider, called as this service. Required.
-	Accounts Accounts
-	// SecuritySystems is the security system service, called as this service. Required.
-	SecuritySystems SecuritySystems
-	// Logger is for what no caller learns. Default: slog.Default().
-	Logger *slog.Logger
-	// Now tells the time. Default: time.Now.
-	Now func() time.Time
-}
 
 // Service implements the RPCs of CustomerService.
 type Service struct {
@@ -44,39 +26,6 @@ type Service struct {
 	systems  SecuritySystems
 	log      *slog.Logger
 	now      func() time.Time
-}
-
-// Migrate brings the database of the service up to date.
-func Migrate(ctx context.Context, db *sqldb.DB) error { return sqldb.Migrate(ctx, db, schema) }
-
-// New returns a service, or an error that names what config lacks.
-func New(config Config) (*Service, error) {
-	switch {
-	case config.DB == nil:
-		return nil, errors.New("customer: Config.DB is missing")
-	case config.Accounts == nil:
-		return nil, errors.New("customer: Config.Accounts is missing")
-	case config.SecuritySystems == nil:
-		return nil, errors.New("customer: Config.SecuritySystems is missing")
-	}
-	s := &Service{
-		store:    newSQLStore(config.DB),
-		accounts: config.Accounts,
-		systems:  config.SecuritySystems,
-		log:      cmp.Or(config.Logger, slog.Default()),
-	}
-	clock := config.Now
-	if clock == nil {
-		clock = time.Now
-	}
-	// No finer than what is stored, so that an answer to a change has the times of later answers.
-	s.now = func() time.Time { return clock().UTC().Truncate(time.Microsecond) }
-	return s, nil
-}
-
-// Register serves the RPCs of the service at registrar.
-func (s *Service) Register(registrar grpc.ServiceRegistrar) {
-	customerv1.RegisterCustomerServiceServer(registrar, s)
 }
 
 // kinds of resources, as they are named in errors, and the prefixes of their ids.
