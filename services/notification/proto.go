@@ -7,7 +7,7 @@ import (
 )
 
 // The names in the contract are those of the domain.
-func toProto(d Delivery) *notificationv1.Notification {
+func notificationProto(d Delivery) *notificationv1.Notification {
 	n := &notificationv1.Notification{
 		Id: d.ID, EventId: d.EventID, Channel: notificationv1.Channel(notificationv1.Channel_value[string(d.Channel)]),
 		Subject: d.Subject, State: notificationv1.DeliveryState(notificationv1.DeliveryState_value[string(d.State)]),

@@ -44,7 +44,7 @@ func (s *Service) ListNotifications(ctx context.Context, req *notificationv1.Lis
 	deliveries, next := page.Cut(deliveries, size, func(d Delivery) []string { return []string{d.ID} })
 	answer := &notificationv1.ListNotificationsResponse{NextPageToken: next}
 	for _, d := range deliveries {
-		answer.Notifications = append(answer.Notifications, toProto(d))
+		answer.Notifications = append(answer.Notifications, notificationProto(d))
 	}
 	return answer, nil
 }

@@ -122,7 +122,7 @@ func view(caller mesh.Identity, rights Rights, system System) *securitysystemv1.
 			allowed = append(allowed, a)
 		}
 	}
-	return toProto(system, allowed)
+	return systemProto(system, allowed)
 }
 
 func checkETag(system System, etag string) error {

@@ -37,7 +37,7 @@ func (c *credentials) Issue(ctx context.Context, system System) (*tokenv1.Regist
 	name := []rune("Panel at " + system.LocationName)
 	panel, err := c.accounts.RegisterPanel(ctx, &tokenv1.RegisterPanelRequest{Name: string(name[:min(len(name), 200)])})
 	if down(ctx, err) {
-		return nil, mesh.Unavailable("the token service")
+		return nil, mesh.Unavailable("the identity provider")
 	}
 	if err != nil {
 		// A refusal of this service is not one of its caller, and must not look like it.

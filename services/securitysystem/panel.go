@@ -54,7 +54,7 @@ func (p panelService) ReportAlarm(ctx context.Context, req *securitysystemv1.Rep
 	if err != nil {
 		return nil, err
 	}
-	return &securitysystemv1.ReportAlarmResponse{SecuritySystem: toProto(result, nil)}, nil
+	return &securitysystemv1.ReportAlarmResponse{SecuritySystem: systemProto(result, nil)}, nil
 }
 
 // ReportFaults implements PanelService.
@@ -80,7 +80,7 @@ func (p panelService) ReportFaults(ctx context.Context, req *securitysystemv1.Re
 	if err != nil {
 		return nil, err
 	}
-	return &securitysystemv1.ReportFaultsResponse{SecuritySystem: toProto(result, nil)}, nil
+	return &securitysystemv1.ReportFaultsResponse{SecuritySystem: systemProto(result, nil)}, nil
 }
 
 // own returns the system that the panel reports for.

@@ -11,13 +11,13 @@ import (
 	"github.com/realguardio/realguardio/services/internal/outbox"
 )
 
-// toProto returns s for a caller who may do allowed to it.
-func toProto(s System, allowed []Action) *securitysystemv1.SecuritySystem {
+// systemProto returns s for a caller who may do allowed to it.
+func systemProto(s System, allowed []Action) *securitysystemv1.SecuritySystem {
 	p := &securitysystemv1.SecuritySystem{
 		Id: s.ID, CustomerId: s.CustomerID, LocationId: s.LocationID, LocationName: s.LocationName,
-		State: stateToProto(s.State), Mode: modeToProto(s.Mode), Alarm: alarmToProto(s.Alarm), Acknowledged: s.Acknowledged,
-		Faults: faultsToProto(s.Faults), Etag: s.ETag(),
-		CreateTime: timestamppb.New(s.CreateTime), UpdateTime: timestamppb.New(s.UpdateTime), UpdatedBy: actorToProto(s.UpdatedBy),
+		State: stateProto(s.State), Mode: modeProto(s.Mode), Alarm: alarmProto(s.Alarm), Acknowledged: s.Acknowledged,
+		Faults: faultsProto(s.Faults), Etag: s.ETag(),
+		CreateTime: timestamppb.New(s.CreateTime), UpdateTime: timestamppb.New(s.UpdateTime), UpdatedBy: actorProto(s.UpdatedBy),
 	}
 	for _, a := range allowed {
 		p.AllowedActions = append(p.AllowedActions, securitysystemv1.Action(securitysystemv1.Action_value[string(a)]))
@@ -25,18 +25,18 @@ func toProto(s System, allowed []Action) *securitysystemv1.SecuritySystem {
 	return p
 }
 
-func eventToProto(e Event) *securitysystemv1.Event {
+func eventProto(e Event) *securitysystemv1.Event {
 	return &securitysystemv1.Event{
 		Id: e.ID, SecuritySystemId: e.SystemID, Type: securitysystemv1.EventType(securitysystemv1.EventType_value[string(e.Type)]),
-		Time: timestamppb.New(e.Time), Actor: actorToProto(e.Actor), State: stateToProto(e.State), Mode: modeToProto(e.Mode),
-		Alarm: alarmToProto(e.Alarm), Faults: faultsToProto(e.Faults), Detail: e.Detail,
+		Time: timestamppb.New(e.Time), Actor: actorProto(e.Actor), State: stateProto(e.State), Mode: modeProto(e.Mode),
+		Alarm: alarmProto(e.Alarm), Faults: faultsProto(e.Faults), Detail: e.Detail,
 	}
 }
 
 // publicEvent returns what others are told of a change. It carries facts about the actor, never a credential.
 func publicEvent(c Change) (outbox.Event, error) {
 	changed := &securitysystemv1.SecuritySystemChanged{
-		Event: eventToProto(c.Event), CustomerId: c.After.CustomerID, LocationId: c.After.LocationID,
+		Event: eventProto(c.Event), CustomerId: c.After.CustomerID, LocationId: c.After.LocationID,
 		LocationName: c.After.LocationName,
 	}
 	data, err := protojson.Marshal(changed)
@@ -49,25 +49,25 @@ func publicEvent(c Change) (outbox.Event, error) {
 	}, nil
 }
 
-func actorToProto(a Actor) *securitysystemv1.Actor {
+func actorProto(a Actor) *securitysystemv1.Actor {
 	return &securitysystemv1.Actor{Id: a.ID, Name: a.Name, ClientId: a.ClientID}
 }
 
 // The names in the contract are those of the domain.
 
-func stateToProto(s State) securitysystemv1.State {
+func stateProto(s State) securitysystemv1.State {
 	return securitysystemv1.State(securitysystemv1.State_value[string(s)])
 }
 
-func modeToProto(m Mode) securitysystemv1.Mode {
+func modeProto(m Mode) securitysystemv1.Mode {
 	return securitysystemv1.Mode(securitysystemv1.Mode_value[string(m)])
 }
 
-func alarmToProto(a AlarmKind) securitysystemv1.AlarmKind {
+func alarmProto(a AlarmKind) securitysystemv1.AlarmKind {
 	return securitysystemv1.AlarmKind(securitysystemv1.AlarmKind_value[string(a)])
 }
 
-func faultsToProto(faults []Fault) []securitysystemv1.Fault {
+func faultsProto(faults []Fault) []securitysystemv1.Fault {
 	var list []securitysystemv1.Fault
 	for _, f := range faults {
 		list = append(list, securitysystemv1.Fault(securitysystemv1.Fault_value[string(f)]))
@@ -75,8 +75,8 @@ func faultsToProto(faults []Fault) []securitysystemv1.Fault {
 	return list
 }
 
-// modeFromProto returns AWAY where nothing else was asked for.
-func modeFromProto(m securitysystemv1.Mode) Mode {
+// modeOf returns AWAY where nothing else was asked for.
+func modeOf(m securitysystemv1.Mode) Mode {
 	if m == securitysystemv1.Mode_MODE_UNSPECIFIED {
 		return Away
 	}

@@ -113,7 +113,7 @@ func (s *Service) ListSecuritySystems(ctx context.Context, req *securitysystemv1
 func (s *Service) ArmSecuritySystem(ctx context.Context, req *securitysystemv1.ArmSecuritySystemRequest) (
 	*securitysystemv1.ArmSecuritySystemResponse, error,
 ) {
-	mode := modeFromProto(req.GetMode())
+	mode := modeOf(req.GetMode())
 	system, err := s.act(ctx, req.GetSecuritySystemId(), req.GetEtag(), Arm, SystemArmed,
 		func(system System) (System, bool, error) { return system.Arm(mode) })
 	if err != nil {
@@ -174,7 +174,7 @@ func (s *Service) ListEvents(ctx context.Context, req *securitysystemv1.ListEven
 	events, next := page.Cut(events, size, func(e Event) []string { return []string{strconv.FormatInt(e.Version, 10)} })
 	answer := &securitysystemv1.ListEventsResponse{NextPageToken: next}
 	for _, e := range events {
-		answer.Events = append(answer.Events, eventToProto(e))
+		answer.Events = append(answer.Events, eventProto(e))
 	}
 	return answer, nil
 }

@@ -1,6 +1,6 @@
 // Package securitysystem owns the alarm systems: the state of each, who may change it, and who did. It leaves locations
-// and grants to the customer service, which it asks on the caller's behalf, and the credentials of panels to the token
-// service.
+// and grants to the customer service, which it asks on the caller's behalf, and the credentials of panels to the identity
+// provider.
 package securitysystem
 
 import (
