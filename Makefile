@@ -53,6 +53,11 @@ test-examples:
 test-browser: system-packages build
 	$(UI)/e2e/run.sh
 
+.PHONY: bench
+bench: ## what the guard, a session and a token cost, as ratios against a bare baseline; fails when one misses its bound
+	go test -run '^$$' -bench . -benchtime 1x -timeout 30m ./cmd/bench
+	go test -run '^$$' -bench . ./mesh ./mesh/jwt ./mesh/revocation
+
 # name:program pairs of what tests need besides Go and Node.
 SYSTEM_PACKAGES := redis-server:redis-server postgresql:postgres chromium:chromium
 system-packages:

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -196,7 +195,9 @@ func page(b *testing.B, browser *http.Client, address string, form url.Values) s
 	if form != nil {
 		ask = func() (*http.Response, error) { return browser.PostForm(address, form) }
 	}
-	for range 100 {
+	patience, again := time.After(10*time.Second), time.NewTicker(50*time.Millisecond)
+	defer again.Stop()
+	for {
 		resp, err := ask()
 		if err != nil {
 			b.Fatal(err)
@@ -206,10 +207,12 @@ func page(b *testing.B, browser *http.Client, address string, form url.Values) s
 		if resp.StatusCode != http.StatusServiceUnavailable {
 			return string(body)
 		}
-		time.Sleep(50 * time.Millisecond)
+		select {
+		case <-again.C:
+		case <-patience:
+			b.Fatalf("%s stays unavailable", address)
+		}
 	}
-	b.Fatalf("%s stays unavailable", address)
-	return ""
 }
 
 func find(b *testing.B, text, pattern string) string {
@@ -229,13 +232,17 @@ func redisClient(b *testing.B) *redis.Client {
 			b.Fatal(err)
 		}
 		b.Cleanup(func() { _ = command.Process.Kill(); _ = command.Wait() })
-		for range 200 {
-			if _, err := os.Stat(socket); err == nil {
-				return redis.NewClient(vault.Bounded(&redis.Options{Network: "unix", Addr: socket}))
+		client := redis.NewClient(vault.Bounded(&redis.Options{Network: "unix", Addr: socket}))
+		patience, again := time.After(10*time.Second), time.NewTicker(10*time.Millisecond)
+		defer again.Stop()
+		for client.Ping(b.Context()).Err() != nil {
+			select {
+			case <-again.C:
+			case <-patience:
+				b.Fatal("redis-server does not start")
 			}
-			time.Sleep(10 * time.Millisecond)
 		}
-		b.Fatal("redis-server does not start")
+		return client
 	}
 	b.Log("no redis-server here: the embedded one shares this process's processors")
 	return redis.NewClient(vault.Bounded(&redis.Options{Addr: miniredis.RunT(b).Addr()}))
