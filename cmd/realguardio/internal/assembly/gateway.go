@@ -22,7 +22,7 @@ import (
 
 // GatewayConfig is what the gateway is told besides.
 type GatewayConfig struct {
-	Common
+	Environment
 	// PublicURL is where browsers reach it.
 	PublicURL string
 	// WebClientSecret is that of the client [WebClient], by which people sign in.
@@ -46,9 +46,9 @@ var WebScopes = gateway.DefaultScopes
 
 // NewGateway builds the gateway.
 func NewGateway(ctx context.Context, cfg GatewayConfig, l Listeners) (_ *Part, err error) {
-	p := newPart(Gateway, cfg.Common)
+	p := newPart(Gateway, cfg.Environment)
 	defer p.closeUnless(&err)
-	in, err := p.join(ctx, cfg.Common, nil)
+	in, err := p.join(ctx, cfg.Environment, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -41,16 +41,16 @@ type membership struct {
 
 // join reads the part's certificate and begins to follow the issuer's keys and revocations. keys reads the keys in place
 // of HTTP, for the issuer's own process; nil for the others.
-func (p *Part) join(ctx context.Context, c Common, keys func(context.Context) ([]byte, error)) (*membership, error) {
+func (p *Part) join(ctx context.Context, env Environment, keys func(context.Context) ([]byte, error)) (*membership, error) {
 	m := &membership{part: p}
 	var err error
-	if m.server, err = c.TLS.Server(); err != nil {
+	if m.server, err = env.TLS.Server(); err != nil {
 		return nil, err
 	}
-	if m.client, err = c.TLS.Client(); err != nil {
+	if m.client, err = env.TLS.Client(); err != nil {
 		return nil, err
 	}
-	if m.issuer, err = remote.NewHTTPClient(c.IssuerCA); err != nil {
+	if m.issuer, err = remote.NewHTTPClient(env.IssuerCA); err != nil {
 		return nil, err
 	}
 	p.onClose(func() error { m.issuer.CloseIdleConnections(); return nil })
@@ -58,14 +58,14 @@ func (p *Part) join(ctx context.Context, c Common, keys func(context.Context) ([
 		return nil, err
 	}
 	if m.self, err = clientcredentials.New(clientcredentials.Config{
-		TokenURL: strings.TrimSuffix(c.Issuer, "/") + "/oauth2/token", ClientID: p.Name, Secret: c.Secret,
-		HTTPClient: m.issuer, Logger: p.log, Now: c.Now,
+		TokenURL: strings.TrimSuffix(env.Issuer, "/") + "/oauth2/token", ClientID: p.Name, Secret: env.Secret,
+		HTTPClient: m.issuer, Logger: p.log, Now: env.Now,
 	}); err != nil {
 		return nil, err
 	}
 	if m.verifier, err = jwt.New(ctx, jwt.Config{
-		Issuer: c.Issuer, Audiences: []string{audience, "urn:realguardio:" + p.Name},
-		HTTPClient: m.issuer, Keys: keys, Logger: p.log, Now: c.Now,
+		Issuer: env.Issuer, Audiences: []string{audience, "urn:realguardio:" + p.Name},
+		HTTPClient: m.issuer, Keys: keys, Logger: p.log, Now: env.Now,
 	}); err != nil {
 		return nil, err
 	}
@@ -76,15 +76,15 @@ func (p *Part) join(ctx context.Context, c Common, keys func(context.Context) ([
 		}
 		return nil
 	}})
-	return m, m.followRevocations(c)
+	return m, m.followRevocations(env)
 }
 
-func (m *membership) followRevocations(c Common) error {
-	m.revocations = revocation.NewSet(revocation.Config{Logger: m.part.log, Now: c.Now})
+func (m *membership) followRevocations(env Environment) error {
+	m.revocations = revocation.NewSet(revocation.Config{Logger: m.part.log, Now: env.Now})
 	if err := m.metrics.Revocations(m.revocations); err != nil {
 		return err
 	}
-	conn, err := m.dial(Token, c.Peers.Token, mesh.AsService(m.self))
+	conn, err := m.dial(Token, env.Peers.Token, mesh.AsService(m.self))
 	if err != nil {
 		return err
 	}
@@ -123,9 +123,9 @@ func (m *membership) newServer(now func() time.Time) (*mesh.Server, error) {
 	return mesh.NewServer(cfg)
 }
 
-func newPart(name string, c Common) *Part {
-	log := c.Log.With(slog.String("part", name))
-	return &Part{Name: name, Ops: ops.New(name, log), log: log, meshLog: c.Log, drainDelay: c.DrainDelay}
+func newPart(name string, env Environment) *Part {
+	log := env.Log.With(slog.String("part", name))
+	return &Part{Name: name, Ops: ops.New(name, log), log: log, meshLog: env.Log, drainDelay: env.DrainDelay}
 }
 
 // closeUnless releases what a constructor has opened, when it fails.
@@ -150,8 +150,8 @@ func (p *Part) serveHTTP(handler http.Handler, l net.Listener, config *tls.Confi
 }
 
 // finish adds the server with the part's services, and its operations.
-func (p *Part) finish(in *membership, c Common, l Listeners, register ...func(grpc.ServiceRegistrar)) error {
-	server, err := in.newServer(c.Now)
+func (p *Part) finish(in *membership, env Environment, l Listeners, register ...func(grpc.ServiceRegistrar)) error {
+	server, err := in.newServer(env.Now)
 	if err != nil {
 		return err
 	}

@@ -10,15 +10,15 @@ import (
 
 // NotificationConfig is what the notification service is told besides.
 type NotificationConfig struct {
-	Common
+	Environment
 	Mail notification.MailConfig
 }
 
 // NewNotification builds the notification service.
 func NewNotification(ctx context.Context, cfg NotificationConfig, l Listeners) (_ *Part, err error) {
-	p := newPart(Notification, cfg.Common)
+	p := newPart(Notification, cfg.Environment)
 	defer p.closeUnless(&err)
-	db, err := p.openDatabase(ctx, cfg.Common, notification.Migrate)
+	db, err := p.openDatabase(ctx, cfg.Environment, notification.Migrate)
 	if err != nil {
 		return nil, err
 	}
@@ -26,7 +26,7 @@ func NewNotification(ctx context.Context, cfg NotificationConfig, l Listeners) (
 	if err != nil {
 		return nil, err
 	}
-	in, err := p.join(ctx, cfg.Common, nil)
+	in, err := p.join(ctx, cfg.Environment, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -41,5 +41,5 @@ func NewNotification(ctx context.Context, cfg NotificationConfig, l Listeners) (
 		return nil, err
 	}
 	p.work("deliveries", service.Run)
-	return p, p.finish(in, cfg.Common, l, service.Register)
+	return p, p.finish(in, cfg.Environment, l, service.Register)
 }

@@ -12,66 +12,66 @@ import (
 )
 
 // NewCustomer builds the customer service.
-func NewCustomer(ctx context.Context, cfg Common, l Listeners) (_ *Part, err error) {
-	p := newPart(Customer, cfg)
+func NewCustomer(ctx context.Context, env Environment, l Listeners) (_ *Part, err error) {
+	p := newPart(Customer, env)
 	defer p.closeUnless(&err)
-	db, err := p.openDatabase(ctx, cfg, customer.Migrate)
+	db, err := p.openDatabase(ctx, env, customer.Migrate)
 	if err != nil {
 		return nil, err
 	}
-	in, err := p.join(ctx, cfg, nil)
+	in, err := p.join(ctx, env, nil)
 	if err != nil {
 		return nil, err
 	}
-	accounts, err := in.dial(Token, cfg.Peers.Token, mesh.AsService(in.self))
+	accounts, err := in.dial(Token, env.Peers.Token, mesh.AsService(in.self))
 	if err != nil {
 		return nil, err
 	}
-	systems, err := in.dial(SecuritySystem, cfg.Peers.SecuritySystem, mesh.AsService(in.self))
+	systems, err := in.dial(SecuritySystem, env.Peers.SecuritySystem, mesh.AsService(in.self))
 	if err != nil {
 		return nil, err
 	}
 	service, err := customer.New(customer.Config{
 		DB: db, Accounts: tokenv1.NewAdminServiceClient(accounts), SecuritySystems: securitysystemv1.NewSecuritySystemServiceClient(systems),
-		Logger: p.log, Now: cfg.Now,
+		Logger: p.log, Now: env.Now,
 	})
 	if err != nil {
 		return nil, err
 	}
-	return p, p.finish(in, cfg, l, service.Register)
+	return p, p.finish(in, env, l, service.Register)
 }
 
 // NewSecuritySystem builds the security system service.
-func NewSecuritySystem(ctx context.Context, cfg Common, l Listeners) (_ *Part, err error) {
-	p := newPart(SecuritySystem, cfg)
+func NewSecuritySystem(ctx context.Context, env Environment, l Listeners) (_ *Part, err error) {
+	p := newPart(SecuritySystem, env)
 	defer p.closeUnless(&err)
-	db, err := p.openDatabase(ctx, cfg, securitysystem.Migrate)
+	db, err := p.openDatabase(ctx, env, securitysystem.Migrate)
 	if err != nil {
 		return nil, err
 	}
-	events, err := p.openRedis(cfg.RedisURL, false)
+	events, err := p.openRedis(env.RedisURL, false)
 	if err != nil {
 		return nil, err
 	}
-	in, err := p.join(ctx, cfg, nil)
+	in, err := p.join(ctx, env, nil)
 	if err != nil {
 		return nil, err
 	}
-	customers, err := in.dial(Customer, cfg.Peers.Customer, mesh.Forward())
+	customers, err := in.dial(Customer, env.Peers.Customer, mesh.Forward())
 	if err != nil {
 		return nil, err
 	}
-	accounts, err := in.dial(Token, cfg.Peers.Token, mesh.AsService(in.self))
+	accounts, err := in.dial(Token, env.Peers.Token, mesh.AsService(in.self))
 	if err != nil {
 		return nil, err
 	}
 	service, err := securitysystem.New(securitysystem.Config{
 		DB: db, Redis: events, Customers: customerv1.NewCustomerServiceClient(customers), Accounts: tokenv1.NewAdminServiceClient(accounts),
-		Logger: p.log, Now: cfg.Now,
+		Logger: p.log, Now: env.Now,
 	})
 	if err != nil {
 		return nil, err
 	}
 	p.work("events", service.Run)
-	return p, p.finish(in, cfg, l, service.Register)
+	return p, p.finish(in, env, l, service.Register)
 }

@@ -16,14 +16,14 @@ import (
 	"github.com/realguardio/realguardio/services/database"
 )
 
-// openDatabase opens the part's database and, where c says so, has migrate bring it up to date.
-func (p *Part) openDatabase(ctx context.Context, c Common, migrate func(context.Context, *database.DB) error) (*database.DB, error) {
-	db, err := database.Open(ctx, c.DatabaseURL)
+// openDatabase opens the part's database and, where env says so, has migrate bring it up to date.
+func (p *Part) openDatabase(ctx context.Context, env Environment, migrate func(context.Context, *database.DB) error) (*database.DB, error) {
+	db, err := database.Open(ctx, env.DatabaseURL)
 	if err != nil {
 		return nil, fmt.Errorf("cannot reach the database of %s: %w", p.Name, err)
 	}
 	p.onClose(db.Close)
-	if c.Migrate {
+	if env.Migrate {
 		if err := migrate(ctx, db); err != nil {
 			return nil, fmt.Errorf("cannot prepare the database of %s: %w", p.Name, err)
 		}

@@ -11,7 +11,7 @@ import (
 
 // TokenConfig is what the token service is told besides.
 type TokenConfig struct {
-	Common
+	Environment
 	// KeyEncryptionKey and MACKey have 32 bytes each.
 	KeyEncryptionKey, MACKey []byte
 	// PublicTLS is the certificate of the HTTP port; nil for plaintext, behind a proxy on the same machine.
@@ -32,7 +32,7 @@ var errDemoSecrets = errors.New("the database has accounts with the demo's publi
 
 // NewToken builds the token service.
 func NewToken(ctx context.Context, cfg TokenConfig, l Listeners) (_ *Part, err error) {
-	p := newPart(Token, cfg.Common)
+	p := newPart(Token, cfg.Environment)
 	defer p.closeUnless(&err)
 	service, err := p.newTokenService(ctx, cfg)
 	if err != nil {
@@ -41,17 +41,17 @@ func NewToken(ctx context.Context, cfg TokenConfig, l Listeners) (_ *Part, err e
 	if demo, err := service.HasDemoPassword(ctx); err != nil || demo && !cfg.AllowDemoSecrets {
 		return nil, errors.Join(err, errDemoSecrets)
 	}
-	in, err := p.join(ctx, cfg.Common, service.JWKS)
+	in, err := p.join(ctx, cfg.Environment, service.JWKS)
 	if err != nil {
 		return nil, err
 	}
 	p.work("token service", service.Run)
 	p.serveHTTP(service.Handler(), l.HTTP, cfg.PublicTLS)
-	return p, p.finish(in, cfg.Common, l, service.Register)
+	return p, p.finish(in, cfg.Environment, l, service.Register)
 }
 
 func (p *Part) newTokenService(ctx context.Context, cfg TokenConfig) (*token.Service, error) {
-	db, err := p.openDatabase(ctx, cfg.Common, token.Migrate)
+	db, err := p.openDatabase(ctx, cfg.Environment, token.Migrate)
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +77,7 @@ type Registry struct {
 func OpenRegistry(ctx context.Context, cfg TokenConfig) (_ *Registry, err error) {
 	// Neither is asked or named by what a registry does.
 	cfg.RedisURL, cfg.Issuer = "redis://localhost", "https://localhost"
-	p := newPart(Token, cfg.Common)
+	p := newPart(Token, cfg.Environment)
 	defer p.closeUnless(&err)
 	service, err := p.newTokenService(ctx, cfg)
 	if err != nil {

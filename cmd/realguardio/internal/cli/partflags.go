@@ -166,9 +166,9 @@ func (p *partFlags) declarePublicTLS(s *settings.Set) {
 	})
 }
 
-// common is what the flags say of any part.
-func (p *partFlags) common(log *slog.Logger) assembly.Common {
-	return assembly.Common{
+// environment is what the flags say of any part.
+func (p *partFlags) environment(log *slog.Logger) assembly.Environment {
+	return assembly.Environment{
 		Log: log, Now: time.Now, DrainDelay: p.drain, TLS: p.tls, Issuer: p.issuer, IssuerCA: p.issuerCA, Secret: p.secret.value,
 		Peers: p.peers, DatabaseURL: p.database.url, RedisURL: p.redis.url, Migrate: p.migrate,
 	}

@@ -86,7 +86,7 @@ func newServeToken(w World) *cobra.Command {
 				return nil, err
 			}
 			return assembly.NewToken(ctx, assembly.TokenConfig{
-				Common: p.common(log), KeyEncryptionKey: encryption.key, MACKey: mac.key, PublicTLS: public,
+				Environment: p.environment(log), KeyEncryptionKey: encryption.key, MACKey: mac.key, PublicTLS: public,
 				TrustedProxies: parsePrefixes(proxies), AllowDemoSecrets: demoSecrets, AllowPlaintextIssuer: p.insecurePlaintext,
 			}, l)
 		})
@@ -104,7 +104,7 @@ func newServeCustomer(w World) *cobra.Command {
 	}
 	return servePart(w, p, "Customers, locations, employees, teams and grants", declare,
 		func(ctx context.Context, log *slog.Logger, l assembly.Listeners) (*assembly.Part, error) {
-			return assembly.NewCustomer(ctx, p.common(log), l)
+			return assembly.NewCustomer(ctx, p.environment(log), l)
 		})
 }
 
@@ -120,7 +120,7 @@ func newServeSecuritySystem(w World) *cobra.Command {
 	}
 	return servePart(w, p, "Security systems, their state and their timeline", declare,
 		func(ctx context.Context, log *slog.Logger, l assembly.Listeners) (*assembly.Part, error) {
-			return assembly.NewSecuritySystem(ctx, p.common(log), l)
+			return assembly.NewSecuritySystem(ctx, p.environment(log), l)
 		})
 }
 
@@ -158,7 +158,7 @@ func newServeNotification(w World) *cobra.Command {
 					return nil, err
 				}
 			}
-			return assembly.NewNotification(ctx, assembly.NotificationConfig{Common: p.common(log), Mail: mail}, l)
+			return assembly.NewNotification(ctx, assembly.NotificationConfig{Environment: p.environment(log), Mail: mail}, l)
 		})
 }
 
@@ -187,7 +187,7 @@ func newServeGateway(w World) *cobra.Command {
 	return servePart(w, p, "What browsers, API clients and native gRPC clients reach", declare,
 		func(ctx context.Context, log *slog.Logger, l assembly.Listeners) (*assembly.Part, error) {
 			var err error
-			cfg.Common, cfg.WebClientSecret = p.common(log), web.value
+			cfg.Environment, cfg.WebClientSecret = p.environment(log), web.value
 			if cfg.SessionKeys, err = sessionKeys(session.key, oldSessions); err != nil {
 				return nil, err
 			}

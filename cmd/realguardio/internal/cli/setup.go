@@ -50,7 +50,7 @@ Run again, it changes nothing that is there. Of a --config file it reads the top
 		}
 		log := slog.New(slog.NewTextHandler(c.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 		registry, err := assembly.OpenRegistry(c.Context(), assembly.TokenConfig{
-			Common: p.common(log), KeyEncryptionKey: encryption.key, MACKey: mac.key,
+			Environment: p.environment(log), KeyEncryptionKey: encryption.key, MACKey: mac.key,
 		})
 		if err != nil {
 			return err

@@ -32,7 +32,7 @@ func (in *installation) builders(secrets assembly.Secrets) []builder {
 			return in.service(ctx, assembly.SecuritySystem, secrets, assembly.NewSecuritySystem)
 		},
 		func(ctx context.Context) (*assembly.Part, error) {
-			common, err := in.common(assembly.Notification, secrets)
+			env, err := in.environment(assembly.Notification, secrets)
 			if err != nil {
 				return nil, err
 			}
@@ -40,7 +40,7 @@ func (in *installation) builders(secrets assembly.Secrets) []builder {
 			if err != nil {
 				return nil, err
 			}
-			return assembly.NewNotification(ctx, assembly.NotificationConfig{Common: common, Mail: mail}, in.endpoints[assembly.Notification])
+			return assembly.NewNotification(ctx, assembly.NotificationConfig{Environment: env, Mail: mail}, in.endpoints[assembly.Notification])
 		},
 		func(ctx context.Context) (*assembly.Part, error) {
 			cfg, err := in.gatewayConfig(secrets)
@@ -53,57 +53,57 @@ func (in *installation) builders(secrets assembly.Secrets) []builder {
 }
 
 func (in *installation) service(ctx context.Context, part string, secrets assembly.Secrets,
-	build func(context.Context, assembly.Common, assembly.Listeners) (*assembly.Part, error),
+	build func(context.Context, assembly.Environment, assembly.Listeners) (*assembly.Part, error),
 ) (*assembly.Part, error) {
-	common, err := in.common(part, secrets)
+	env, err := in.environment(part, secrets)
 	if err != nil {
 		return nil, err
 	}
-	return build(ctx, common, in.endpoints[part])
+	return build(ctx, env, in.endpoints[part])
 }
 
-func (in *installation) common(part string, secrets assembly.Secrets) (assembly.Common, error) {
+func (in *installation) environment(part string, secrets assembly.Secrets) (assembly.Environment, error) {
 	files, err := in.ca.Issue(part)
 	if err != nil {
-		return assembly.Common{}, err
+		return assembly.Environment{}, err
 	}
 	database, err := in.databaseURL(part)
 	if err != nil {
-		return assembly.Common{}, err
+		return assembly.Environment{}, err
 	}
-	c := assembly.Common{
+	env := assembly.Environment{
 		Log: in.Log, Now: in.Now, TLS: files, Issuer: in.files.Issuer, Secret: secrets[part], Peers: in.endpoints.peers(),
 		DatabaseURL: database, RedisURL: in.redisURL, Migrate: true,
 	}
 	if in.TLS {
-		c.IssuerCA = in.ca.CAFile()
+		env.IssuerCA = in.ca.CAFile()
 	}
-	return c, nil
+	return env, nil
 }
 
 func (in *installation) tokenConfig(secrets assembly.Secrets) (assembly.TokenConfig, error) {
-	common, err := in.common(assembly.Token, secrets)
+	env, err := in.environment(assembly.Token, secrets)
 	if err != nil {
 		return assembly.TokenConfig{}, err
 	}
-	cfg := assembly.TokenConfig{Common: common, AllowDemoSecrets: !in.NoDemo}
+	cfg := assembly.TokenConfig{Environment: env, AllowDemoSecrets: !in.NoDemo}
 	if cfg.KeyEncryptionKey, err = in.key("key-encryption-key"); err != nil {
 		return cfg, err
 	}
 	if cfg.MACKey, err = in.key("token-mac-key"); err != nil {
 		return cfg, err
 	}
-	cfg.PublicTLS, err = in.publicTLS(common.TLS)
+	cfg.PublicTLS, err = in.publicTLS(env.TLS)
 	return cfg, err
 }
 
 func (in *installation) gatewayConfig(secrets assembly.Secrets) (assembly.GatewayConfig, error) {
-	common, err := in.common(assembly.Gateway, secrets)
+	env, err := in.environment(assembly.Gateway, secrets)
 	if err != nil {
 		return assembly.GatewayConfig{}, err
 	}
 	cfg := assembly.GatewayConfig{
-		Common: common, PublicURL: in.files.Gateway, WebClientSecret: secrets[assembly.WebClient],
+		Environment: env, PublicURL: in.files.Gateway, WebClientSecret: secrets[assembly.WebClient],
 		Extra: map[string]http.Handler{outboxPath: in.mail.Handler()},
 	}
 	session, err := in.key("session-key")
@@ -111,10 +111,10 @@ func (in *installation) gatewayConfig(secrets assembly.Secrets) (assembly.Gatewa
 		return cfg, err
 	}
 	cfg.SessionKeys = [][]byte{session}
-	if cfg.GRPCTLS, err = assembly.PublicTLS(common.TLS.Cert, common.TLS.Key); err != nil {
+	if cfg.GRPCTLS, err = assembly.PublicTLS(env.TLS.Cert, env.TLS.Key); err != nil {
 		return cfg, err
 	}
-	cfg.PublicTLS, err = in.publicTLS(common.TLS)
+	cfg.PublicTLS, err = in.publicTLS(env.TLS)
 	return cfg, err
 }
 

@@ -7,8 +7,8 @@ import (
 	"github.com/realguardio/realguardio/mesh"
 )
 
-// Common is what every part is told.
-type Common struct {
+// Environment is what every part is told of where it runs: its place in the mesh, its stores, the time.
+type Environment struct {
 	Log *slog.Logger
 	// Now tells the time.
 	Now func() time.Time
