@@ -72,12 +72,16 @@ func (s *Sink) Addr() string { return s.listener.Addr().String() }
 
 // Run takes messages until ctx ends.
 func (s *Sink) Run(ctx context.Context) error {
-	stop := context.AfterFunc(ctx, func() { s.server.Close() })
+	stop := context.AfterFunc(ctx, func() {
+		s.server.Close()
+		s.listener.Close() // the server knows it only once Serve has begun, which may be after this
+	})
 	defer stop()
-	if err := s.server.Serve(s.listener); err != nil && !errors.Is(err, smtp.ErrServerClosed) {
-		return fmt.Errorf("mail sink: %w", err)
+	err := s.server.Serve(s.listener)
+	if err == nil || ctx.Err() != nil && errors.Is(err, net.ErrClosed) {
+		return nil
 	}
-	return nil
+	return fmt.Errorf("mail sink: %w", err)
 }
 
 // Messages returns what is remembered, newest first.
