@@ -217,35 +217,43 @@ func retryAfter(err error, httpStatus int) (time.Duration, bool) {
 	return time.Second, true
 }
 
-// HTTPStatus is the HTTP status of a gRPC code.
-func HTTPStatus(code codes.Code) int {
-	switch code {
-	case codes.OK:
-		return http.StatusOK
-	case codes.InvalidArgument, codes.OutOfRange:
-		return http.StatusBadRequest
-	case codes.Unauthenticated:
-		return http.StatusUnauthorized
-	case codes.PermissionDenied:
-		return http.StatusForbidden
-	case codes.NotFound:
-		return http.StatusNotFound
-	case codes.AlreadyExists, codes.FailedPrecondition, codes.Aborted:
-		return http.StatusConflict
-	case codes.ResourceExhausted:
-		return http.StatusTooManyRequests
-	case codes.Unavailable:
-		return http.StatusServiceUnavailable
-	case codes.DeadlineExceeded:
-		return http.StatusGatewayTimeout
-	case codes.Canceled:
-		return statusClientClosed
-	case codes.Unimplemented:
-		return http.StatusNotImplemented
-	default:
-		return http.StatusInternalServerError
-	}
+// forms is how a gRPC code looks from outside: its name as the proto spells it, and the HTTP status that it becomes.
+var forms = [...]struct {
+	name       string
+	httpStatus int
+}{
+	codes.OK:                 {"OK", http.StatusOK},
+	codes.Canceled:           {"CANCELLED", statusClientClosed},
+	codes.Unknown:            {"UNKNOWN", http.StatusInternalServerError},
+	codes.InvalidArgument:    {"INVALID_ARGUMENT", http.StatusBadRequest},
+	codes.DeadlineExceeded:   {"DEADLINE_EXCEEDED", http.StatusGatewayTimeout},
+	codes.NotFound:           {"NOT_FOUND", http.StatusNotFound},
+	codes.AlreadyExists:      {"ALREADY_EXISTS", http.StatusConflict},
+	codes.PermissionDenied:   {"PERMISSION_DENIED", http.StatusForbidden},
+	codes.ResourceExhausted:  {"RESOURCE_EXHAUSTED", http.StatusTooManyRequests},
+	codes.FailedPrecondition: {"FAILED_PRECONDITION", http.StatusConflict},
+	codes.Aborted:            {"ABORTED", http.StatusConflict},
+	codes.OutOfRange:         {"OUT_OF_RANGE", http.StatusBadRequest},
+	codes.Unimplemented:      {"UNIMPLEMENTED", http.StatusNotImplemented},
+	codes.Internal:           {"INTERNAL", http.StatusInternalServerError},
+	codes.Unavailable:        {"UNAVAILABLE", http.StatusServiceUnavailable},
+	codes.DataLoss:           {"DATA_LOSS", http.StatusInternalServerError},
+	codes.Unauthenticated:    {"UNAUTHENTICATED", http.StatusUnauthorized},
 }
+
+// known is code, or Unknown for one that a newer peer may have made up.
+func known(code codes.Code) codes.Code {
+	if int(code) < len(forms) {
+		return code
+	}
+	return codes.Unknown
+}
+
+// HTTPStatus is the HTTP status of a gRPC code.
+func HTTPStatus(code codes.Code) int { return forms[known(code)].httpStatus }
+
+// codeName is the name of a gRPC code as the proto spells it.
+func codeName(code codes.Code) string { return forms[known(code)].name }
 
 // statusClientClosed is nginx's 499: nobody reads the answer any more, but the access log should not say 500.
 const statusClientClosed = 499
@@ -255,15 +263,4 @@ func title(httpStatus int) string {
 		return "Client Closed Request"
 	}
 	return http.StatusText(httpStatus)
-}
-
-// codeName is the name of a gRPC code as the proto spells it.
-func codeName(code codes.Code) string {
-	names := [...]string{"OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS",
-		"PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED", "INTERNAL",
-		"UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED"}
-	if int(code) < len(names) {
-		return names[code]
-	}
-	return "UNKNOWN"
 }
