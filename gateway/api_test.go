@@ -280,6 +280,32 @@ func TestREST(t *testing.T) {
 	}
 }
 
+func TestAMethodThatIsNotAllowedIsToldWhichAre(t *testing.T) {
+	w := newWorld(t)
+	b := w.gateway(t).signedIn(t)
+	for _, tt := range []struct{ name, method, path, allow string }{
+		{"a collection", "PUT", "/api/v1/securitysystems", "GET, POST"},
+		{"a collection, without a version", "PATCH", "/api/securitysystems", "GET, POST"},
+		{"a resource", "POST", "/api/v1/securitysystems/sys_1", "DELETE, GET"},
+		{"a resource that can be changed", "POST", "/api/v1/customers/c1/locations/l1", "DELETE, GET, PATCH"},
+		{"what can only be made", "GET", "/api/v1/securitysystems/sys_1/panel", "POST"},
+		{"a route of the gateway's own", "DELETE", "/api/auth/session", "GET, HEAD, POST"},
+		{"a method that no route has", "BREW", "/api/v1/securitysystems", "DELETE, GET, HEAD, PATCH, POST, PUT"},
+		{"a preflight of nobody", "OPTIONS", "/api/v1/securitysystems", "DELETE, GET, HEAD, PATCH, POST, PUT"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w.backend.take()
+			r := b.do(t, tt.method, tt.path, "", header{"X-CSRF-Token": b.csrf}).want(t, http.StatusMethodNotAllowed, "METHOD_NOT_ALLOWED")
+			if got := r.Header["Allow"]; len(got) != 1 || got[0] != tt.allow {
+				t.Errorf("Allow is %q, want %q", got, tt.allow)
+			}
+			if calls := w.backend.take(); len(calls) != 0 {
+				t.Errorf("the service was called: %+v", calls)
+			}
+		})
+	}
+}
+
 func TestETags(t *testing.T) {
 	w := newWorld(t)
 	b := w.gateway(t).signedIn(t)

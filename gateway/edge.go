@@ -107,9 +107,13 @@ func addPageHeaders(h http.Header) {
 // methods are those that some route may answer.
 var methods = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
+// routed is what is allowed as far as the edge can tell: which of them a path answers is its route's to say.
+const routed = "DELETE, GET, HEAD, PATCH, POST, PUT"
+
 // admit refuses what no route should see.
 func (e *edge) admit(h http.Header, r *http.Request, client netip.Addr) error {
 	if !slices.Contains(methods, r.Method) {
+		h.Set("Allow", routed)
 		return problem.BadMethod
 	}
 	if wait, ok := e.perAddress.Allow(client); !ok {
@@ -125,6 +129,7 @@ func (e *edge) crossOrigin(h http.Header, r *http.Request) error {
 	preflight := r.Method == http.MethodOptions
 	if origin == "" {
 		if preflight {
+			h.Set("Allow", routed)
 			return problem.BadMethod
 		}
 		return nil

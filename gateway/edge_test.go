@@ -55,7 +55,10 @@ func TestTheApplicationIsServed(t *testing.T) {
 			g.do(t, http.MethodGet, tt.path, "", header{"If-None-Match": r.Header.Get("ETag")}).want(t, http.StatusNotModified, "")
 		}
 	}
-	g.do(t, http.MethodPost, "/", "{}").want(t, http.StatusMethodNotAllowed, "METHOD_NOT_ALLOWED")
+	r := g.do(t, http.MethodPost, "/", "{}").want(t, http.StatusMethodNotAllowed, "METHOD_NOT_ALLOWED")
+	if allow := r.Header.Get("Allow"); allow != "GET, HEAD" {
+		t.Errorf("Allow is %q", allow)
+	}
 	empty := newWorld(t).gateway(t, func(c *gateway.Config) { c.UI = os.DirFS(t.TempDir()) })
 	if r := empty.do(t, http.MethodGet, "/", "").want(t, http.StatusOK, ""); !strings.Contains(r.body, "make ui") {
 		t.Errorf("without a build: %s", r.body)

@@ -81,6 +81,7 @@ func New(ctx context.Context, problems problem.Writer, upstreams ...Upstream) (*
 		runtime.WithForwardResponseOption(t.answer),
 		runtime.WithErrorHandler(t.refuse),
 		runtime.WithRoutingErrorHandler(t.unrouted),
+		runtime.WithMiddlewares(answerProbe),
 		runtime.WithDisableHTTPMethodOverride(),
 		runtime.WithDisablePathLengthFallback(),
 		runtime.WithUnescapingMode(runtime.UnescapingModeAllExceptReserved),
@@ -234,10 +235,14 @@ func (t *Transcoder) unreadable(ctx context.Context, r *http.Request) error {
 
 // unrouted answers where no route fits.
 func (t *Transcoder) unrouted(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, r *http.Request, httpStatus int) {
+	if _, asked := w.(*probe); asked {
+		return
+	}
 	switch httpStatus {
 	case http.StatusNotFound:
 		t.problems.Write(w, r, problem.NoSuchRoute)
 	case http.StatusMethodNotAllowed:
+		w.Header().Set("Allow", strings.Join(t.allowed(r), ", "))
 		t.problems.Write(w, r, problem.BadMethod)
 	default:
 		t.problems.Write(w, r, problem.Malformed)
