@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/realguardio/realguardio/cmd/realguardio/internal/assembly"
 	"github.com/realguardio/realguardio/cmd/realguardio/internal/dev"
 	"github.com/realguardio/realguardio/cmd/realguardio/internal/settings"
 )
@@ -42,6 +43,7 @@ The data folder survives restarts, and with it accounts, keys and systems. Secre
 		if cfg.Log, err = log.logger(c.ErrOrStderr()); err != nil {
 			return err
 		}
+		assembly.LogRedis(cfg.Log)
 		if cfg.ReadyFile != "" {
 			if cfg.ReadyFile, err = filepath.Abs(cfg.ReadyFile); err != nil {
 				return err

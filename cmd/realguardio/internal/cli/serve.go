@@ -48,6 +48,7 @@ func servePart(w World, p *partFlags, short string, declare func(*settings.Set),
 		if err != nil {
 			return err
 		}
+		assembly.LogRedis(log.With("part", p.part))
 		listeners, err := assembly.Listen(p.listen)
 		if err != nil {
 			return err
