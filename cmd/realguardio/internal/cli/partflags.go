@@ -17,6 +17,15 @@ import (
 // partNames lists the parts that can be served.
 var partNames = assembly.Names
 
+// defaultListen is where each part listens, and is looked for, unless told otherwise.
+var defaultListen = map[string]assembly.Addresses{
+	assembly.Token:          {GRPC: ":9100", HTTP: ":9000", Ops: ":9190"},
+	assembly.Customer:       {GRPC: ":9101", Ops: ":9191"},
+	assembly.SecuritySystem: {GRPC: ":9102", Ops: ":9192"},
+	assembly.Notification:   {GRPC: ":9103", Ops: ":9193"},
+	assembly.Gateway:        {GRPC: ":8090", HTTP: ":8080", Ops: ":8091"},
+}
+
 // partFlags are the settings that parts share.
 type partFlags struct {
 	part   string
@@ -146,9 +155,13 @@ func (p *partFlags) declareRedis(s *settings.Set) {
 }
 
 // declarePeer adds the address of another part.
-func (p *partFlags) declarePeer(s *settings.Set, part string, into *string, port string) {
-	*into = "localhost:" + port
-	s.String(into, part+"-address", "gRPC address of the part "+part, settings.Required)
+func (p *partFlags) declarePeer(s *settings.Set, part string) {
+	address := map[string]*string{
+		assembly.Token: &p.peers.Token, assembly.Customer: &p.peers.Customer,
+		assembly.SecuritySystem: &p.peers.SecuritySystem, assembly.Notification: &p.peers.Notification,
+	}[part]
+	*address = "localhost" + defaultListen[part].GRPC
+	s.String(address, part+"-address", "gRPC address of the part "+part, settings.Required)
 }
 
 // declarePublicTLS adds the certificate that the outside sees.

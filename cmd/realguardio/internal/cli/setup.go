@@ -17,10 +17,7 @@ import (
 )
 
 func newSetup(w World) *cobra.Command {
-	p := &partFlags{part: assembly.Token}
-	var encryption, mac keyFile
-	var publicURL, out string
-	var admin firstAdmin
+	f := &setupFlags{part: partFlags{part: assembly.Token}}
 	c := &cobra.Command{
 		Use:   "setup",
 		Short: "Prepare a production installation: clients of the parts, the first platform admin",
@@ -34,37 +31,45 @@ Run again, it changes nothing that is there. Of a --config file it reads the top
     --key-encryption-key-file key-encryption-key --token-mac-key-file token-mac-key \
     --public-url https://example.com --admin-email ada@example.com --admin-name 'Ada Quinn' --out-dir secrets`,
 	}
-	declare := func(s *settings.Set) {
-		p.migrate = true
-		p.declareDatabase(s)
-		s.Bool(&p.insecurePlainStores, "insecure-plaintext-stores", "allow PostgreSQL on another machine without TLS")
-		encryption.declare(s, "key-encryption-key-file", "key that signing keys are encrypted with in the database")
-		mac.declare(s, "token-mac-key-file", "key that refresh tokens are authenticated with")
-		s.String(&publicURL, "public-url", "where browsers reach the gateway", settings.Required, settings.HTTPURL)
-		s.String(&out, "out-dir", "folder for the secrets of the parts' clients", settings.Required)
-		admin.declare(s)
+	return command(w, c, assembly.Token, f.declare, f.run)
+}
+
+// setupFlags are the settings of setup.
+type setupFlags struct {
+	part           partFlags
+	keys           tokenKeys
+	publicURL, out string
+	admin          firstAdmin
+}
+
+func (f *setupFlags) declare(s *settings.Set) {
+	f.part.migrate = true
+	f.part.declareDatabase(s)
+	s.Bool(&f.part.insecurePlainStores, "insecure-plaintext-stores", "allow PostgreSQL on another machine without TLS")
+	f.keys.declare(s)
+	s.String(&f.publicURL, "public-url", "where browsers reach the gateway", settings.Required, settings.HTTPURL)
+	s.String(&f.out, "out-dir", "folder for the secrets of the parts' clients", settings.Required)
+	f.admin.declare(s)
+}
+
+func (f *setupFlags) run(c *cobra.Command, _ []string) error {
+	if err := os.MkdirAll(f.out, 0o700); err != nil {
+		return fmt.Errorf("cannot make --out-dir: %w", err)
 	}
-	return command(w, c, assembly.Token, declare, func(c *cobra.Command, _ []string) error {
-		if err := os.MkdirAll(out, 0o700); err != nil {
-			return fmt.Errorf("cannot make --out-dir: %w", err)
-		}
-		log := slog.New(slog.NewTextHandler(c.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn}))
-		registry, err := assembly.OpenRegistry(c.Context(), assembly.TokenConfig{
-			Environment: p.environment(log), KeyEncryptionKey: encryption.key, MACKey: mac.key,
-		})
-		if err != nil {
-			return err
-		}
-		defer registry.Close()
-		secrets, err := registry.EnsureClients(c.Context(), out, publicURL)
-		if err != nil {
-			return err
-		}
-		for id := range secrets {
-			fmt.Fprintf(c.OutOrStdout(), "client %s: secret in %s\n", id, assembly.SecretFile(out, id))
-		}
-		return admin.make(c, registry)
-	})
+	log := slog.New(slog.NewTextHandler(c.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn}))
+	registry, err := assembly.OpenRegistry(c.Context(), f.keys.config(f.part.environment(log)))
+	if err != nil {
+		return err
+	}
+	defer registry.Close()
+	secrets, err := registry.EnsureClients(c.Context(), f.out, f.publicURL)
+	if err != nil {
+		return err
+	}
+	for id := range secrets {
+		fmt.Fprintf(c.OutOrStdout(), "client %s: secret in %s\n", id, assembly.SecretFile(f.out, id))
+	}
+	return f.admin.make(c, registry)
 }
 
 // firstAdmin is the account that can make everything else.

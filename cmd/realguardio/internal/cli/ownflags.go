@@ -1,0 +1,157 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"github.com/realguardio/realguardio/cmd/realguardio/internal/assembly"
+	"github.com/realguardio/realguardio/cmd/realguardio/internal/keyfile"
+	"github.com/realguardio/realguardio/cmd/realguardio/internal/settings"
+	"github.com/realguardio/realguardio/services/notification"
+)
+
+// noFlags is a part that has no settings of its own, by its constructor.
+type noFlags func(context.Context, assembly.Environment, assembly.Listeners) (*assembly.Part, error)
+
+func (noFlags) declare(*settings.Set, *partFlags) {}
+
+func (construct noFlags) build(ctx context.Context, _ *partFlags, env assembly.Environment, l assembly.Listeners) (*assembly.Part, error) {
+	return construct(ctx, env, l)
+}
+
+type tokenFlags struct {
+	keys        tokenKeys
+	demoSecrets bool
+	proxies     []string
+}
+
+func (f *tokenFlags) declare(s *settings.Set, _ *partFlags) {
+	f.keys.declare(s)
+	s.Strings(&f.proxies, "trusted-proxy", "network whose X-Forwarded-For is believed, such as 10.0.0.0/8", prefixes)
+	s.Bool(&f.demoSecrets, "insecure-demo-secrets", "allow a database with the demo's accounts, whose password everybody knows")
+}
+
+func (f *tokenFlags) build(ctx context.Context, p *partFlags, env assembly.Environment, l assembly.Listeners) (*assembly.Part, error) {
+	public, err := p.publicTLS()
+	if err != nil {
+		return nil, err
+	}
+	cfg := f.keys.config(env)
+	cfg.PublicTLS, cfg.TrustedProxies = public, parsePrefixes(f.proxies)
+	cfg.AllowDemoSecrets, cfg.AllowPlaintextIssuer = f.demoSecrets, p.insecurePlaintext
+	return assembly.NewToken(ctx, cfg, l)
+}
+
+// tokenKeys are the keys of the token service, which setup needs as well.
+type tokenKeys struct{ encryption, mac keyFile }
+
+func (k *tokenKeys) declare(s *settings.Set) {
+	k.encryption.declare(s, "key-encryption-key-file", "key that signing keys are encrypted with in the database")
+	k.mac.declare(s, "token-mac-key-file", "key that refresh tokens are authenticated with")
+}
+
+func (k *tokenKeys) config(env assembly.Environment) assembly.TokenConfig {
+	return assembly.TokenConfig{Environment: env, KeyEncryptionKey: k.encryption.key, MACKey: k.mac.key}
+}
+
+type notificationFlags struct {
+	mail            notification.MailConfig
+	tlsMode, caFile string
+}
+
+func (f *notificationFlags) declare(s *settings.Set, p *partFlags) {
+	f.tlsMode = "starttls"
+	s.String(&f.mail.Addr, "smtp-address", "mail server, host:port", settings.Required, settings.Address)
+	s.String(&f.mail.From, "mail-from", "sender of every message, such as RealGuardIO <alarm@example.com>", settings.Required)
+	s.String(&f.mail.Username, "smtp-username", "account at the mail server; empty for none")
+	s.String(&f.mail.PasswordFile, "smtp-password-file", "file with its password", settings.File)
+	s.String(&f.caFile, "smtp-ca-file", "authority of the mail server's certificate (default: the system's)", settings.File)
+	s.String(&f.tlsMode, "smtp-tls", "starttls, implicit (port 465) or none", settings.OneOf("starttls", "implicit", "none"))
+	s.Rule(func() error {
+		if f.tlsMode == "none" && !p.insecurePlaintext {
+			return errors.New("--smtp-tls: none would send messages in plaintext (--insecure-plaintext allows it)")
+		}
+		return nil
+	})
+}
+
+func (f *notificationFlags) build(ctx context.Context, p *partFlags, env assembly.Environment, l assembly.Listeners) (*assembly.Part, error) {
+	mail := f.mail
+	mail.TLS, mail.Insecure = notification.TLSMode(f.tlsMode), p.insecurePlaintext
+	if f.caFile != "" {
+		var err error
+		if mail.TLSConfig, err = assembly.Trusting(f.caFile); err != nil {
+			return nil, err
+		}
+	}
+	return assembly.NewNotification(ctx, assembly.NotificationConfig{Environment: env, Mail: mail}, l)
+}
+
+type gatewayFlags struct {
+	publicURL                     string
+	web                           secretFile
+	session                       keyFile
+	oldSessions, proxies, origins []string
+}
+
+func (f *gatewayFlags) declare(s *settings.Set, _ *partFlags) {
+	s.String(&f.publicURL, "public-url", "where browsers reach the gateway, such as https://example.com", settings.Required, settings.HTTPURL)
+	f.web.declare(s, "web-client-secret-file", "secret of the client `"+assembly.WebClient+"`, by which people sign in (see `realguardio setup`)")
+	f.session.declare(s, "session-key-file", "key that sessions are encrypted with in Redis")
+	s.Strings(&f.oldSessions, "old-session-key-file", "earlier session key, still understood")
+	s.Strings(&f.proxies, "trusted-proxy", "network whose X-Forwarded-For is believed, such as 10.0.0.0/8", prefixes)
+	s.Strings(&f.origins, "cors-origin", "origin whose pages may call the API with a bearer token")
+}
+
+func (f *gatewayFlags) build(ctx context.Context, p *partFlags, env assembly.Environment, l assembly.Listeners) (*assembly.Part, error) {
+	sessions, err := sessionKeys(f.session.key, f.oldSessions)
+	if err != nil {
+		return nil, err
+	}
+	public, err := p.publicTLS()
+	if err != nil {
+		return nil, err
+	}
+	return assembly.NewGateway(ctx, assembly.GatewayConfig{
+		Environment: env, PublicURL: f.publicURL, WebClientSecret: f.web.value, SessionKeys: sessions,
+		TrustedProxies: parsePrefixes(f.proxies), CORSOrigins: f.origins, PublicTLS: public, GRPCTLS: public,
+	}, l)
+}
+
+func sessionKeys(current []byte, old []string) ([][]byte, error) {
+	keys := [][]byte{current}
+	for _, file := range old {
+		key, err := keyfile.Read(file)
+		if err != nil {
+			return nil, fmt.Errorf("--old-session-key-file: %w", err)
+		}
+		keys = append(keys, key)
+	}
+	return keys, nil
+}
+
+// prefixes checks a list of networks, as it stands in a setting.
+func prefixes(list string) error {
+	for one := range strings.SplitSeq(list, ",") {
+		if one == "" {
+			continue
+		}
+		if _, err := netip.ParsePrefix(one); err != nil {
+			return fmt.Errorf("%q is not a network such as 10.0.0.0/8", one)
+		}
+	}
+	return nil
+}
+
+func parsePrefixes(list []string) []netip.Prefix {
+	var parsed []netip.Prefix
+	for _, one := range list {
+		if prefix, err := netip.ParsePrefix(one); err == nil { // checked by prefixes
+			parsed = append(parsed, prefix)
+		}
+	}
+	return parsed
+}
