@@ -89,7 +89,7 @@ func reachable(t *testing.T, what, network, address string) {
 	})
 }
 
-// program finds a server, where distributions put it.
+// program finds a server, where distributions put it. The services have a storetest for that, which is theirs alone.
 func program(t *testing.T, name string) string {
 	t.Helper()
 	if path, err := exec.LookPath(name); err == nil {

@@ -1,11 +1,9 @@
 package assembly_test
 
 import (
-	"bytes"
 	"log/slog"
 	"net"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/redis/go-redis/v9"
@@ -13,22 +11,12 @@ import (
 	"github.com/realguardio/realguardio/cmd/realguardio/internal/assembly"
 )
 
-// written keeps what is logged. The library may log from goroutines of its own.
-type written struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
+// said takes what is logged. The library logs from goroutines of its own.
+type said chan string
 
-func (w *written) Write(p []byte) (int, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.text.Write(p)
-}
-
-func (w *written) String() string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.text.String()
+func (s said) Write(p []byte) (int, error) {
+	s <- string(p)
+	return len(p), nil
 }
 
 func TestWhatTheRedisLibrarySaysIsAWarningWithoutSecrets(t *testing.T) {
@@ -37,14 +25,14 @@ func TestWhatTheRedisLibrarySaysIsAWarningWithoutSecrets(t *testing.T) {
 		t.Fatal(err)
 	}
 	closed.Close()
-	out := &written{}
+	out := make(said, 100)
 	assembly.LogRedis(slog.New(slog.NewJSONHandler(out, nil)).With("part", "gateway"))
 	client := redis.NewClient(&redis.Options{Addr: closed.Addr().String(), Username: "ada", Password: "hunter2", MaxRetries: -1})
 	defer client.Close()
 	if err := client.Ping(t.Context()).Err(); err == nil {
 		t.Fatal("a closed port answered")
 	}
-	got := out.String()
+	got := <-out
 	for _, want := range []string{`"level":"WARN"`, `"part":"gateway"`, `"msg":"redis"`, closed.Addr().String()} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %s in %s", want, got)

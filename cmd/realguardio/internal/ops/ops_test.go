@@ -3,19 +3,19 @@ package ops_test
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
 
 	"github.com/realguardio/realguardio/cmd/realguardio/internal/ops"
+	"github.com/realguardio/realguardio/mesh/meshtest"
 )
 
 func TestPages(t *testing.T) {
 	down := errors.New("cannot be reached")
 	database, issuer := error(nil), down
-	o := ops.New("customer", slog.New(slog.NewTextHandler(t.Output(), nil)),
+	o := ops.New("customer", meshtest.Logger(t),
 		ops.Check{Name: "database", Run: func(context.Context) error { return database }},
 		ops.Once(ops.Check{Name: "issuer", Run: func(context.Context) error { return issuer }}))
 	expect := func(path string, status int, text string) {
