@@ -31,14 +31,15 @@ func (l *lifetime) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServer
 	if err != nil {
 		return err
 	}
-	if rule := l.guard.rules[info.FullMethod]; !rule.Streaming {
+	streaming := l.guard.rules[info.FullMethod].Streaming
+	if !streaming {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, l.callLimit)
 		defer cancel()
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	defer l.watch(ctx, cancel)()
+	defer l.watch(ctx, cancel, streaming)()
 
 	done := make(chan error, 1)
 	l.handlers.Go(func() { done <- next(srv, &checkedStream{serverStream{ss, ctx}, l.requests}) })
@@ -59,9 +60,10 @@ func (l *lifetime) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServer
 	return err
 }
 
-// watch cancels ctx with a [refusal] when the right of its caller ends. stop ends the watching; it costs a timer and
-// entries in maps, no goroutine.
-func (l *lifetime) watch(ctx context.Context, cancel context.CancelCauseFunc) (stop func()) {
+// watch cancels ctx with a [refusal] when the right of its caller ends. A call that is short because its method does not
+// stream, on its way through an edge, may finish on the token it was let in with, as it may where it runs. stop ends the
+// watching; it costs a timer and entries in maps, no goroutine.
+func (l *lifetime) watch(ctx context.Context, cancel context.CancelCauseFunc, streaming bool) (stop func()) {
 	stopDraining := context.AfterFunc(l.draining, func() {
 		cancel(because("draining", refuse(codes.Unavailable, ReasonDependencyDown, "the server is shutting down", nil)))
 	})
@@ -69,13 +71,14 @@ func (l *lifetime) watch(ctx context.Context, cancel context.CancelCauseFunc) (s
 	if c == nil {
 		return func() { stopDraining() }
 	}
-	expiry := time.AfterFunc(c.identity.Expiry.Sub(l.guard.cfg.Now()), func() {
-		l.end(ctx, cancel, "expired")
-	})
+	stopExpiry := func() bool { return true }
+	if streaming {
+		stopExpiry = time.AfterFunc(c.identity.Expiry.Sub(l.guard.cfg.Now()), func() { l.end(ctx, cancel, "expired") }).Stop
+	}
 	stopNotify := l.guard.cfg.Revocations.Notify(c.identity, func() { l.end(ctx, cancel, "revoked") })
 	return func() {
 		stopDraining()
-		expiry.Stop()
+		stopExpiry()
 		stopNotify()
 	}
 }

@@ -55,6 +55,8 @@ func TestAnEdgePassesOnWhatIsDeclaredEdgeAndNothingElse(t *testing.T) {
 	var seen []string
 	conn := edge(t, iss, &echo{unary: whoami}, &seen, nil).DialAs(t, "customer")
 	alice := meshtest.As(t.Context(), iss.Token(t, meshtest.Claims{Subject: "u-alice", ClientID: "web", Roles: []string{"ADMIN"}}))
+	late := meshtest.As(t.Context(), iss.Token(t, meshtest.Claims{Subject: "u-alice", ClientID: "web",
+		Issued: time.Now().Add(-5 * time.Minute), Expiry: time.Now().Add(-10 * time.Second)}))
 	for _, tt := range []struct {
 		name   string
 		ctx    context.Context
@@ -63,6 +65,7 @@ func TestAnEdgePassesOnWhatIsDeclaredEdgeAndNothingElse(t *testing.T) {
 		code   codes.Code
 	}{
 		{name: "an edge method, as the caller", ctx: alice, method: "Say", want: "user u-alice via web"},
+		{name: "an edge method, with a token that has expired by less than clocks may differ", ctx: late, method: "Say", want: "user u-alice via web"},
 		{name: "an edge method without a token", ctx: t.Context(), method: "Say", code: codes.Unauthenticated},
 		{name: "an internal method that the caller would be admitted to", ctx: alice, method: "Admin", code: codes.Unimplemented},
 		{name: "an internal method, as a workload", ctx: meshtest.As(t.Context(), iss.Workload(t, "customer")), method: "Internal", code: codes.Unimplemented},

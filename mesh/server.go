@@ -111,7 +111,7 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 	s.drain = drain
 	s.lifetime = &lifetime{guard: guard, requests: s.requests, draining: draining, callLimit: cfg.CallLimit}
 	s.grpc = grpc.NewServer(s.options(guard)...)
-	healthv1.RegisterHealthServer(s.grpc, s.serving.health)
+	healthv1.RegisterHealthServer(s.grpc, healthService{s.serving.health})
 	s.policies.exempt(healthv1.File_grpc_health_v1_health_proto.Services().Get(0))
 	if cfg.Reflection {
 		s.reflect()

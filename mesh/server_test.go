@@ -110,6 +110,9 @@ func TestOnlyHealthAnswersWithoutARule(t *testing.T) {
 			t.Errorf("health of %q: got %v, %v", service, got, err)
 		}
 	}
+	if _, err := healthv1.NewHealthClient(conn).Check(t.Context(), &healthv1.HealthCheckRequest{Service: "liveness"}); status.Code(err) != codes.NotFound {
+		t.Errorf("health of a service that is not here: got %v", err)
+	}
 	srv.Mesh.SetServing(false)
 	got, err := healthv1.NewHealthClient(conn).Check(t.Context(), &healthv1.HealthCheckRequest{})
 	if err != nil || got.GetStatus() != healthv1.HealthCheckResponse_NOT_SERVING {

@@ -5,8 +5,10 @@ import (
 	"sync"
 	"time"
 
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/health"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/status"
 )
 
 // serving is what a server tells health checks (grpc.health.v1), of itself and of each of its services.
@@ -19,6 +21,17 @@ type serving struct {
 	mu        sync.Mutex
 	announced healthv1.HealthCheckResponse_ServingStatus
 	unwanted  bool
+}
+
+// healthService gives the answer for a service that is not here as an error of ours, which may leave the process.
+type healthService struct{ *health.Server }
+
+func (h healthService) Check(ctx context.Context, req *healthv1.HealthCheckRequest) (*healthv1.HealthCheckResponse, error) {
+	resp, err := h.Server.Check(ctx, req)
+	if status.Code(err) == codes.NotFound {
+		return nil, NotFound("service", req.GetService())
+	}
+	return resp, err
 }
 
 // newServing tells health checks NOT_SERVING at first. The server is able while its verifier is.
