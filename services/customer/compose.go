@@ -28,7 +28,9 @@ type Config struct {
 }
 
 // Migrate brings the database of the service up to date.
-func Migrate(ctx context.Context, db *sqldb.DB) error { return sqldb.Migrate(ctx, db, schema) }
+func Migrate(ctx context.Context, db *sqldb.DB) error {
+	return sqldb.Migrate(ctx, db, "customer", schema)
+}
 
 // New returns a service, or an error that names what config lacks.
 func New(config Config) (*Service, error) {

@@ -14,3 +14,8 @@ type DB = sqldb.DB
 // Open opens the database that url names: sqlite:///absolute/path/file.db or postgres://... An error is one line that
 // names the database, never its password.
 func Open(ctx context.Context, url string) (*DB, error) { return sqldb.Open(ctx, url) }
+
+// CheckOwner tells whether db was migrated, and for this service. It writes nothing.
+func CheckOwner(ctx context.Context, db *DB, service string) error {
+	return sqldb.CheckOwner(ctx, db, service)
+}

@@ -50,7 +50,7 @@ const (
 
 // Migrate brings the service's database up to date.
 func Migrate(ctx context.Context, db *sqldb.DB) error {
-	if err := sqldb.Migrate(ctx, db, schema); err != nil {
+	if err := sqldb.Migrate(ctx, db, "notification", schema); err != nil {
 		return fmt.Errorf("notification: %w", err)
 	}
 	return nil

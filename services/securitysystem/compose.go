@@ -37,7 +37,7 @@ type Config struct {
 
 // Migrate brings the service's database up to date.
 func Migrate(ctx context.Context, db *sqldb.DB) error {
-	if err := sqldb.Migrate(ctx, db, schema); err != nil {
+	if err := sqldb.Migrate(ctx, db, "securitysystem", schema); err != nil {
 		return fmt.Errorf("securitysystem: %w", err)
 	}
 	return outbox.Migrate(ctx, db)

@@ -16,6 +16,9 @@ type engine interface {
 	txOptions() *sql.TxOptions
 	// retryable tells whether a transaction that failed with err may succeed when it is run again.
 	retryable(err error) bool
+	// unit is what one service has for itself, and ownHint how its URL names it.
+	unit() string
+	ownHint(service string) string
 }
 
 type sqliteEngine struct{}
@@ -30,6 +33,10 @@ func (sqliteEngine) retryable(err error) bool {
 	return ok && lite.Code()&0xff == sqlite3.SQLITE_BUSY
 }
 
+func (sqliteEngine) unit() string { return "file" }
+
+func (sqliteEngine) ownHint(string) string { return "" }
+
 type postgresEngine struct{}
 
 func (postgresEngine) dialect() goose.Dialect { return goose.DialectPostgres }
@@ -43,3 +50,7 @@ func (postgresEngine) retryable(err error) bool {
 	pg, ok := errors.AsType[*pgconn.PgError](err)
 	return ok && (pg.Code == "40001" || pg.Code == "40P01")
 }
+
+func (postgresEngine) unit() string { return "schema" }
+
+func (postgresEngine) ownHint(service string) string { return ": ?schema=" + service }

@@ -11,8 +11,12 @@ import (
 )
 
 // Migrate brings the schema of db up to date by the goose migrations schema/*.sql of files. Replicas that start together
-// take turns.
-func Migrate(ctx context.Context, db *DB, files fs.FS) error {
+// take turns. The first time makes the schema that of the service owner; one that is another's is refused and stays as
+// it is.
+func Migrate(ctx context.Context, db *DB, owner string, files fs.FS) error {
+	if err := claim(ctx, db, owner); err != nil {
+		return err
+	}
 	return migrate(ctx, db, files)
 }
 
@@ -42,7 +46,7 @@ func migrate(ctx context.Context, db *DB, files fs.FS, options ...goose.Provider
 		return fmt.Errorf("read migrations: %w", err)
 	}
 	if _, err := provider.Up(ctx); err != nil {
-		return fmt.Errorf("migrate database: %w", oneLine(err))
+		return fmt.Errorf("migrate database: %w", db.explained(err))
 	}
 	return nil
 }

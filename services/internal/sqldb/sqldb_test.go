@@ -37,7 +37,7 @@ CREATE UNIQUE INDEX owners_loud ON owners (upper(id));
 func each(t *testing.T, test func(t *testing.T, db *sqldb.DB, open func() *sqldb.DB)) {
 	storetest.Each(t, func(t *testing.T, open func() *sqldb.DB) {
 		db := open()
-		if err := sqldb.Migrate(t.Context(), db, schema); err != nil {
+		if err := sqldb.Migrate(t.Context(), db, "owners", schema); err != nil {
 			t.Fatal(err)
 		}
 		mustExec(t, db, `INSERT INTO owners (id) VALUES ($1)`, "o")
@@ -273,14 +273,14 @@ func TestMigrateOnceByReplicasThatStartTogether(t *testing.T) {
 		var group sync.WaitGroup
 		for _, db := range replicas {
 			group.Go(func() {
-				if err := sqldb.Migrate(t.Context(), db, schema); err != nil {
+				if err := sqldb.Migrate(t.Context(), db, "owners", schema); err != nil {
 					t.Error(err)
 				}
 			})
 		}
 		group.Wait()
 		mustExec(t, replicas[0], `INSERT INTO owners (id) VALUES ('o')`)
-		if err := sqldb.Migrate(t.Context(), replicas[1], schema); err != nil {
+		if err := sqldb.Migrate(t.Context(), replicas[1], "owners", schema); err != nil {
 			t.Fatal("migrating again: ", err)
 		}
 		if n := number(t, replicas[1], `SELECT count(*) FROM owners`); n != 1 {
@@ -293,7 +293,7 @@ func TestMigrateThatFailsChangesNothing(t *testing.T) {
 	broken := fstest.MapFS{"schema/00001_start.sql": {Data: []byte("-- +goose Up\nCREATE TABLE a (id TEXT);\nCREATE TABLE b (id NOSUCH,);")}}
 	storetest.Each(t, func(t *testing.T, open func() *sqldb.DB) {
 		db := open()
-		err := sqldb.Migrate(t.Context(), db, broken)
+		err := sqldb.Migrate(t.Context(), db, "owners", broken)
 		if err == nil || strings.Contains(err.Error(), "\n") {
 			t.Fatalf("want an error of one line, got %v", err)
 		}
@@ -358,7 +358,7 @@ func TestADatabaseThatGoesIsUnavailableUntilItComesBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	if err := sqldb.Migrate(t.Context(), db, schema); err != nil {
+	if err := sqldb.Migrate(t.Context(), db, "owners", schema); err != nil {
 		t.Fatal(err)
 	}
 	insert := func(tx sqldb.Tx) error {

@@ -33,7 +33,7 @@ func New(db *sqldb.DB, revoked func(revocation.Kind)) *Store { return &Store{db:
 
 // Migrate brings the database to today's schema.
 func Migrate(ctx context.Context, db *sqldb.DB) error {
-	if err := sqldb.Migrate(ctx, db, schema); err != nil {
+	if err := sqldb.Migrate(ctx, db, "token", schema); err != nil {
 		return fmt.Errorf("migrating the token database: %w", err)
 	}
 	_, err := db.Exec(ctx, `INSERT INTO revocation_head (id, epoch, head) VALUES (1, $1, 0) ON CONFLICT (id) DO NOTHING`, rand.Text())

@@ -27,6 +27,8 @@ func (p *Part) openDatabase(ctx context.Context, env Environment, migrate func(c
 		if err := migrate(ctx, db); err != nil {
 			return nil, fmt.Errorf("cannot prepare the database of %s: %w", p.Name, err)
 		}
+	} else if err := database.CheckOwner(ctx, db, p.Name); err != nil {
+		return nil, fmt.Errorf("cannot use the database of %s: %w (see `realguardio migrate %s`)", p.Name, err, p.Name)
 	}
 	p.Ops.Add(ops.Check{Name: "database", Run: db.Ping})
 	return db, nil
