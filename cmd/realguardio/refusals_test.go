@@ -1,0 +1,298 @@
+package main_test
+
+import (
+	"bytes"
+	"context"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/genproto/googleapis/api/annotations"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/known/emptypb"
+
+	customerv1 "github.com/realguardio/realguardio/gen/go/realguardio/customer/v1"
+	meshv1 "github.com/realguardio/realguardio/gen/go/realguardio/mesh/v1"
+	notificationv1 "github.com/realguardio/realguardio/gen/go/realguardio/notification/v1"
+	securitysystemv1 "github.com/realguardio/realguardio/gen/go/realguardio/securitysystem/v1"
+	tokenv1 "github.com/realguardio/realguardio/gen/go/realguardio/token/v1"
+	"github.com/realguardio/realguardio/mesh"
+)
+
+// protos are the files of each part.
+var protos = map[string][]protoreflect.FileDescriptor{
+	"token":          {tokenv1.File_realguardio_token_v1_admin_proto, meshv1.File_realguardio_mesh_v1_revocation_proto},
+	"customer":       {customerv1.File_realguardio_customer_v1_customer_proto},
+	"securitysystem": {securitysystemv1.File_realguardio_securitysystem_v1_securitysystem_proto},
+	"notification":   {notificationv1.File_realguardio_notification_v1_notification_proto},
+}
+
+func services(t *testing.T, files []protoreflect.FileDescriptor) []protoreflect.ServiceDescriptor {
+	t.Helper()
+	var all []protoreflect.ServiceDescriptor
+	for _, file := range files {
+		for i := range file.Services().Len() {
+			all = append(all, file.Services().Get(i))
+		}
+	}
+	if len(all) == 0 {
+		t.Fatal("no service")
+	}
+	return all
+}
+
+// TestNoBadCredentialGetsIn tries every method of the running installation, at the part itself and through the gateway,
+// and every route of REST, with every credential that is wrong in one way.
+func TestNoBadCredentialGetsIn(t *testing.T) {
+	dir := t.TempDir()
+	s := startDev(t, "--data-dir", dir)
+	good, id := s.userTokens(t, "alice")
+	before := s.systems(t, bearer(good))
+	f := newForger(t, s, dir, good)
+	if got := s.systems(t, bearer(f.signed("at+jwt", nil))); len(got) != len(before) {
+		t.Fatalf("what is forged is refused for another reason than it should be: %v", got)
+	}
+	bad := f.all(good, id)
+	for part, files := range protos {
+		policies, err := mesh.NewPolicies(services(t, files)...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Run("gRPC of "+part, func(t *testing.T) { refusesAll(t, s.dial(t, part), policies, bad) })
+		t.Run("gRPC of "+part+" through the gateway", func(t *testing.T) { refusesAll(t, s.dial(t, "gateway"), policies.Edge(), bad) })
+		t.Run("REST of "+part, func(t *testing.T) { refusesREST(t, s, routesOf(services(t, files)), bad) })
+	}
+	after := s.systems(t, bearer(good))
+	for name, one := range before {
+		if after[name].Etag != one.Etag {
+			t.Errorf("%s was changed: %+v", name, after[name])
+		}
+	}
+	if len(after) != len(before) {
+		t.Errorf("systems before %v, after %v", names(before), names(after))
+	}
+}
+
+// userTokens signs a demo account in by the password grant and returns its access and ID token.
+func (s *stand) userTokens(t *testing.T, name string) (access, id string) {
+	t.Helper()
+	trusted, user := s.client(t, "demo-trusted"), s.user(t, name)
+	answered := post(t, s.http, s.Issuer+"/oauth2/token", url.Values{
+		"grant_type": {"password"}, "username": {user.Username}, "password": {user.Password}, "scope": {strings.Join(trusted.Scopes, " ")},
+	}, basic(trusted.ID, trusted.Secret))
+	var got struct {
+		Access string `json:"access_token"`
+		ID     string `json:"id_token"`
+	}
+	answered.decode(t, &got)
+	if got.Access == "" || got.ID == "" {
+		t.Fatalf("answered %d\n%s", answered.status, answered.body)
+	}
+	return got.Access, got.ID
+}
+
+// refusesAll demands UNAUTHENTICATED, in words that do not tell why, of every method that is not public.
+func refusesAll(t *testing.T, conn *grpc.ClientConn, policies *mesh.Policies, bad []badCredential) {
+	t.Helper()
+	tried, streams := 0, 0
+	for rule := range policies.All() {
+		if rule.Public {
+			continue
+		}
+		tried++
+		if rule.Streaming {
+			streams++
+		}
+		for _, credential := range bad {
+			err := invoke(t.Context(), conn, rule, credential.values)
+			if status.Code(err) != codes.Unauthenticated || status.Convert(err).Message() != status.Convert(mesh.Unauthenticated("")).Message() {
+				t.Errorf("%s with %s: %v", rule.Method, credential.name, err)
+			}
+		}
+	}
+	t.Logf("%d methods, %d of them streams, %d credentials", tried, streams, len(bad))
+	if tried == 0 {
+		t.Error("no method was tried")
+	}
+}
+
+// invoke calls a method with an empty message, beside headers that claim to be somebody.
+func invoke(ctx context.Context, conn *grpc.ClientConn, rule mesh.Rule, authorization []string) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	ctx = metadata.NewOutgoingContext(ctx, metadata.MD{
+		"authorization": authorization, "x-user-id": {"alice"}, "x-forwarded-client-cert": {"URI=spiffe://realguardio/gateway"}, "grpcgateway-authorization": {"x"},
+	})
+	if !rule.Streaming {
+		return conn.Invoke(ctx, rule.Method, &emptypb.Empty{}, &emptypb.Empty{})
+	}
+	stream, err := conn.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}, rule.Method)
+	if err != nil {
+		return err
+	}
+	_ = stream.SendMsg(&emptypb.Empty{}) // fails where the refusal is faster; it is what is received
+	_ = stream.CloseSend()
+	return stream.RecvMsg(&emptypb.Empty{})
+}
+
+// restRoute is a method and path, with something in the place of each variable.
+type restRoute struct{ method, path string }
+
+var variable = regexp.MustCompile(`\{[^}]*\}`)
+
+// routesOf are the routes that the protos declare.
+func routesOf(services []protoreflect.ServiceDescriptor) []restRoute {
+	var all []restRoute
+	add := func(rule *annotations.HttpRule) {
+		for method, path := range map[string]string{
+			http.MethodGet: rule.GetGet(), http.MethodPost: rule.GetPost(), http.MethodPut: rule.GetPut(),
+			http.MethodPatch: rule.GetPatch(), http.MethodDelete: rule.GetDelete(),
+		} {
+			if path != "" {
+				all = append(all, restRoute{method, variable.ReplaceAllString(path, "x")})
+			}
+		}
+	}
+	for _, service := range services {
+		for i := range service.Methods().Len() {
+			rule, _ := proto.GetExtension(service.Methods().Get(i).Options(), annotations.E_Http).(*annotations.HttpRule)
+			if rule == nil {
+				continue
+			}
+			add(rule)
+			for _, more := range rule.GetAdditionalBindings() {
+				add(more)
+			}
+		}
+	}
+	slices.SortFunc(all, func(a, b restRoute) int { return strings.Compare(a.path+a.method, b.path+b.method) })
+	return all
+}
+
+// refusesREST demands 401, or 400 where there are two credentials.
+func refusesREST(t *testing.T, s *stand, routes []restRoute, bad []badCredential) {
+	t.Helper()
+	for _, route := range routes {
+		for _, credential := range bad {
+			with := func(r *http.Request) {
+				r.Header["Authorization"] = credential.values
+				r.Header.Set("X-User-Id", "alice")
+				r.Header.Set("Grpc-Metadata-Authorization", "Bearer x")
+			}
+			a := s.unhurried(t, route, with)
+			want := http.StatusUnauthorized
+			if strings.HasPrefix(credential.name, "two tokens") {
+				want = http.StatusBadRequest
+			}
+			challenged := strings.Contains(a.header.Get("WWW-Authenticate"), "Bearer")
+			if a.status != want || challenged != (want == http.StatusUnauthorized) || !bytes.Contains(a.body, []byte(`"requestId"`)) {
+				t.Errorf("%s %s with %s: %d %v\n%s", route.method, route.path, credential.name, a.status, a.header, a.body)
+			}
+		}
+	}
+	t.Logf("%d routes, %d credentials", len(routes), len(bad))
+}
+
+// unhurried makes a request again where the gateway says that there were too many.
+func (s *stand) unhurried(t *testing.T, route restRoute, with as) (a answer) {
+	t.Helper()
+	eventually(t, "the gateway lets another request come", func() error {
+		if a = call(t, s.http, route.method, s.Gateway+route.path, nil, with); a.status == http.StatusTooManyRequests {
+			return problem("%d", a.status)
+		}
+		return nil
+	})
+	return a
+}
+
+// TestARevokedKeyIsRefusedAtTheNextRequest makes an API key, uses it, and revokes it.
+func TestARevokedKeyIsRefusedAtTheNextRequest(t *testing.T) {
+	s := startDev(t, "--ephemeral")
+	alice := bearer(s.tokenOf(t, "alice"))
+	oakland := s.systems(t, alice)["Oakland"]
+	keys := "/api/v1/customers/" + oakland.CustomerID + "/apikeys"
+	var slowest time.Duration
+	for range 5 {
+		var made struct {
+			APIKey struct{ ID string }
+			Secret string
+		}
+		s.api(t, http.StatusCreated, http.MethodPost, keys, map[string]any{"name": "Script", "scopes": []string{"securitysystem.read"}}, alice).decode(t, &made)
+		with := basic(made.APIKey.ID, made.Secret)
+		s.systems(t, with)
+		s.api(t, http.StatusOK, http.MethodDelete, keys+"/"+made.APIKey.ID, nil, alice)
+		revoked := time.Now()
+		eventually(t, "the key is refused", func() error {
+			asked := time.Since(revoked)
+			if a := call(t, s.http, http.MethodGet, s.Gateway+"/api/securitysystems", nil, with); a.status != http.StatusUnauthorized {
+				slowest = max(slowest, asked)
+				return problem("%d", a.status)
+			}
+			return nil
+		})
+	}
+	t.Logf("the last request that was let in began %v after the answer to the revocation", slowest)
+	if slowest > 100*time.Millisecond {
+		t.Errorf("a revoked key was let in %v later", slowest)
+	}
+}
+
+// TestTheObjectRefusesByEveryRoute: eve's token is as valid as anybody's; what she was granted is nothing. Nor does it help
+// to say that she is somebody else.
+func TestTheObjectRefusesByEveryRoute(t *testing.T) {
+	s := startDev(t, "--ephemeral")
+	alice, eve := s.tokenOf(t, "alice"), s.tokenOf(t, "eve")
+	oakland := s.systems(t, bearer(alice))["Oakland"]
+	path := "/api/v1/securitysystems/" + oakland.ID
+	pretending := func(r *http.Request) {
+		for _, name := range []string{"X-User-Id", "X-Forwarded-User", "X-Remote-User", "Grpc-Metadata-X-User-Id", "Grpc-Metadata-Sub"} {
+			r.Header.Set(name, s.user(t, "alice").Sub)
+		}
+		r.Header.Set("Grpc-Metadata-Authorization", "Bearer "+alice)
+		r.Header.Set("Grpcgateway-Authorization", "Bearer "+alice)
+	}
+	browser := s.signIn(t, "eve")
+	proof := s.csrfToken(t, browser)
+	routes := map[string]func(method, path string) int{
+		"a browser's session": func(method, path string) int {
+			return call(t, browser, method, s.Gateway+path, nil, pretending, func(r *http.Request) { r.Header.Set("X-CSRF-Token", proof) }).status
+		},
+		"REST with a token": func(method, path string) int {
+			return call(t, s.http, method, s.Gateway+path, nil, bearer(eve), pretending).status
+		},
+	}
+	for route, request := range routes {
+		for _, action := range []struct{ method, path string }{
+			{http.MethodGet, path}, {http.MethodGet, path + "/events"}, {http.MethodPost, path + ":arm"}, {http.MethodPost, path + ":disarm"},
+			{http.MethodPost, path + ":acknowledge"}, {http.MethodDelete, path},
+		} {
+			if got := request(action.method, action.path); got != http.StatusNotFound {
+				t.Errorf("%s: %s %s answered %d", route, action.method, action.path, got)
+			}
+		}
+	}
+	for _, part := range []string{"gateway", "securitysystem"} {
+		client := securitysystemv1.NewSecuritySystemServiceClient(s.dial(t, part))
+		ctx := metadata.AppendToOutgoingContext(withToken(t.Context(), eve), "x-user-id", s.user(t, "alice").Sub, "grpcgateway-authorization", "Bearer "+alice)
+		_, get := client.GetSecuritySystem(ctx, &securitysystemv1.GetSecuritySystemRequest{SecuritySystemId: oakland.ID})
+		_, arm := client.ArmSecuritySystem(ctx, &securitysystemv1.ArmSecuritySystemRequest{SecuritySystemId: oakland.ID})
+		_, events := client.ListEvents(ctx, &securitysystemv1.ListEventsRequest{SecuritySystemId: oakland.ID})
+		for what, err := range map[string]error{"get": get, "arm": arm, "events": events} {
+			if status.Code(err) != codes.NotFound {
+				t.Errorf("gRPC of %s: %s: %v", part, what, err)
+			}
+		}
+	}
+	if after := s.systems(t, bearer(alice))["Oakland"]; after.Etag != oakland.Etag {
+		t.Errorf("a refused request changed the system: %+v", after)
+	}
+}
