@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -44,6 +45,11 @@ func (p Position) String() string { return fmt.Sprintf("%d-%d", p.Epoch, p.Seque
 // Follows tells whether no event stands between earlier and p.
 func (p Position) Follows(earlier Position) bool {
 	return p.Epoch == earlier.Epoch && p.Sequence == earlier.Sequence+1
+}
+
+// compare returns -1 where p is before other, 0 where it is the same, 1 where it is after.
+func (p Position) compare(other Position) int {
+	return cmp.Or(cmp.Compare(p.Epoch, other.Epoch), cmp.Compare(p.Sequence, other.Sequence))
 }
 
 // ParsePosition reads a Redis stream id.

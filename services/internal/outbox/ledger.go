@@ -66,45 +66,65 @@ func (l ledger) release(ctx context.Context, holder string) error {
 // unpublished returns the first n events to publish. Ordered by version, they hold with every event all earlier ones of its
 // subject that are committed but not published, whatever the replicas' clocks say. An earlier one that is not committed
 // cannot be missing: the subject's versions are decided one transaction after the other.
-func (l ledger) unpublished(ctx context.Context, n int) ([]Event, error) {
-	rows, err := l.db.Query(ctx, `
-		SELECT id, type, subject, version, time, data FROM outbox
-		WHERE published_at IS NULL ORDER BY version, id LIMIT $1`, n)
+func (l ledger) unpublished(ctx context.Context, n int) ([]placed, error) {
+	return l.read(ctx, "read unpublished events", `WHERE published_at IS NULL ORDER BY version, id LIMIT $1`, n)
+}
+
+// publishedAfter returns the first n published events after a position in the stream.
+func (l ledger) publishedAfter(ctx context.Context, p Position, n int) ([]placed, error) {
+	return l.read(ctx, "read published events",
+		`WHERE published_at IS NOT NULL AND (epoch, sequence) > ($1, $2) ORDER BY epoch, sequence LIMIT $3`,
+		p.Epoch, p.Sequence, n)
+}
+
+// placed is an event and where it stands in the stream, or stood there before it was lost. Zero: nowhere yet.
+type placed struct {
+	Event
+	at Position
+}
+
+func (l ledger) read(ctx context.Context, doing, which string, args ...any) ([]placed, error) {
+	rows, err := l.db.Query(ctx, `SELECT id, type, subject, version, time, data, epoch, sequence FROM outbox `+which, args...)
 	if err != nil {
-		return nil, fmt.Errorf("read unpublished events: %w", err)
+		return nil, fmt.Errorf("%s: %w", doing, err)
 	}
 	defer rows.Close()
-	var events []Event
+	var events []placed
 	for rows.Next() {
 		var (
-			e      Event
+			e      placed
 			micros int64
 			data   string
 		)
-		if err := rows.Scan(&e.ID, &e.Type, &e.Subject, &e.Version, &micros, &data); err != nil {
-			return nil, fmt.Errorf("read unpublished events: %w", err)
+		err := rows.Scan(&e.ID, &e.Type, &e.Subject, &e.Version, &micros, &data, &e.at.Epoch, &e.at.Sequence)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", doing, err)
 		}
 		e.Time, e.Data = sqldb.Time(micros), json.RawMessage(data)
 		events = append(events, e)
 	}
 	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("read unpublished events: %w", err)
+		return nil, fmt.Errorf("%s: %w", doing, err)
 	}
 	return events, nil
 }
 
-// settle records that the events with these ids stand in the stream up to last. It changes nothing and returns errLeaseLost
-// when another relay has published meanwhile.
+// settle records that the events with these ids stand in the stream one after the other, the last one at last. It changes
+// nothing and returns errLeaseLost when another relay has published meanwhile.
 func (l ledger) settle(ctx context.Context, held lease, last Position, ids []string, now time.Time) error {
 	err := l.db.Tx(ctx, func(tx sqldb.Tx) error {
 		if err := move(ctx, tx, held, last); err != nil || len(ids) == 0 {
 			return err
 		}
-		args := []any{sqldb.Micros(now)}
-		for _, id := range ids {
+		args := []any{sqldb.Micros(now), last.Epoch, last.Sequence - int64(len(ids))}
+		var order strings.Builder
+		for i, id := range ids {
 			args = append(args, id)
+			fmt.Fprintf(&order, " WHEN $%d THEN %d", len(args), i+1)
 		}
-		_, err := tx.Exec(ctx, `UPDATE outbox SET published_at = $1 WHERE id IN (`+placeholders(2, len(ids))+`)`, args...)
+		_, err := tx.Exec(ctx, `
+			UPDATE outbox SET published_at = $1, epoch = $2, sequence = CAST($3 AS BIGINT) + CASE id`+order.String()+` END
+			WHERE id IN (`+placeholders(4, len(ids))+`)`, args...)
 		return err
 	})
 	if err != nil {

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"log/slog"
 	mathrand "math/rand/v2"
-	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -39,9 +38,12 @@ type Config struct {
 	MaxLen int64
 	// Poll is how often the relay looks for events that nobody nudged it for. Default: 500 ms.
 	Poll time.Duration
+	// Check is how often the relay looks whether the stream has lost something while there is nothing to publish. Default:
+	// 2 s.
+	Check time.Duration
 	// MaxBackoff limits the pause after a failure; the first one is 100 ms. Default: 5 s.
 	MaxBackoff time.Duration
-	// Retention is how long a published event is kept. Default: 7 days.
+	// Retention is how long a published event is kept, and can be put into a stream that has lost it. Default: 7 days.
 	Retention time.Duration
 	// Logger is told of failures. Default: slog.Default().
 	Logger *slog.Logger
@@ -53,8 +55,8 @@ type Config struct {
 func Stream(service string) string { return "realguardio:events:" + service }
 
 // Relay carries events from the outbox to the stream. Any number of relays may run on one outbox, in one process or in
-// several: they take turns by a lease, and each position in the stream can be written only once, so that one which outlives
-// its lease can neither repeat nor reorder anything.
+// several: they take turns by a lease, and each write names the entry that it is to follow, so that one which outlives its
+// lease can neither repeat nor reorder anything, nor step over what the stream has lost.
 type Relay struct {
 	cfg    Config
 	ledger ledger
@@ -76,6 +78,7 @@ func NewRelay(cfg Config) (*Relay, error) {
 	}
 	cfg.MaxLen = cmp.Or(cfg.MaxLen, 100_000)
 	cfg.Poll = cmp.Or(cfg.Poll, 500*time.Millisecond)
+	cfg.Check = cmp.Or(cfg.Check, 2*time.Second)
 	cfg.MaxBackoff = cmp.Or(cfg.MaxBackoff, 5*time.Second)
 	cfg.Retention = cmp.Or(cfg.Retention, 7*24*time.Hour)
 	cfg.Logger = cmp.Or(cfg.Logger, slog.Default())
@@ -100,11 +103,15 @@ func (r *Relay) Nudge() {
 // in the outbox meanwhile.
 func (r *Relay) Run(ctx context.Context) error {
 	var (
-		failures  int
-		nextPurge time.Time
+		failures             int
+		nextCheck, nextPurge time.Time
 	)
 	for ctx.Err() == nil {
-		busy, err := r.drain(ctx)
+		check := !r.cfg.Now().Before(nextCheck)
+		busy, err := r.drain(ctx, check)
+		if check && err == nil && !busy {
+			nextCheck = r.cfg.Now().Add(r.cfg.Check)
+		}
 		if now := r.cfg.Now(); err == nil && !busy && !now.Before(nextPurge) {
 			err = r.purge(ctx, now)
 			nextPurge = now.Add(purgeEvery)
@@ -147,10 +154,14 @@ func backoff(failures int, limit time.Duration) time.Duration {
 	return d - mathrand.N(d/4+1)
 }
 
-// drain publishes until nothing is left. It reports busy when another relay is at it.
-func (r *Relay) drain(ctx context.Context) (busy bool, err error) {
-	pending, err := r.ledger.pending(ctx)
-	if err != nil || !pending {
+// drain publishes until nothing is left. It reports busy when another relay is at it. Where nothing waits to be published,
+// check tells to look for what the stream has lost.
+func (r *Relay) drain(ctx context.Context, check bool) (busy bool, err error) {
+	due, err := r.ledger.pending(ctx)
+	if err == nil && !due && check {
+		due, err = r.lossy(ctx)
+	}
+	if err != nil || !due {
 		return false, err
 	}
 	held, ok, err := r.acquire(ctx)
@@ -193,11 +204,31 @@ func lasting(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), leaseTime/3)
 }
 
-// publish carries one batch and reports whether there may be another. held is moved to where the stream ends then.
+// publish carries one batch and reports whether there may be another. held is moved to where the stream ends then. What
+// the stream has lost comes first: Redis takes nothing that is before its end.
 func (r *Relay) publish(ctx context.Context, held *lease) (more bool, err error) {
 	if held.last.Epoch == 0 {
 		return true, r.restart(ctx, held, 0)
 	}
+	end, err := r.end(ctx)
+	if err != nil {
+		return false, err
+	}
+	if end.compare(held.last) > 0 {
+		return true, r.catchUp(ctx, held)
+	}
+	lost, err := r.ledger.publishedAfter(ctx, end, batchSize)
+	if err != nil {
+		return false, err
+	}
+	if len(lost) > 0 {
+		return true, r.repeat(ctx, *held, end, lost)
+	}
+	return r.extend(ctx, held, end)
+}
+
+// extend carries what was never published, from the stream's end on.
+func (r *Relay) extend(ctx context.Context, held *lease, end Position) (more bool, err error) {
 	events, err := r.ledger.unpublished(ctx, batchSize)
 	if err != nil || len(events) == 0 {
 		return false, err
@@ -212,10 +243,10 @@ func (r *Relay) publish(ctx context.Context, held *lease) (more bool, err error)
 			break
 		}
 		next := Position{Epoch: last.Epoch, Sequence: last.Sequence + 1}
-		if failure = r.append(ctx, e, next); failure != nil {
+		if failure = r.append(ctx, e.Event, end, next); failure != nil {
 			break
 		}
-		last, done = next, append(done, e.ID)
+		last, end, done = next, next, append(done, e.ID)
 	}
 	if len(done) > 0 {
 		// What stands in the stream is recorded even while ctx ends, so that it need not be found out later.
@@ -226,33 +257,10 @@ func (r *Relay) publish(ctx context.Context, held *lease) (more bool, err error)
 		}
 		held.last = last
 	}
-	if errors.Is(failure, errTaken) {
-		return true, r.catchUp(ctx, held)
+	if errors.Is(failure, errMoved) {
+		return true, nil
 	}
-	return failure == nil, failure
-}
-
-// errTaken means that the stream already has an entry at or after a position.
-var errTaken = errors.New("position in the stream is taken")
-
-// append writes e at position p. The position makes the write happen once: Redis refuses one that is not after all
-// others, so neither a retry after a lost answer nor a relay without a lease can repeat an event or put it out of order.
-func (r *Relay) append(ctx context.Context, e Event, p Position) error {
-	values, err := entry(r.source, e, p)
-	if err != nil {
-		return err
-	}
-	err = r.cfg.Redis.XAdd(ctx, &redis.XAddArgs{
-		Stream: r.stream, MaxLen: r.cfg.MaxLen, Approx: true, ID: p.String(), Values: values,
-	}).Err()
-	// Redis gives this error no code of its own.
-	if err != nil && strings.Contains(err.Error(), "equal or smaller than the target stream top item") {
-		return errTaken
-	}
-	if err != nil {
-		return fmt.Errorf("append to stream %s: %w", r.stream, err)
-	}
-	return nil
+	return failure == nil && (len(events) == batchSize || len(done) < len(events)), failure
 }
 
 // catchUp records what stands in the stream after the position on record: a relay died, or its answer was lost, between
