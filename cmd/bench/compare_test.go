@@ -16,6 +16,23 @@ var (
 // side runs one half of a pair and returns a figure: calls a second, or CPU seconds a call.
 type side func(ctx context.Context) (float64, error)
 
+// compareRates compares two rates, and logs the CPU that a call costs this process on either side: a figure that a noisy
+// machine disturbs less, for orientation.
+func compareRates(b *testing.B, unit string, ours, bare side, bound string, keeps func(interval) bool) {
+	var cost, bareCost []float64
+	compare(b, unit, withCost(ours, &cost), withCost(bare, &bareCost), bound, keeps)
+	b.Logf("CPU a call: %v times the bare one's; medians %.4g against %.4g s", ratios(cost, bareCost), middle(cost), middle(bareCost))
+}
+
+func withCost(s side, cost *[]float64) side {
+	return func(ctx context.Context) (float64, error) {
+		before, start := selfCPU(), time.Now()
+		rate, err := s(ctx)
+		*cost = append(*cost, (selfCPU()-before)/(rate*time.Since(start).Seconds()))
+		return rate, err
+	}
+}
+
 // compare warms both sides up, then lets them take turns; which of them begins alternates, so that a drift of the machine
 // favours neither. It reports the ratio ours/bare and its interval, and fails b when keeps says no.
 func compare(b *testing.B, unit string, ours, bare side, bound string, keeps func(interval) bool) {
