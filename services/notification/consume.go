@@ -23,7 +23,7 @@ const (
 )
 
 // consumer takes events from the security system service's stream. Its position is kept in the same transaction as what
-// it took, so that an event is taken once, and a stream that was lost is missed only where it was not taken yet.
+// it took, so that an event is taken once, also from a stream that was lost and that its source has written anew.
 type consumer struct {
 	redis  redis.UniversalClient
 	stream string
@@ -56,7 +56,8 @@ func (c *consumer) step(ctx context.Context) (more bool, err error) {
 			return false, err
 		}
 		if position != (outbox.Position{}) && !at.Follows(position) {
-			c.log.WarnContext(ctx, "events were lost from the stream", "stream", c.stream,
+			// Its source publishes again what it still has, so this was purged there: it will not come any more.
+			c.log.ErrorContext(ctx, "events were lost from the stream", "stream", c.stream,
 				"after", position.String(), "before", at.String())
 		}
 		position = at
