@@ -2,6 +2,7 @@ package token
 
 import (
 	"context"
+	"crypto/subtle"
 	"errors"
 	"fmt"
 	"time"
@@ -81,6 +82,29 @@ func (s *Service) EnsureClient(ctx context.Context, spec ClientSpec) (secret str
 	return secret, nil
 }
 
+// RegisteredClient is what is known of a client that may be ensured.
+type RegisteredClient struct {
+	RedirectURIs []string
+	secretHash   []byte
+}
+
+// HasSecret tells whether this is the client's secret.
+func (c RegisteredClient) HasSecret(secret string) bool {
+	return subtle.ConstantTimeCompare(oauth.HashSecret(secret), c.secretHash) == 1
+}
+
+// RegisteredClient returns the client with this id, and whether there is one.
+func (s *Service) RegisteredClient(ctx context.Context, id string) (_ RegisteredClient, found bool, err error) {
+	c, err := s.store.Client(ctx, id)
+	if errors.Is(err, oauth.ErrNotFound) {
+		return RegisteredClient{}, false, nil
+	}
+	if err != nil {
+		return RegisteredClient{}, false, fmt.Errorf("looking for client %s: %w", id, err)
+	}
+	return RegisteredClient{c.RedirectURIs, c.SecretHash}, true, nil
+}
+
 func (s *Service) put(ctx context.Context, c oauth.Client, keepSecret bool) error {
 	if err := c.Validate(); err != nil {
 		return err
@@ -130,6 +154,19 @@ func (s *Service) EnsureUser(ctx context.Context, spec UserSpec) (id string, mad
 		return "", false, fmt.Errorf("ensuring an account: %w", err)
 	}
 	return stored.ID, made, nil
+}
+
+// UserWithRole returns the e-mail address and the subject of an account that has a role and is not disabled, and whether
+// there is one: of several the oldest.
+func (s *Service) UserWithRole(ctx context.Context, role string) (email, id string, found bool, err error) {
+	user, err := s.store.UserWithRole(ctx, role)
+	if errors.Is(err, account.ErrNotFound) {
+		return "", "", false, nil
+	}
+	if err != nil {
+		return "", "", false, fmt.Errorf("looking for an account with the role %s: %w", role, err)
+	}
+	return user.Email, user.ID, true, nil
 }
 
 // HasDemoPassword tells whether an account has DemoPassword, so that production can refuse to start.

@@ -29,7 +29,7 @@ func claim(ctx context.Context, db *DB, owner string) error {
 }
 
 // errUnclaimed is a database that was never migrated.
-var errUnclaimed = errors.New("its tables have not been made yet")
+var errUnclaimed = errors.New("it was never migrated")
 
 // CheckOwner tells whether db was made by [Migrate] for the service owner. It writes nothing.
 func CheckOwner(ctx context.Context, db *DB, owner string) error {

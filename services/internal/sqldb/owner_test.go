@@ -17,7 +17,7 @@ func TestADatabaseBelongsToOneService(t *testing.T) {
 	}
 	storetest.Each(t, func(t *testing.T, open func() *sqldb.DB) {
 		db := open()
-		if err := sqldb.CheckOwner(t.Context(), db, "token"); err == nil || !strings.Contains(err.Error(), "not been made yet") {
+		if err := sqldb.CheckOwner(t.Context(), db, "token"); err == nil || !strings.Contains(err.Error(), "never migrated") {
 			t.Errorf("before the first migration: %v", err)
 		}
 		if err := sqldb.Migrate(t.Context(), db, "token", schema); err != nil {

@@ -28,7 +28,7 @@ func (p *Part) openDatabase(ctx context.Context, env Environment, migrate func(c
 			return nil, fmt.Errorf("cannot prepare the database of %s: %w", p.Name, err)
 		}
 	} else if err := database.CheckOwner(ctx, db, p.Name); err != nil {
-		return nil, fmt.Errorf("cannot use the database of %s: %w (see `realguardio migrate %s`)", p.Name, err, p.Name)
+		return nil, fmt.Errorf("cannot use the database of %s: %w", p.Name, err)
 	}
 	p.Ops.Add(ops.Check{Name: "database", Run: db.Ping})
 	return db, nil

@@ -1,11 +1,14 @@
 package cli
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,7 +28,10 @@ func newSetup(w World) *cobra.Command {
 and the one by which people sign in to the gateway, writes their secrets into files of --out-dir (mode 0600) for
 --client-secret-file and --web-client-secret-file, and makes the first platform admin, whose password is printed once.
 
-Run again, it changes nothing that is there. Of a --config file it reads the top level and the mapping of the part token.`,
+Run again, it changes nothing that is there: it adds what is missing, and refuses to go on where a client is registered
+whose secret is not in --out-dir, or for another --public-url. --rotate-secrets gives every client a new secret, with
+which the parts must then be restarted; --update-public-url lets people sign in at another URL, and no longer at the
+one before. Where there is a platform admin, no further one is made. Of a --config file it reads the top level and the mapping of the part token.`,
 		Example: `  realguardio keys generate key-encryption-key token-mac-key session-key
   realguardio setup --database-url 'postgres://token@db/realguardio?schema=token&sslmode=verify-full' \
     --key-encryption-key-file key-encryption-key --token-mac-key-file token-mac-key \
@@ -39,6 +45,7 @@ type setupFlags struct {
 	part           partFlags
 	keys           tokenKeys
 	publicURL, out string
+	rotate, move   bool
 	admin          firstAdmin
 }
 
@@ -49,27 +56,55 @@ func (f *setupFlags) declare(s *settings.Set) {
 	f.keys.declare(s)
 	s.String(&f.publicURL, "public-url", "where browsers reach the gateway", settings.Required, settings.HTTPURL)
 	s.String(&f.out, "out-dir", "folder for the secrets of the parts' clients", settings.Required)
+	s.Bool(&f.rotate, "rotate-secrets", "give every client a new secret; running parts lose theirs until they are restarted")
+	s.Bool(&f.move, "update-public-url", "let people sign in at --public-url instead of where they did")
 	f.admin.declare(s)
 }
 
 func (f *setupFlags) run(c *cobra.Command, _ []string) error {
-	if err := os.MkdirAll(f.out, 0o700); err != nil {
-		return fmt.Errorf("cannot make --out-dir: %w", err)
-	}
 	log := slog.New(slog.NewTextHandler(c.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	registry, err := assembly.OpenRegistry(c.Context(), f.keys.config(f.part.environment(log)))
 	if err != nil {
 		return err
 	}
 	defer registry.Close()
+	if err := f.check(c.Context(), registry); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(f.out, 0o700); err != nil {
+		return fmt.Errorf("cannot make --out-dir: %w", err)
+	}
+	if f.rotate {
+		if err := assembly.ForgetSecrets(f.out); err != nil {
+			return err
+		}
+	}
 	secrets, err := registry.EnsureClients(c.Context(), f.out, f.publicURL)
 	if err != nil {
 		return err
 	}
-	for id := range secrets {
+	for _, id := range slices.Sorted(maps.Keys(secrets)) {
 		fmt.Fprintf(c.OutOrStdout(), "client %s: secret in %s\n", id, assembly.SecretFile(f.out, id))
 	}
 	return f.admin.make(c, registry)
+}
+
+// check refuses to change clients that running parts rely on, unless told to.
+func (f *setupFlags) check(ctx context.Context, registry *assembly.Registry) error {
+	differences, err := registry.CheckClients(ctx, f.out, f.publicURL)
+	if err != nil {
+		return err
+	}
+	var refused error
+	if !f.rotate {
+		for _, difference := range differences.Secrets {
+			refused = errors.Join(refused, fmt.Errorf("%w: give the --out-dir of before, or --rotate-secrets for new ones", difference))
+		}
+	}
+	if differences.PublicURL != nil && !f.move {
+		refused = errors.Join(refused, fmt.Errorf("%w, which --public-url %s would end: give the URL of before, or --update-public-url", differences.PublicURL, f.publicURL))
+	}
+	return refused
 }
 
 // firstAdmin is the account that can make everything else.
@@ -88,6 +123,14 @@ func (a *firstAdmin) declare(s *settings.Set) {
 }
 
 func (a *firstAdmin) make(c *cobra.Command, registry *assembly.Registry) error {
+	email, id, found, err := registry.UserWithRole(c.Context(), assembly.AdminRole)
+	if err != nil {
+		return fmt.Errorf("cannot make the platform admin: %w", err)
+	}
+	if found {
+		fmt.Fprintf(c.OutOrStdout(), "platform admin %s (%s): was there already, nothing was changed\n", email, id)
+		return nil
+	}
 	password := rand.Text()
 	if a.passwordFile != "" {
 		var err error
@@ -102,7 +145,7 @@ func (a *firstAdmin) make(c *cobra.Command, registry *assembly.Registry) error {
 	case err != nil:
 		return fmt.Errorf("cannot make the platform admin: %w", err)
 	case !made:
-		fmt.Fprintf(c.OutOrStdout(), "platform admin %s (%s): was there already, the password is unchanged\n", a.email, id)
+		fmt.Fprintf(c.OutOrStdout(), "platform admin %s (%s): had an account, which is now an admin's; the password is unchanged\n", a.email, id)
 	case a.passwordFile != "":
 		fmt.Fprintf(c.OutOrStdout(), "platform admin %s (%s): password as in %s\n", a.email, id, a.passwordFile)
 	default:
