@@ -239,7 +239,7 @@ func TestREST(t *testing.T) {
 		{name: "a method overridden in the query", method: "POST", path: "/api/v1/securitysystems/sys_1?_method=DELETE", status: 405, reason: "METHOD_NOT_ALLOWED"},
 		{name: "a form", method: "POST", path: "/api/v1/securitysystems", body: "locationId=x", headers: header{"Content-Type": "application/x-www-form-urlencoded"}, status: 415, reason: "UNSUPPORTED_MEDIA_TYPE"},
 		{name: "no content type", method: "POST", path: "/api/v1/securitysystems", body: "{}", headers: header{"Content-Type": ""}, status: 415, reason: "UNSUPPORTED_MEDIA_TYPE"},
-		{name: "a body too large", method: "POST", path: "/api/v1/securitysystems", body: `{"locationId":"` + strings.Repeat("x", 1<<20) + `"}`, status: 413, reason: "TOO_LARGE"},
+		{name: "a body too large", method: "POST", path: "/api/v1/securitysystems", body: `{"locationId":"` + strings.Repeat("x", 1<<20) + `"}`, status: 413, reason: "TOO_LARGE", contains: `larger than 1 MB`},
 		{name: "half a body", method: "POST", path: "/api/v1/securitysystems", body: `{"locationId":`, status: 400, reason: "INVALID_FIELD", contains: `"field":"body"`},
 		{name: "an array", method: "POST", path: "/api/v1/securitysystems", body: `[]`, status: 400, reason: "INVALID_FIELD", contains: `"field":"body"`},
 		{name: "two objects", method: "POST", path: "/api/v1/securitysystems", body: `{"locationId":"a"}{"locationId":"b"}`, status: 400, reason: "INVALID_FIELD", contains: `"field":"body"`},
@@ -252,6 +252,28 @@ func TestREST(t *testing.T) {
 		{name: "a query of the wrong type", method: "GET", path: "/api/v1/securitysystems?pageSize=many", status: 400, reason: "INVALID_FIELD", contains: `"field":"pageSize"`},
 		{name: "a query twice", method: "GET", path: "/api/v1/securitysystems?pageSize=1&pageSize=2", status: 400, reason: "INVALID_FIELD", contains: `"field":"pageSize"`},
 		{name: "a query out of range", method: "GET", path: "/api/v1/securitysystems?pageSize=-1", status: 400, reason: "INVALID_FIELD", contains: `"field":"pageSize"`},
+		{name: "a query twice, in words", method: "GET", path: "/api/v1/securitysystems?pageSize=1&pageSize=2", status: 400, reason: "INVALID_FIELD", contains: `must be given once`},
+		{name: "a query under both its names", method: "GET", path: "/api/v1/securitysystems?pageSize=1&page_size=1", status: 400, reason: "INVALID_FIELD", contains: `"field":"pageSize","description":"must be given once"`},
+		{name: "an unknown query", method: "GET", path: "/api/v1/securitysystems?bogus=1", status: 400, reason: "INVALID_FIELD", contains: `"field":"bogus","description":"is not a parameter of this request"`},
+		{name: "several unknown queries", method: "GET", path: "/api/v1/securitysystems?filter=x&bogus=1", status: 400, reason: "INVALID_FIELD", contains: `"field":"filter"`},
+		{name: "a query for a field in the path", method: "GET", path: "/api/v1/securitysystems/sys_1?securitySystemId=sys_1", status: 400, reason: "INVALID_FIELD", contains: `"field":"securitySystemId","description":"belongs in the path"`},
+		{name: "a query for a field in the body", method: "POST", path: "/api/v1/securitysystems/sys_1:arm?mode=STAY", body: "{}", status: 400, reason: "INVALID_FIELD", contains: `"field":"mode","description":"belongs in the body"`},
+		{name: "a query with a semicolon", method: "GET", path: "/api/v1/securitysystems?pageSize=1;x=2", status: 400, reason: "INVALID_FIELD", contains: `"field":"query"`},
+		{name: "a query that is badly encoded", method: "GET", path: "/api/v1/securitysystems?pageToken=%zz", status: 400, reason: "INVALID_FIELD", contains: `"field":"query"`},
+		{name: "a query under its name in the proto", method: "GET", path: "/api/v1/securitysystems?page_size=1", status: 200},
+		{name: "bytes that are no text in the path", method: "GET", path: "/api/v1/securitysystems/%ff", status: 400, reason: "INVALID_FIELD", contains: `"field":"securitySystemId","description":"must be UTF-8 text without NUL"`},
+		{name: "bytes that are no text in a path without a version", method: "POST", path: "/api/securitysystems/a%c3%28:arm", status: 400, reason: "INVALID_FIELD", contains: `"field":"securitySystemId"`},
+		{name: "NUL in the path", method: "GET", path: "/api/v1/securitysystems/a%00b", status: 400, reason: "INVALID_FIELD", contains: `"field":"securitySystemId"`},
+		{name: "bytes that are no text in the query", method: "GET", path: "/api/v1/securitysystems?pageToken=%ff", status: 400, reason: "INVALID_FIELD", contains: `"field":"pageToken"`},
+		{name: "NUL in the query", method: "GET", path: "/api/v1/securitysystems?pageToken=a%00", status: 400, reason: "INVALID_FIELD", contains: `"field":"pageToken"`},
+		{name: "bytes that are no text in the body", method: "POST", path: "/api/v1/securitysystems", body: "{\"locationId\":\"\xff\"}", status: 400, reason: "INVALID_FIELD", contains: `"field":"locationId","description":"must be UTF-8 text without NUL"`},
+		{name: "NUL in the body", method: "POST", path: "/api/v1/securitysystems", body: `{"locationId":"a\u0000"}`, status: 400, reason: "INVALID_FIELD", contains: `"field":"locationId","description":"must be UTF-8 text without NUL"`},
+		{name: "a backslash before what looks like NUL", method: "POST", path: "/api/v1/securitysystems", body: `{"locationId":"a\\u0000"}`, status: 201},
+		{name: "bytes that are no text in If-Match", method: "DELETE", path: "/api/v1/securitysystems/sys_1", headers: header{"If-Match": "\"\xe9\""}, status: 400, reason: "INVALID_FIELD", contains: `"field":"If-Match"`},
+		{name: "letters beyond ASCII in If-Match", method: "POST", path: "/api/v1/securitysystems/sys_1:arm", body: "{}", headers: header{"If-Match": `"é"`}, status: 400, reason: "INVALID_FIELD", contains: `"field":"If-Match"`},
+		{name: "letters beyond ASCII in Idempotency-Key", method: "POST", path: "/api/v1/securitysystems/sys_1:arm", body: "{}", headers: header{"Idempotency-Key": "é"}, status: 400, reason: "INVALID_FIELD", contains: `"field":"Idempotency-Key"`},
+		{name: "another id in the body than in the path", method: "POST", path: "/api/v1/securitysystems/A:arm", body: `{"securitySystemId":"B"}`, status: 400, reason: "INVALID_FIELD", contains: `"field":"securitySystemId","description":"differs from the one in the path"`},
+		{name: "the same id in the body and in the path", method: "POST", path: "/api/v1/securitysystems/A:arm", body: `{"security_system_id":"A"}`, status: 200},
 		{name: "a line break in the path", method: "GET", path: "/api/v1/securitysystems/a%0d%0aSet-Cookie:%20x=y", status: 200},
 		{name: "a slash in an id", method: "GET", path: "/api/v1/securitysystems/a%2Fevents", status: 200},
 		{name: "an internal method has no path", method: "POST", path: "/realguardio.securitysystem.v1.SecuritySystemService/HasSystemAt", body: "{}", status: 405},
@@ -277,6 +299,18 @@ func TestREST(t *testing.T) {
 				t.Errorf("the service was called: %+v", calls)
 			}
 		})
+	}
+}
+
+func TestALanguageThatGRPCCannotCarryIsDropped(t *testing.T) {
+	w := newWorld(t)
+	b := w.gateway(t).signedIn(t)
+	for language, seen := range map[string]string{"de, en;q=0.5": "de, en;q=0.5", "dé": "", "\xff": "", "de,\ten": ""} {
+		w.backend.take()
+		b.get(t, "/api/v1/securitysystems", header{"Accept-Language": language}).want(t, http.StatusOK, "")
+		if got := strings.Join(w.backend.take()[0].metadata.Get("accept-language"), "|"); got != seen {
+			t.Errorf("%q became %q", language, got)
+		}
 	}
 }
 

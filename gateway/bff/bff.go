@@ -173,7 +173,7 @@ func (b *Routes) UpdateSession(w http.ResponseWriter, r *http.Request) {
 		CSRFToken string `json:"csrfToken"`
 	}
 	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxForm)).Decode(&body); err != nil {
-		b.Problems.Write(w, r, mesh.InvalidField("body", "must be one JSON object with csrfToken"))
+		b.Problems.Write(w, r, unreadable(err, "must be one JSON object with csrfToken"))
 		return
 	}
 	if err := b.Proven(r, body.CSRFToken); err != nil {
@@ -217,13 +217,18 @@ func readForm(w http.ResponseWriter, r *http.Request) (url.Values, error) {
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	if err := r.ParseForm(); err != nil {
-		var tooLarge *http.MaxBytesError
-		if errors.As(err, &tooLarge) {
-			return nil, problem.TooLarge
-		}
-		return nil, mesh.InvalidField("body", "must be an urlencoded form")
+		return nil, unreadable(err, "must be an urlencoded form")
 	}
 	return r.PostForm, nil
+}
+
+// unreadable refuses a body that could not be read: too large, or not what was wanted.
+func unreadable(err error, wanted string) error {
+	var tooLarge *http.MaxBytesError
+	if errors.As(err, &tooLarge) {
+		return problem.TooLarge(tooLarge.Limit)
+	}
+	return mesh.InvalidField("body", wanted)
 }
 
 // sendTo tells the browser where to go: next-auth's client asks for the URL, a plain form is redirected.

@@ -78,13 +78,21 @@ func (e *Error) Error() string { return e.Reason + ": " + e.Detail }
 var (
 	NoSuchRoute = &Error{http.StatusNotFound, codes.NotFound, mesh.ReasonNotFound, "there is nothing at this path"}
 	BadMethod   = &Error{http.StatusMethodNotAllowed, codes.Unimplemented, "METHOD_NOT_ALLOWED", "the method is not allowed here"}
-	TooLarge    = &Error{http.StatusRequestEntityTooLarge, codes.InvalidArgument, "TOO_LARGE", "the request body is larger than 1 MB"}
 	NotJSON     = &Error{http.StatusUnsupportedMediaType, codes.InvalidArgument, "UNSUPPORTED_MEDIA_TYPE", "the request body must be application/json"}
 	Malformed   = &Error{http.StatusBadRequest, codes.InvalidArgument, "MALFORMED", "the request is malformed"}
 	// TwoCredentials is not ranked: a caller able to add a header must not be able to choose which credential counts.
 	TwoCredentials = &Error{http.StatusBadRequest, codes.Unauthenticated, ReasonTwoCredentials, "a request carries exactly one credential"}
 	CSRF           = &Error{http.StatusForbidden, codes.PermissionDenied, ReasonCSRF, "the request lacks the proof that it comes from this site"}
 )
+
+// TooLarge refuses a body of more than limit bytes.
+func TooLarge(limit int64) *Error {
+	size := strconv.FormatInt(limit>>10, 10) + " KB"
+	if limit >= 1<<20 {
+		size = strconv.FormatInt(limit>>20, 10) + " MB"
+	}
+	return &Error{http.StatusRequestEntityTooLarge, codes.InvalidArgument, "TOO_LARGE", "the request body is larger than " + size}
+}
 
 // Of returns the document for err. Text of an error that is neither an [Error] nor a refusal made by mesh stays inside.
 func Of(err error) Document {

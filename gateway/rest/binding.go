@@ -1,10 +1,12 @@
 package rest
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
 
+	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"google.golang.org/genproto/googleapis/api/annotations"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -13,6 +15,8 @@ import (
 // binding is what the gateway needs to know of one RPC that has a REST form (google.api.http).
 type binding struct {
 	method protoreflect.MethodDescriptor
+	// route is the HTTP method and the path, such as "GET /api/v1/systems/{system_id}".
+	route string
 	// creates is true where success is 201: a POST of a Create method.
 	creates bool
 	// wholeBody is true where the request body is the request message.
@@ -46,8 +50,13 @@ func newBindings(services []protoreflect.ServiceDescriptor) (bindings, error) {
 }
 
 func newBinding(method protoreflect.MethodDescriptor, rule *annotations.HttpRule) (*binding, error) {
+	route, err := routeOf(rule)
+	if err != nil {
+		return nil, err
+	}
 	b := &binding{
 		method:    method,
+		route:     route,
 		creates:   rule.GetPost() != "" && strings.HasPrefix(string(method.Name()), "Create"),
 		wholeBody: rule.GetBody() == "*",
 		etagIn:    stringField(method.Input(), "etag"),
@@ -62,6 +71,39 @@ func newBinding(method protoreflect.MethodDescriptor, rule *annotations.HttpRule
 	}
 	b.etagOut = stringField(body, "etag")
 	return b, nil
+}
+
+// routeOf knows one route an RPC, by one of HTTP's own methods.
+func routeOf(rule *annotations.HttpRule) (string, error) {
+	if len(rule.GetAdditionalBindings()) > 0 {
+		return "", errors.New("additional_bindings are not supported")
+	}
+	switch pattern := rule.GetPattern().(type) {
+	case *annotations.HttpRule_Get:
+		return "GET " + pattern.Get, nil
+	case *annotations.HttpRule_Post:
+		return "POST " + pattern.Post, nil
+	case *annotations.HttpRule_Put:
+		return "PUT " + pattern.Put, nil
+	case *annotations.HttpRule_Patch:
+		return "PATCH " + pattern.Patch, nil
+	case *annotations.HttpRule_Delete:
+		return "DELETE " + pattern.Delete, nil
+	default:
+		return "", fmt.Errorf("%T is not supported", pattern)
+	}
+}
+
+// at returns the binding whose route the mux has found for r, or nil.
+func (all bindings) at(r *http.Request) *binding {
+	pattern, _ := runtime.HTTPPattern(r.Context())
+	route := r.Method + " " + strings.ReplaceAll(pattern.String(), "=*}", "}")
+	for _, b := range all {
+		if b.route == route {
+			return b
+		}
+	}
+	return nil
 }
 
 func stringField(m protoreflect.MessageDescriptor, name protoreflect.Name) protoreflect.FieldDescriptor {

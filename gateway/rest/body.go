@@ -1,13 +1,19 @@
 package rest
 
 import (
+	"bytes"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
+	"slices"
+	"strings"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protopath"
+	"google.golang.org/protobuf/reflect/protorange"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/realguardio/realguardio/gateway/problem"
@@ -23,6 +29,8 @@ type body struct {
 	io.ReadCloser
 	// ifMatch is the etag that the header If-Match asked for, to be put into the message.
 	ifMatch string
+	// path are the fields that the path holds, by their names in the proto.
+	path map[string]string
 	// err is what was wrong with the body. It is a refusal for the caller.
 	err error
 }
@@ -62,7 +70,7 @@ func (b *body) decode(message proto.Message) error {
 	raw, err := io.ReadAll(b.ReadCloser)
 	var tooLarge *http.MaxBytesError
 	if errors.As(err, &tooLarge) {
-		return problem.TooLarge
+		return problem.TooLarge(maxBody)
 	}
 	if err != nil {
 		return problem.Malformed
@@ -71,6 +79,9 @@ func (b *body) decode(message proto.Message) error {
 		if err := (protojson.UnmarshalOptions{}).Unmarshal(raw, message); err != nil {
 			return mesh.InvalidFields(faultsIn(raw, message.ProtoReflect().Descriptor())...)
 		}
+	}
+	if faults := b.contradictions(raw, message.ProtoReflect()); len(faults) > 0 {
+		return mesh.InvalidFields(faults[:min(len(faults), maxFaults)]...)
 	}
 	if err := b.precondition(message.ProtoReflect()); err != nil {
 		return err
@@ -81,17 +92,46 @@ func (b *body) decode(message proto.Message) error {
 	return nil
 }
 
+// contradictions names the fields that a message must not have although it can: another value than the path's, and NUL.
+func (b *body) contradictions(raw []byte, message protoreflect.Message) []mesh.FieldError {
+	var faults []mesh.FieldError
+	for _, name := range slices.Sorted(maps.Keys(b.path)) {
+		field := fieldOf(message.Descriptor(), name)
+		if field != nil && message.Has(field) && message.Get(field).String() != b.path[name] {
+			faults = append(faults, mesh.FieldError{Field: field.JSONName(), Description: "differs from the one in the path"})
+		}
+	}
+	if !bytes.Contains(raw, []byte(`\u0000`)) { // JSON has no other way to write NUL
+		return faults
+	}
+	_ = protorange.Range(message, func(at protopath.Values) error {
+		if s, ok := at.Index(-1).Value.Interface().(string); ok && !text(s) {
+			faults = append(faults, mesh.FieldError{Field: fieldAt(at.Path), Description: notText})
+		}
+		return nil
+	})
+	return faults
+}
+
+// fieldAt writes a path in a message as callers know it: a.b.c, without the places in lists.
+func fieldAt(path protopath.Path) string {
+	var names []string
+	for _, step := range path {
+		if step.Kind() == protopath.FieldAccessStep {
+			names = append(names, step.FieldDescriptor().JSONName())
+		}
+	}
+	return strings.Join(names, ".")
+}
+
 // precondition puts the etag of If-Match into the message.
 func (b *body) precondition(message protoreflect.Message) error {
-	if b.ifMatch == "" {
+	etag := stringField(message.Descriptor(), "etag")
+	if b.ifMatch == "" || etag == nil { // the binding has refused an If-Match without one
 		return nil
 	}
-	etag := stringField(message.Descriptor(), "etag")
-	if etag == nil {
-		return errNoPrecondition
-	}
 	if given := message.Get(etag).String(); given != "" && given != b.ifMatch {
-		return mesh.InvalidField("etag", "differs from the header If-Match")
+		return errTwoETags
 	}
 	message.Set(etag, protoreflect.ValueOfString(b.ifMatch))
 	return nil

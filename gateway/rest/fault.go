@@ -4,12 +4,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"net/url"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
-	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
-	"github.com/grpc-ecosystem/grpc-gateway/v2/utilities"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/dynamicpb"
@@ -38,10 +36,7 @@ func faultsOf(members map[string]json.RawMessage, kind protoreflect.MessageDescr
 	var faults []mesh.FieldError
 	for _, name := range slices.Sorted(maps.Keys(members)) {
 		at := path + clip(name)
-		field := kind.Fields().ByJSONName(name)
-		if field == nil {
-			field = kind.Fields().ByTextName(name)
-		}
+		field := fieldOf(kind, name)
 		if field == nil {
 			faults = append(faults, mesh.FieldError{Field: at, Description: "is not a field of this request"})
 			continue
@@ -64,29 +59,10 @@ func faultOf(value json.RawMessage, field protoreflect.FieldDescriptor, at strin
 			return faults
 		}
 	}
-	return []mesh.FieldError{{Field: at, Description: wants(field)}}
-}
-
-// faultsInQuery names the query parameters that the request message cannot take.
-func faultsInQuery(query url.Values, kind protoreflect.MessageDescriptor) []mesh.FieldError {
-	none := utilities.NewDoubleArray(nil)
-	var faults []mesh.FieldError
-	for _, name := range slices.Sorted(maps.Keys(query)) {
-		one := url.Values{name: query[name]}
-		if runtime.PopulateQueryParameters(dynamicpb.NewMessage(kind), one, none) == nil {
-			continue
-		}
-		wanted, jsonName := "is not valid", clip(name)
-		field := kind.Fields().ByJSONName(name)
-		if field == nil {
-			field = kind.Fields().ByTextName(name)
-		}
-		if field != nil {
-			wanted, jsonName = wants(field), field.JSONName()
-		}
-		faults = append(faults, mesh.FieldError{Field: jsonName, Description: wanted})
+	if !utf8.Valid(value) {
+		return []mesh.FieldError{{Field: at, Description: notText}}
 	}
-	return faults[:min(len(faults), maxFaults)]
+	return []mesh.FieldError{{Field: at, Description: wants(field)}}
 }
 
 // wants says in a few words what a field takes.

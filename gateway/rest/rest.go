@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"mime"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -81,7 +82,7 @@ func New(ctx context.Context, problems problem.Writer, upstreams ...Upstream) (*
 		runtime.WithForwardResponseOption(t.answer),
 		runtime.WithErrorHandler(t.refuse),
 		runtime.WithRoutingErrorHandler(t.unrouted),
-		runtime.WithMiddlewares(answerProbe),
+		runtime.WithMiddlewares(answerProbe, t.checked),
 		runtime.WithDisableHTTPMethodOverride(),
 		runtime.WithDisablePathLengthFallback(),
 		runtime.WithUnescapingMode(runtime.UnescapingModeAllExceptReserved),
@@ -117,19 +118,42 @@ func (t *Transcoder) Serve(w http.ResponseWriter, r *http.Request, token string)
 		return
 	}
 	b := newBody(w, r)
-	onward := r.WithContext(mesh.WithBearer(r.Context(), token))
-	onward.Body, onward.Header, onward.Host = b, make(http.Header, len(forwarded)+1), ""
-	for _, name := range forwarded {
-		if values := r.Header[name]; len(values) == 1 {
-			onward.Header[name] = values
-		}
-	}
-	if err := t.precondition(onward, r.Header, b); err != nil {
+	var err error
+	if b.ifMatch, err = ifMatch(r); err != nil {
 		t.problems.Write(w, r, err)
 		return
 	}
-	unversioned(onward)
+	onward := r.WithContext(mesh.WithBearer(r.Context(), token))
+	u := *r.URL
+	onward.URL, onward.Body, onward.Host = &u, b, ""
+	if onward.Header, err = forward(r.Header); err != nil {
+		t.problems.Write(w, r, err)
+		return
+	}
+	unversioned(onward.URL)
 	t.mux.ServeHTTP(w, onward)
+}
+
+// forward copies the headers that go on. What gRPC cannot carry is left out, but for what asks for something to happen
+// only once.
+func forward(from http.Header) (http.Header, error) {
+	to := make(http.Header, len(forwarded)+1)
+	for _, name := range forwarded {
+		values := from[name]
+		switch {
+		case len(values) == 0:
+		case len(values) == 1 && printable(values[0]):
+			to[name] = values
+		case name == "Idempotency-Key":
+			return nil, mesh.InvalidField(name, "must be one value of printable ASCII")
+		}
+	}
+	return to, nil
+}
+
+// printable reports whether a value can be gRPC metadata.
+func printable(value string) bool {
+	return !strings.ContainsFunc(value, func(c rune) bool { return c < ' ' || c > '~' })
 }
 
 // jsonBody reports whether the body, if there is one, says that it is JSON.
@@ -141,46 +165,29 @@ func jsonBody(r *http.Request) bool {
 	return err == nil && kind == "application/json"
 }
 
-// errNoPrecondition refuses to drop a condition silently.
-var errNoPrecondition = mesh.InvalidField("If-Match", "is not supported here")
-
-// precondition carries If-Match to where the message takes its etag from: the body, or the query of a request without.
-func (t *Transcoder) precondition(r *http.Request, header http.Header, b *body) error {
-	given := header["If-Match"]
+// ifMatch returns the etag that a request makes its condition, or "".
+func ifMatch(r *http.Request) (string, error) {
+	given := r.Header["If-Match"]
 	if len(given) == 0 || safe(r.Method) || len(given) == 1 && given[0] == "*" {
-		return nil
+		return "", nil
 	}
 	etag := strings.TrimSuffix(strings.TrimPrefix(given[0], `"`), `"`)
-	if len(given) > 1 || etag == "" || strings.ContainsAny(etag, `", `) {
-		return mesh.InvalidField("If-Match", `must be one strong etag, such as "abc"`)
+	if len(given) > 1 || etag == "" || strings.ContainsAny(etag, `", `) || !printable(etag) {
+		return "", mesh.InvalidField("If-Match", `must be one strong etag, such as "abc"`)
 	}
-	if r.Method != http.MethodDelete {
-		b.ifMatch = etag
-		return nil
-	}
-	query := r.URL.Query()
-	if query.Has("etag") && query.Get("etag") != etag {
-		return mesh.InvalidField("etag", "differs from the header If-Match")
-	}
-	query.Set("etag", etag)
-	u := *r.URL
-	u.RawQuery = query.Encode()
-	r.URL = &u
-	return nil
+	return etag, nil
 }
 
 // unversioned makes /api/x what it was pinned to: /api/v1/x.
-func unversioned(r *http.Request) {
-	rest, ok := strings.CutPrefix(r.URL.Path, "/api/")
+func unversioned(u *url.URL) {
+	rest, ok := strings.CutPrefix(u.Path, "/api/")
 	if !ok || versioned(rest) {
 		return
 	}
-	u := *r.URL
 	u.Path = "/api/v1/" + rest
 	if u.RawPath != "" {
 		u.RawPath = "/api/v1/" + strings.TrimPrefix(u.RawPath, "/api/")
 	}
-	r.URL = &u
 }
 
 // versioned reports whether a path begins with v and a number.
@@ -207,30 +214,17 @@ func (t *Transcoder) answer(ctx context.Context, w http.ResponseWriter, response
 }
 
 // refuse answers with what a service or the generated code refused. The latter speaks in free text of what it could not
-// read: that is found again here, by field.
-func (t *Transcoder) refuse(ctx context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, r *http.Request, err error) {
+// read, which is not repeated.
+func (t *Transcoder) refuse(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, r *http.Request, err error) {
 	var sent *runtime.HTTPStatusError
 	b, _ := r.Body.(*body)
 	switch {
 	case b != nil && b.err != nil:
 		err = b.err
-	case errors.As(err, &sent):
+	case errors.As(err, &sent), status.Code(err) == codes.InvalidArgument && mesh.Reason(err) == "":
 		err = problem.Malformed
-	case status.Code(err) == codes.InvalidArgument && mesh.Reason(err) == "":
-		err = t.unreadable(ctx, r)
 	}
 	t.problems.Write(w, r, err)
-}
-
-// unreadable names what in the query or the path the generated code could not read.
-func (t *Transcoder) unreadable(ctx context.Context, r *http.Request) error {
-	method, _ := runtime.RPCMethod(ctx)
-	if b := t.bindings[method]; b != nil {
-		if faults := faultsInQuery(r.URL.Query(), b.method.Input()); len(faults) > 0 {
-			return mesh.InvalidFields(faults...)
-		}
-	}
-	return problem.Malformed
 }
 
 // unrouted answers where no route fits.
