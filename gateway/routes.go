@@ -8,7 +8,8 @@ import (
 	"github.com/realguardio/realguardio/gateway/problem"
 )
 
-// route is one line of the list: who is let in is the handler's first word.
+// route is one line of the list: who is let in is the handler's first word. A GET answers HEAD too, unless a line without a
+// handler says otherwise.
 type route struct {
 	method, path string
 	handle       http.HandlerFunc
@@ -25,6 +26,7 @@ func (g *Gateway) routes() []route {
 		{"GET", "/api/auth/signin", g.bff.SignInPage},
 		{"POST", "/api/auth/signin/{provider}", g.slowly(g.bff.SignIn)},
 		{"GET", "/api/auth/callback/{provider}", g.slowly(g.bff.Callback)},
+		{"HEAD", "/api/auth/callback/{provider}", nil}, // a look at the headers must not use up the log-in
 		{"GET", "/api/auth/signout", g.bff.SignOutPage},
 		{"POST", "/api/auth/signout", g.bff.SignOut},
 		{"GET", "/api/auth/error", g.bff.ErrorPage},
@@ -70,13 +72,14 @@ func (g *Gateway) byMethod(methods map[string]http.HandlerFunc) http.HandlerFunc
 	if any := methods["*"]; any != nil {
 		return any
 	}
-	var allowed []string
-	for method := range methods {
-		allowed = append(allowed, method)
-	}
-	if methods["GET"] != nil {
+	if _, said := methods["HEAD"]; !said && methods["GET"] != nil {
 		methods["HEAD"] = methods["GET"]
-		allowed = append(allowed, "HEAD")
+	}
+	var allowed []string
+	for method, handle := range methods {
+		if handle != nil {
+			allowed = append(allowed, method)
+		}
 	}
 	slices.Sort(allowed)
 	allow := strings.Join(allowed, ", ")

@@ -230,6 +230,37 @@ func TestAForgedAnswerSignsNobodyIn(t *testing.T) {
 	}
 }
 
+func TestHEADSignsNobodyIn(t *testing.T) {
+	w := newWorld(t)
+	b := w.gateway(t).browser(t)
+	callback := b.provider(t)
+	r := b.do(t, http.MethodHead, callback, "").want(t, http.StatusMethodNotAllowed, "")
+	if r.Header.Get("Allow") != "GET" || r.Header.Get("Set-Cookie") != "" || w.idp.count("authorization_code") != 0 {
+		t.Errorf("HEAD answers %v after %d codes", r.Header, w.idp.count("authorization_code"))
+	}
+	b.get(t, callback).want(t, http.StatusFound, "")
+	if b.cookie(t, "realguardio-session") == "" {
+		t.Error("the log-in is used up")
+	}
+	for _, path := range []string{"/api/auth/session", "/api/auth/providers", "/api/auth/signin", "/api/auth/signout", "/api/auth/error", "/oauth2/auth"} {
+		if head, get := b.do(t, http.MethodHead, path, ""), b.get(t, path); head.StatusCode != get.StatusCode {
+			t.Errorf("%s: HEAD answers %d, GET %d", path, head.StatusCode, get.StatusCode)
+		}
+	}
+	b.get(t, "/api/v1/securitysystems").want(t, http.StatusOK, "")
+}
+
+func TestABodyTooLargeIsToldTheLimit(t *testing.T) {
+	b := newWorld(t).gateway(t).browser(t)
+	form := header{"Content-Type": "application/x-www-form-urlencoded"}
+	for path, h := range map[string]header{"/api/auth/signin/realguardio": form, "/api/auth/signout": form, "/api/auth/backchannel-logout": form, "/api/auth/session": {}} {
+		r := b.do(t, http.MethodPost, path, `{"csrfToken":"`+strings.Repeat("x", 64<<10)+`"}`, h).want(t, http.StatusRequestEntityTooLarge, "TOO_LARGE")
+		if r.json(t)["detail"] != "the request body is larger than 64 KB" {
+			t.Errorf("%s: %s", path, r.body)
+		}
+	}
+}
+
 func TestWhereASignInMayLead(t *testing.T) {
 	g := newWorld(t).gateway(t)
 	home := g.url + "/"
