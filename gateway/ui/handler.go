@@ -9,7 +9,9 @@ import (
 	"io/fs"
 	"mime"
 	"net/http"
+	"net/url"
 	"path"
+	"slices"
 	"strings"
 	"time"
 )
@@ -22,8 +24,8 @@ type file struct {
 	forever bool
 }
 
-// Handler serves the application in files: each file under its name, and index.html for every other path, which is a
-// page of the application. It answers GET and HEAD only.
+// Handler serves the application in files: each file under its name, and index.html for the paths that are pages of the
+// application. It answers GET and HEAD only.
 type Handler struct {
 	files  map[string]file
 	policy string
@@ -74,8 +76,8 @@ func policy(signIn string) string {
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f, found := h.files[r.URL.Path]
 	if !found {
-		if strings.HasPrefix(r.URL.Path, "/assets/") { // of another build: a page in its place would be run as a script
-			http.NotFound(w, r)
+		if !isPage(r.URL) {
+			h.notFound(w, r)
 			return
 		}
 		f = h.files["/index.html"]
@@ -90,6 +92,39 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		header.Set("Cache-Control", "no-cache")
 	}
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(f.body))
+}
+
+// isPage reports whether the application has a page at u. The list is that of Routes in src/app.tsx, by the encoded path
+// as there.
+func isPage(u *url.URL) bool {
+	at := u.EscapedPath()
+	switch id, ok := strings.CutPrefix(at, "/systems/"); {
+	case at == "/", at == "/notifications":
+		return true
+	case ok:
+		return id != "" && !strings.Contains(id, "/")
+	default:
+		return false
+	}
+}
+
+// operational are names that other servers answer to those who run them. A probe or a scraper sent to this port by mistake
+// gets no page.
+var operational = []string{"health", "healthz", "livez", "readyz", "metrics", "debug"}
+
+// notFound lets the application say so to a person. For what a person does not type a page would be wrong whatever its
+// status: in place of a script it would be run.
+func (h *Handler) notFound(w http.ResponseWriter, r *http.Request) {
+	first, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+	if path.Ext(r.URL.Path) != "" || first == "assets" || slices.Contains(operational, first) {
+		http.NotFound(w, r)
+		return
+	}
+	f := h.files["/index.html"]
+	w.Header().Set("Content-Type", f.kind)
+	w.Header().Set("Content-Security-Policy", h.policy)
+	w.WriteHeader(http.StatusNotFound)
+	_, _ = w.Write(f.body)
 }
 
 const notBuilt = `<!doctype html>
