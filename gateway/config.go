@@ -175,7 +175,8 @@ func publicURL(raw string) (*url.URL, error) {
 	}
 }
 
+// loopback reports whether a host is this machine, whatever machine that is (RFC 6761, section 6.3).
 func loopback(host string) bool {
 	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
+	return host == "localhost" || strings.HasSuffix(host, ".localhost") || ip != nil && ip.IsLoopback()
 }

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -29,7 +30,7 @@ type edge struct {
 	now        func() time.Time
 }
 
-func (g *Gateway) newEdge() (http.Handler, error) {
+func (g *Gateway) newEdge(public *url.URL) (http.Handler, error) {
 	m, err := newMetrics(g.cfg.Registerer)
 	if err != nil {
 		return nil, fmt.Errorf("metrics: %w", err)
@@ -37,7 +38,7 @@ func (g *Gateway) newEdge() (http.Handler, error) {
 	g.perCaller = ratelimit.New[string](g.cfg.Limits.Caller, g.cfg.Now)
 	g.perSignIn = ratelimit.New[string](g.cfg.Limits.SignIn, g.cfg.Now)
 	return &edge{
-		next: g.newMux(), problems: g.problems, trusted: g.cfg.TrustedProxies, cors: g.cfg.CORSOrigins, headers: newFixedHeaders(g.cookies.Secure),
+		next: g.newMux(), problems: g.problems, trusted: g.cfg.TrustedProxies, cors: g.cfg.CORSOrigins, headers: newFixedHeaders(g.cookies.Secure && !loopback(public.Hostname())),
 		perAddress: ratelimit.New[netip.Addr](g.cfg.Limits.Address, g.cfg.Now), metrics: m, log: g.cfg.Logger, now: g.cfg.Now,
 	}, nil
 }
@@ -52,6 +53,10 @@ func (e *edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	out := &recorder{ResponseWriter: w}
 	e.headers.addTo(w.Header())
+	if len(r.TransferEncoding) > 0 {
+		// net/http hides whether a length was given as well, which must end the connection (RFC 9112, section 6.1).
+		w.Header().Set("Connection", "close")
+	}
 	w.Header()["X-Request-Id"] = []string{mesh.RequestID(ctx)}
 	defer func() {
 		if p := recover(); p != nil {
@@ -73,15 +78,16 @@ func (e *edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // fixedHeaders are the same for every answer.
 type fixedHeaders struct{ names, values []string }
 
-// newFixedHeaders lists them. Nothing is stored by anyone unless a handler says otherwise.
-func newFixedHeaders(secure bool) (h fixedHeaders) {
+// newFixedHeaders lists them. Nothing is stored by anyone unless a handler says otherwise. With strict, browsers are told
+// to come by https only: for a loopback name that would hold for every other server on their machine.
+func newFixedHeaders(strict bool) (h fixedHeaders) {
 	add := func(name, value string) { h.names, h.values = append(h.names, name), append(h.values, value) }
 	add("Cache-Control", "no-store")
 	add("Vary", "Cookie, Authorization")
 	add("Content-Security-Policy", "default-src 'none'; base-uri 'none'; frame-ancestors 'none'")
 	add("X-Content-Type-Options", "nosniff")
 	add("Cross-Origin-Resource-Policy", "same-origin")
-	if secure {
+	if strict {
 		add("Strict-Transport-Security", "max-age=63072000")
 	}
 	return h

@@ -6,6 +6,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"io"
 	"io/fs"
 	"maps"
 	"net"
@@ -42,11 +43,29 @@ func TestTheApplicationIsServed(t *testing.T) {
 		{"/index.html", 200, "no-cache", "text/html; charset=utf-8"},
 		{"/systems/sys_1", 200, "no-cache", "text/html; charset=utf-8"},
 		{"/assets/app-1234.js", 200, "public, max-age=31536000, immutable", "text/javascript; charset=utf-8"},
-		{"/assets/app-0000.js", 404, "", ""},
+		{"/notifications", 200, "no-cache", "text/html; charset=utf-8"},
+		{"/systems/a%2Fb", 200, "no-cache", "text/html; charset=utf-8"},
+		{"/systems/%ff", 200, "no-cache", "text/html; charset=utf-8"},
+		{"/nowhere", 404, "no-store", "text/html; charset=utf-8"},
+		{"/systems", 404, "no-store", "text/html; charset=utf-8"},
+		{"/systems/", 404, "no-store", "text/html; charset=utf-8"},
+		{"/systems/a/b", 404, "no-store", "text/html; charset=utf-8"},
+		{"/assets/app-0000.js", 404, "no-store", "text/plain; charset=utf-8"},
+		{"/assets/", 404, "no-store", "text/plain; charset=utf-8"},
+		{"/nope.js", 404, "no-store", "text/plain; charset=utf-8"},
+		{"/robots.txt", 404, "no-store", "text/plain; charset=utf-8"},
+		{"/.env", 404, "no-store", "text/plain; charset=utf-8"},
+		{"/healthz", 404, "no-store", "text/plain; charset=utf-8"},
+		{"/readyz", 404, "no-store", "text/plain; charset=utf-8"},
+		{"/metrics", 404, "no-store", "text/plain; charset=utf-8"},
+		{"/debug/pprof/", 404, "no-store", "text/plain; charset=utf-8"},
 	} {
 		r := g.do(t, http.MethodGet, tt.path, "").want(t, tt.status, "")
-		if tt.status == 200 && (r.Header.Get("Cache-Control") != tt.cache || r.Header.Get("Content-Type") != tt.kind) {
+		if r.Header.Get("Cache-Control") != tt.cache || r.Header.Get("Content-Type") != tt.kind {
 			t.Errorf("%s: %v", tt.path, r.Header)
+		}
+		if strings.HasPrefix(tt.kind, "text/html") != strings.Contains(r.body, "<title>RealGuardIO") {
+			t.Errorf("%s: %s", tt.path, r.body)
 		}
 		if csp := r.Header.Get("Content-Security-Policy"); strings.Contains(csp, "unsafe") || !strings.Contains(csp, "default-src 'none'") {
 			t.Errorf("%s: %s", tt.path, csp)
@@ -67,7 +86,7 @@ func TestTheApplicationIsServed(t *testing.T) {
 
 func TestEveryAnswerHasTheHeaders(t *testing.T) {
 	w := newWorld(t)
-	g, secure := w.gateway(t), w.gateway(t, https)
+	g, secure := w.gateway(t), w.gateway(t, https, func(c *gateway.Config) { c.PublicURL = "https://guard.example" })
 	for _, path := range []string{"/", "/api/auth/session", "/api/auth/csrf", "/api/v1/securitysystems", "/api/nothing", "/oauth2/auth", "/api/docs", "/api/openapi.json"} {
 		h := g.do(t, http.MethodGet, path, "").Header
 		wanted := map[string]string{"X-Content-Type-Options": "nosniff", "Cross-Origin-Resource-Policy": "same-origin"}
@@ -89,6 +108,9 @@ func TestEveryAnswerHasTheHeaders(t *testing.T) {
 	}
 	if secure.do(t, http.MethodGet, "/", "").Header.Get("Strict-Transport-Security") == "" {
 		t.Error("no HSTS over https")
+	}
+	if hsts := w.gateway(t, https).do(t, http.MethodGet, "/", "").Header.Get("Strict-Transport-Security"); hsts != "" {
+		t.Errorf("a browser is told of localhost: %s", hsts)
 	}
 	for id, kept := range map[string]bool{"req-1": true, strings.Repeat("x", 65): false, "a b": false, "a\tb": false, "<x>": false} {
 		if got := g.do(t, http.MethodGet, "/", "", header{"X-Request-Id": id}).Header.Get("X-Request-Id"); (got == id) != kept || got == "" {
@@ -211,6 +233,42 @@ func TestMalformedHTTP(t *testing.T) {
 			}
 			if res.StatusCode < 400 || res.StatusCode > 501 || !res.Close {
 				t.Errorf("answer is %d, close %v", res.StatusCode, res.Close)
+			}
+		})
+	}
+}
+
+// TestAChunkedRequestEndsItsConnection keeps what follows one out of the next request, whatever its lengths say.
+func TestAChunkedRequestEndsItsConnection(t *testing.T) {
+	g := newWorld(t).gateway(t)
+	const form = "POST /api/auth/_log HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+	for _, tt := range []struct {
+		name, raw string
+		ends      bool
+	}{
+		{"a length and chunks", form + "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n", true},
+		{"chunks", form + "Transfer-Encoding: chunked\r\n\r\n3\r\na=b\r\n0\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n", true},
+		{"a length", form + "Content-Length: 3\r\n\r\na=bGET / HTTP/1.1\r\nHost: x\r\n\r\n", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			conn, err := net.Dial("tcp", strings.TrimPrefix(g.url, "http://"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			if _, err := conn.Write([]byte(tt.raw)); err != nil {
+				t.Fatal(err)
+			}
+			in := bufio.NewReader(conn)
+			res, err := http.ReadResponse(in, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.Copy(io.Discard, res.Body); err != nil || res.StatusCode != http.StatusOK || res.Close != tt.ends {
+				t.Errorf("answer is %d, close %v, %v", res.StatusCode, res.Close, err)
+			}
+			if _, err := in.ReadByte(); (err != nil) != tt.ends {
+				t.Errorf("what follows: %v", err)
 			}
 		})
 	}

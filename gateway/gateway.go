@@ -86,7 +86,7 @@ func New(cfg Config) (*Gateway, error) {
 	if g.docs, err = newDocs(cfg.OpenAPI); err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
-	if g.handler, err = g.newEdge(); err != nil {
+	if g.handler, err = g.newEdge(public); err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
 	return g, nil
