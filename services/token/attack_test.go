@@ -328,7 +328,7 @@ func TestNobodyLearnsWhoHasAnAccount(t *testing.T) {
 	})
 }
 
-// TestGuessingIsLimited: ten wrong passwords of one account, whatever door they come by, and at once or one by one.
+// TestGuessingIsLimited: ten wrong passwords of one account from one network, whatever door they come by, and at once or one by one.
 func TestGuessingIsLimited(t *testing.T) {
 	eachStore(t, func(t *testing.T, st stores) {
 		s := start(t, st)

@@ -41,7 +41,8 @@ type Config struct {
 	AllowPlaintextIssuer bool
 	// KeyEncryptionKey (32 bytes) encrypts signing keys at rest. Losing it loses the keys.
 	KeyEncryptionKey []byte
-	// TokenMACKey (at least 32 bytes) authenticates refresh tokens. Changing it ends all of them.
+	// TokenMACKey (at least 32 bytes) authenticates refresh tokens and what browsers are recognized by.
+	// Changing it ends all of them.
 	TokenMACKey []byte
 	// PasswordParams are the costs of new password hashes. Default: password.Default.
 	PasswordParams password.Params
@@ -94,7 +95,12 @@ func New(cfg Config) (*Service, error) {
 	if s.ring, err = keys.Open(ctx, s.store, cfg.KeyEncryptionKey, cfg.Now, cfg.Logger); err != nil {
 		return nil, fmt.Errorf("starting the token service: %w", err)
 	}
-	authenticator := account.NewAuthenticator(s.store, s.redis, s.hasher, cfg.Logger)
+	authenticator, err := account.NewAuthenticator(account.Config{
+		Users: s.store, Attempts: s.redis, Hasher: s.hasher, MACKey: cfg.TokenMACKey, Logger: cfg.Logger,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("starting the token service: %w", err)
+	}
 	s.oauth, err = oauth.New(oauth.Config{
 		Issuer: cfg.Issuer, MACKey: cfg.TokenMACKey, Clients: s.store, Accounts: s.store, Grants: s.store, Consents: s.store,
 		Codes: s.redis, Marks: s.redis, Revocations: s.store, Passwords: authenticator, Keys: s.ring,

@@ -14,48 +14,79 @@ import (
 	"github.com/realguardio/realguardio/services/token/password"
 )
 
-// Limits of failed attempts: few for one account, more for one address, behind which there may be an office.
+// Limits of failed attempts. Each is small enough to stop guessing where it counts, and none of them can be reached by a
+// stranger alone to the harm of somebody whose browser is known.
 const (
-	attemptWindow      = 15 * time.Minute
-	failuresPerAccount = 10
+	attemptWindow = 15 * time.Minute
+	// failuresFromNetwork is for one account from one network.
+	failuresFromNetwork = 10
+	// failuresPerAccount is for one account from everywhere: who guesses from many networks gets no further.
+	failuresPerAccount = 100
+	// failuresPerAddress is for all accounts from one network, behind which there may be an office.
 	failuresPerAddress = 100
+	// failuresPerDevice is for one browser that has signed in to the account before.
+	failuresPerDevice = 10
+	// failuresOfDevices is for all of them together, however many somebody who once knew the password has collected.
+	failuresOfDevices = 100
 )
 
 // Authenticator decides whether somebody is who they say. It is the only way in with a password: the login page and the
 // password grant both take it, so that a limit reached at one holds at the other.
 type Authenticator struct {
-	users    Users
-	attempts Attempts
-	hasher   *password.Hasher
-	log      *slog.Logger
+	Config
+	devices devices
+}
+
+// Config says what an Authenticator works with. Everything is required.
+type Config struct {
+	Users    Users
+	Attempts Attempts
+	Hasher   *password.Hasher
+	// MACKey authenticates what browsers are recognized by; at least 32 bytes.
+	MACKey []byte
+	Logger *slog.Logger
 }
 
 // NewAuthenticator returns an Authenticator.
-func NewAuthenticator(users Users, attempts Attempts, hasher *password.Hasher, log *slog.Logger) *Authenticator {
-	return &Authenticator{users: users, attempts: attempts, hasher: hasher, log: log}
+func NewAuthenticator(cfg Config) (*Authenticator, error) {
+	if len(cfg.MACKey) < 32 {
+		return nil, fmt.Errorf("the key for device cookies has %d bytes, want at least 32", len(cfg.MACKey))
+	}
+	return &Authenticator{cfg, devices{cfg.MACKey}}, nil
 }
+
+// Try is somebody's claim to be the holder of an account.
+type Try struct {
+	Email, Password string
+	// Address is where it comes from, as far as that is known.
+	Address string
+	// Device is what the browser was given by Device; empty for one that has nothing, and for what is no browser.
+	Device string
+}
+
+// Device returns what a browser that has just signed in as user shall show from now on. before is what it showed.
+func (a *Authenticator) Device(user User, before string) string { return a.devices.give(user, before) }
 
 // Password returns the account whose e-mail and password these are. It returns ErrRefused alike, and after the same time,
 // for an account that does not exist, has no password, is disabled, or has another password; a *LimitError when too
-// many attempts failed before. address is the caller's, as far as it is known.
-func (a *Authenticator) Password(ctx context.Context, email, secret, address string) (User, error) {
-	buckets := attemptBuckets(email, address)
+// many attempts failed before, for an account that does not exist like for any other.
+func (a *Authenticator) Password(ctx context.Context, try Try) (User, error) {
+	user, err := a.Users.UserByEmail(ctx, try.Email)
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return User{}, fmt.Errorf("looking up an account: %w", err)
+	}
+	buckets := a.buckets(user, try)
 	// The try is counted before the password is looked at: of a burst of parallel guesses only as many are hashed as
 	// could have been tried one after another.
-	wait, err := a.attempts.Begin(ctx, buckets)
+	wait, err := a.Attempts.Begin(ctx, buckets)
 	if err != nil {
 		return User{}, fmt.Errorf("counting login attempts: %w", err)
 	}
 	if wait > 0 {
-		a.log.WarnContext(ctx, "login refused: too many failed attempts", "address", address)
+		a.Logger.WarnContext(ctx, "login refused: too many failed attempts", "address", try.Address)
 		return User{}, &LimitError{RetryAfter: wait}
 	}
-	user, err := a.users.UserByEmail(ctx, email)
-	if err != nil && !errors.Is(err, ErrNotFound) {
-		a.takeBack(ctx, buckets)
-		return User{}, fmt.Errorf("looking up an account: %w", err)
-	}
-	matched, outdated, err := a.hasher.Verify(ctx, secret, user.PasswordHash)
+	matched, outdated, err := a.Hasher.Verify(ctx, try.Password, user.PasswordHash)
 	if errors.Is(err, password.ErrBusy) {
 		a.takeBack(ctx, buckets)
 		return User{}, &LimitError{RetryAfter: time.Second}
@@ -65,14 +96,14 @@ func (a *Authenticator) Password(ctx context.Context, email, secret, address str
 		return User{}, fmt.Errorf("checking a password: %w", err)
 	}
 	if !matched || user.Disabled {
-		a.log.InfoContext(ctx, "login refused", "subject", user.ID, "disabled", user.Disabled, "address", address)
+		a.Logger.InfoContext(ctx, "login refused", "subject", user.ID, "disabled", user.Disabled, "address", try.Address)
 		return User{}, ErrRefused
 	}
-	if err := a.attempts.Forgive(ctx, buckets); err != nil {
+	if err := a.Attempts.Forgive(ctx, buckets); err != nil {
 		return User{}, fmt.Errorf("counting login attempts: %w", err)
 	}
 	if outdated {
-		a.upgrade(ctx, user, secret)
+		a.upgrade(ctx, user, try.Password)
 	}
 	return user, nil
 }
@@ -84,33 +115,44 @@ func (a *Authenticator) takeBack(ctx context.Context, buckets []Bucket) {
 	for i := range untried {
 		untried[i].EmptiedBySuccess = false
 	}
-	if err := a.attempts.Forgive(ctx, untried); err != nil {
-		a.log.WarnContext(ctx, "a login attempt that failed by itself stays counted", "error", err)
+	if err := a.Attempts.Forgive(ctx, untried); err != nil {
+		a.Logger.WarnContext(ctx, "a login attempt that failed by itself stays counted", "error", err)
 	}
 }
 
 // upgrade hashes the password with today's costs. Failing to is not the person's problem.
 func (a *Authenticator) upgrade(ctx context.Context, user User, secret string) {
-	renewed, err := a.hasher.Hash(ctx, secret)
+	renewed, err := a.Hasher.Hash(ctx, secret)
 	if err == nil {
-		err = a.users.ReplacePasswordHash(ctx, user.ID, user.PasswordHash, renewed)
+		err = a.Users.ReplacePasswordHash(ctx, user.ID, user.PasswordHash, renewed)
 	}
 	if err != nil {
-		a.log.WarnContext(ctx, "password hash not upgraded", "subject", user.ID, "error", err)
+		a.Logger.WarnContext(ctx, "password hash not upgraded", "subject", user.ID, "error", err)
 	}
 }
 
-func attemptBuckets(email, address string) []Bucket {
-	sum := sha256.Sum256([]byte(EmailKey(email)))
-	return []Bucket{
-		{
-			Name:             "account:" + base64.RawURLEncoding.EncodeToString(sum[:16]),
-			Limit:            failuresPerAccount,
-			Window:           attemptWindow,
-			EmptiedBySuccess: true,
-		},
-		{Name: "address:" + Network(address), Limit: failuresPerAddress, Window: attemptWindow},
+// buckets are where a try counts. A browser that has signed in to this very account before is counted apart from all
+// others, so that no stranger can keep its person out; to make such a browser takes the password.
+func (a *Authenticator) buckets(user User, try Try) []Bucket {
+	account := digest(EmailKey(try.Email))
+	if device, known := a.devices.recognize(user, try.Device); known {
+		return []Bucket{
+			{Name: "device:" + digest(device), Limit: failuresPerDevice, Window: attemptWindow, EmptiedBySuccess: true},
+			{Name: "devices:" + account, Limit: failuresOfDevices, Window: attemptWindow},
+		}
 	}
+	network := Network(try.Address)
+	return []Bucket{
+		{Name: "account:" + account + ":" + network, Limit: failuresFromNetwork, Window: attemptWindow, EmptiedBySuccess: true},
+		// That its person signs in does not make somebody else's guesses innocent.
+		{Name: "account:" + account, Limit: failuresPerAccount, Window: attemptWindow},
+		{Name: "address:" + network, Limit: failuresPerAddress, Window: attemptWindow},
+	}
+}
+
+func digest(s string) string {
+	sum := sha256.Sum256([]byte(s))
+	return base64.RawURLEncoding.EncodeToString(sum[:16])
 }
 
 // Network is what one subscriber is given: an IPv4 address, or an IPv6 prefix of 64 bits.

@@ -18,7 +18,8 @@ func (s *Server) proveByPassword(ctx context.Context, client *Client, scopes []s
 	if err != nil {
 		return claim{}, err
 	}
-	user, err := s.Passwords.Password(ctx, email, password, req.Address)
+	// No device: a password that comes by way of a client is never from a browser that we know.
+	user, err := s.Passwords.Password(ctx, account.Try{Email: email, Password: password, Address: req.Address})
 	if limited, ok := errors.AsType[*account.LimitError](err); ok {
 		return claim{}, &Error{Code: CodeSlowDown, Description: "too many failed attempts", RetryAfter: limited.RetryAfter}
 	}

@@ -71,7 +71,7 @@ type RevocationLog interface {
 
 // Passwords checks a person's password; *account.Authenticator is one.
 type Passwords interface {
-	Password(ctx context.Context, email, password, address string) (account.User, error)
+	Password(ctx context.Context, try account.Try) (account.User, error)
 }
 
 // Signer signs tokens and knows its own; *keys.Ring is one.

@@ -77,7 +77,8 @@ func (h *handler) takeLogin(w http.ResponseWriter, r *http.Request) LoginOutcome
 	if text(form.Get("username")) { // or it is nobody's
 		again.Username = form.Get("username")
 	}
-	user, err := h.Passwords.Password(r.Context(), form.Get("username"), form.Get("password"), h.Address(r))
+	user, err := h.Passwords.Password(r.Context(), account.Try{Email: form.Get("username"), Password: form.Get("password"),
+		Address: h.Address(r), Device: cookie(r, h.cookies.device)})
 	if limited, ok := errors.AsType[*account.LimitError](err); ok {
 		again.Problem = problemLimited
 		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(limited.RetryAfter.Seconds()))))
@@ -131,7 +132,7 @@ func (h *handler) welcome(w http.ResponseWriter, r *http.Request, tx transaction
 	return LoginSucceeded
 }
 
-// openSession gives the browser a new cookie in any case, so that one that somebody else had planted there is worth
+// openSession gives the browser a new login cookie in any case, so that one that somebody else had planted there is worth
 // nothing. The same person keeps the session, and with it what other applications hold; another person's is ended.
 func (h *handler) openSession(w http.ResponseWriter, r *http.Request, user account.User) (account.Session, error) {
 	before, err := h.signedIn(r)
@@ -161,5 +162,6 @@ func (h *handler) openSession(w http.ResponseWriter, r *http.Request, user accou
 		return account.Session{}, fmt.Errorf("opening a session: %w", err)
 	}
 	h.setCookie(w, h.cookies.login, value, sessionLifetime)
+	h.setCookie(w, h.cookies.device, h.Passwords.Device(user, cookie(r, h.cookies.device)), deviceLifetime)
 	return session, nil
 }

@@ -26,6 +26,8 @@ const (
 	sessionLifetime = 12 * time.Hour
 	// transactionLifetime is how long somebody may take to sign in.
 	transactionLifetime = 15 * time.Minute
+	// deviceLifetime is how long a browser is known to have signed in to an account, from the last time it did.
+	deviceLifetime = 365 * 24 * time.Hour
 	// revisitLifetime is how long a browser may take from the login page back to the authorization endpoint.
 	revisitLifetime = time.Minute
 	// transactionsPerAddress bounds how many unfinished ones, of a kilobyte or two each, an address can have us keep.
@@ -38,6 +40,12 @@ type Sessions interface {
 	RenewSession(ctx context.Context, s account.Session, cookieHash string) error
 	SessionByCookie(ctx context.Context, cookieHash string) (account.Session, error)
 	User(ctx context.Context, id string) (account.User, error)
+}
+
+// Passwords checks a person's password and knows browsers that they have used; *account.Authenticator is one.
+type Passwords interface {
+	oauth.Passwords
+	Device(user account.User, before string) string
 }
 
 // Transactions keeps what browsers are in the middle of. oauth.ErrNotFound for what is not there.
@@ -60,7 +68,7 @@ type Counters interface {
 // Config says what a Handler works with. Everything is required unless it has a default.
 type Config struct {
 	OAuth        *oauth.Server
-	Passwords    oauth.Passwords
+	Passwords    Passwords
 	Sessions     Sessions
 	Transactions Transactions
 	// Attempts bounds how many transactions are begun.
