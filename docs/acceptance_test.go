@@ -1,0 +1,76 @@
+package docs_test
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+var (
+	place    = regexp.MustCompile("`([a-z0-9/]+(?:\\.test\\.mjs)?)`: ([^`|]*)")
+	goTest   = regexp.MustCompile(`\b((?:Test|Benchmark)[A-Z]\w*)`)
+	quotedBy = regexp.MustCompile(`"([^"]+)"`)
+)
+
+// TestWhatAcceptanceNamesIsThere looks up every test that acceptance.md names, in the folder or file that it names.
+func TestWhatAcceptanceNamesIsThere(t *testing.T) {
+	page, err := os.ReadFile("acceptance.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(page)) {
+		if !strings.HasPrefix(line, "| ") || strings.HasPrefix(line, "| What") || strings.HasPrefix(line, "| Id") {
+			continue
+		}
+		places := place.FindAllStringSubmatch(line, -1)
+		if len(places) == 0 {
+			t.Errorf("no test is named in: %s", line)
+		}
+		for _, m := range places {
+			checkNamed(t, m[1], m[2])
+		}
+	}
+}
+
+func checkNamed(t *testing.T, where, names string) {
+	t.Helper()
+	if strings.HasSuffix(where, ".mjs") {
+		text, err := os.ReadFile(filepath.Join("..", where))
+		if err != nil {
+			t.Fatal(err)
+		}
+		quoted := matches(quotedBy, names)
+		if len(quoted) == 0 {
+			t.Errorf("no test of %s is named", where)
+		}
+		for _, name := range quoted {
+			if !strings.Contains(string(text), name) {
+				t.Errorf("%s has no %q", where, name)
+			}
+		}
+		return
+	}
+	named := matches(goTest, names)
+	if len(named) == 0 {
+		t.Errorf("no test of %s is named", where)
+	}
+	found, err := filepath.Glob(filepath.Join("..", where, "*_test.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var code strings.Builder
+	for _, path := range found {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		code.Write(text)
+	}
+	for _, name := range named {
+		if !strings.Contains(code.String(), "func "+name+"(") {
+			t.Errorf("%s has no %s", where, name)
+		}
+	}
+}
