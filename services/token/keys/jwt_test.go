@@ -73,6 +73,36 @@ func TestOthersVerifyWhatWeSign(t *testing.T) {
 	}
 }
 
+// TestATokenIsWrittenInOneWay changes how a good token is written and not what it says.
+func TestATokenIsWrittenInOneWay(t *testing.T) {
+	ring, err := open(t, &memory{}, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, alg := range keys.Algs {
+		token, err := ring.Sign(alg, keys.TypAccessToken, []byte(`{"sub":"x"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+		last := len(token) - 1
+		at := strings.IndexByte(alphabet, token[last])
+		for name, written := range map[string]string{
+			"the bits that no byte has": token[:last] + alphabet[at^1:at^1+1],
+			"padding":                   token + "==",
+			"a line break at the end":   token + "\n",
+			"one in the signature":      token[:last-5] + "\r\n" + token[last-5:],
+			"one before the signature":  token[:strings.LastIndexByte(token, '.')+1] + "\n" + token[strings.LastIndexByte(token, '.')+1:],
+			"a blank":                   token + " ",
+			"one more character":        token + "A",
+		} {
+			if _, err := ring.Verify(keys.TypAccessToken, written); err == nil {
+				t.Errorf("%s: %s is taken", alg, name)
+			}
+		}
+	}
+}
+
 func TestAnotherKeyEncryptionKeyIsRefused(t *testing.T) {
 	m := &memory{}
 	if _, err := open(t, m, 1); err != nil {
