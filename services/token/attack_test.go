@@ -88,6 +88,8 @@ func TestAuthorizationRequestsAreChecked(t *testing.T) {
 			{"a challenge of other characters", "invalid_request", []string{"code_challenge", strings.Repeat("+", 43)}},
 			{"an unknown scope", "invalid_scope", []string{"scope", "openid nonsense"}},
 			{"a scope that the client does not have", "invalid_scope", []string{"scope", "openid admin"}},
+			{"an unknown resource", "invalid_target", []string{"resource", "https://evil.example"}},
+			{"a resource that is like a known one", "invalid_target", []string{"resource", "urn:realguardio:api/"}},
 			{"a request object", "request_not_supported", []string{"request", "x.y.z"}},
 			{"a request elsewhere", "request_uri_not_supported", []string{"request_uri", "http://169.254.169.254/"}},
 			{"a registration", "registration_not_supported", []string{"registration", "{}"}},

@@ -23,6 +23,8 @@ type Authorization struct {
 	State         string
 	Nonce         string
 	Scopes        []string
+	// Resources bound the audience of what comes of the request (RFC 8707, section 2.1); empty: the whole API.
+	Resources []string
 	// Challenge is the PKCE S256 challenge.
 	Challenge string
 	Prompts   []string
@@ -146,6 +148,9 @@ func (a *Authorization) read(form url.Values, client *Client) error {
 	if a.Scopes, err = within(parseScopes(form.Get("scope")), client.Scopes); err != nil {
 		return err
 	}
+	if a.Resources, err = targets(form["resource"]); err != nil {
+		return err
+	}
 	a.Nonce, a.LoginHint = form.Get("nonce"), form.Get("login_hint")
 	return a.readPrompt(form)
 }
@@ -235,7 +240,7 @@ func (s *Server) NeedsConsent(ctx context.Context, a *Authorization, client *Cli
 func (s *Server) Approve(ctx context.Context, a *Authorization, client *Client, user *account.User, session *account.Session) (string, error) {
 	now := s.Now()
 	grant := newGrant(client, user, a.Scopes, now)
-	grant.SessionID, grant.AuthTime = session.ID, session.AuthTime
+	grant.SessionID, grant.AuthTime, grant.Audience = session.ID, session.AuthTime, a.Resources
 	code := Code{ClientID: client.ID, Challenge: a.Challenge, Nonce: a.Nonce, Grant: grant, Expires: now.Add(codeLifetime)}
 	if a.RedirectGiven {
 		code.RedirectURI = a.RedirectURI

@@ -20,7 +20,9 @@ type Grant struct {
 	// SessionID is the login session in which it was given; empty for the password grant.
 	SessionID string
 	Scopes    []string
-	AuthTime  time.Time
+	// Audience bounds that of its tokens (RFC 8707, section 2.2); empty: the whole API.
+	Audience []string
+	AuthTime time.Time
 	// UserEpoch is the person's epoch when it was given; when that is raised, the grant is over.
 	UserEpoch int64
 	// Secret enters the refresh tokens' authentication codes, so that ids and generations alone do not make them.

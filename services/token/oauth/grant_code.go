@@ -66,6 +66,9 @@ func (s *Server) proveByCode(ctx context.Context, client *Client, _ []string, re
 		!challengeMet(code.Challenge, req.Form.Get("code_verifier")) {
 		return claim{}, errInvalidGrant()
 	}
+	if _, err := code.Grant.narrowed(req.resources); err != nil {
+		return claim{}, err // before the code is spent
+	}
 	first, err := s.Codes.TakeCode(ctx, hash, code.remains(), grantLifetime)
 	if errors.Is(err, ErrNotFound) {
 		return claim{}, errInvalidGrant()

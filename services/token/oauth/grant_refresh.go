@@ -85,6 +85,9 @@ func (s *Server) proveByRefreshToken(ctx context.Context, client *Client, scopes
 	if scopes, err = within(scopes, g.Scopes); err != nil {
 		return claim{}, err
 	}
+	if _, err := g.narrowed(req.resources); err != nil {
+		return claim{}, err // before the token is spent
+	}
 	user, err := s.grantor(ctx, &g)
 	if err != nil {
 		return claim{}, err

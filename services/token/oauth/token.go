@@ -17,6 +17,9 @@ type TokenRequest struct {
 	Form url.Values
 	// Address is where it came from.
 	Address string
+
+	// resources are the values of "resource", all of them known.
+	resources []string
 }
 
 // TokenResponse is the answer (RFC 6749, section 5.1; OpenID Connect Core, section 3.1.3.3).
@@ -65,8 +68,7 @@ func (s *Server) Token(ctx context.Context, req TokenRequest) (TokenResponse, er
 	if !client.Allows(grantType) {
 		return TokenResponse{}, refuse(CodeUnauthorizedClient, "this client is not registered for this grant type")
 	}
-	audience, err := targets(req.Form["resource"])
-	if err != nil {
+	if req.resources, err = targets(req.Form["resource"]); err != nil {
 		return TokenResponse{}, err
 	}
 	scopes := parseScopes(req.Form.Get("scope"))
@@ -80,35 +82,11 @@ func (s *Server) Token(ctx context.Context, req TokenRequest) (TokenResponse, er
 	if proven.scopes, err = stillRegistered(proven.scopes, client.Scopes); err != nil {
 		return TokenResponse{}, err
 	}
+	audience, err := proven.grant.narrowed(req.resources)
+	if err != nil {
+		return TokenResponse{}, err
+	}
 	return s.issue(&client, proven, audience)
-}
-
-// AudienceAPI is the audience of everything in this trust domain.
-const AudienceAPI = "urn:realguardio:api"
-
-// audienceToken is this service's own.
-const audienceToken = "urn:realguardio:token"
-
-// audiences are what a token can be narrowed to (RFC 8707).
-var audiences = []string{
-	AudienceAPI, audienceToken, "urn:realguardio:customer", "urn:realguardio:securitysystem",
-	"urn:realguardio:notification", "urn:realguardio:gateway",
-}
-
-func targets(resources []string) ([]string, error) {
-	if len(resources) == 0 {
-		return audiences[:1], nil
-	}
-	var out []string
-	for _, r := range resources {
-		if !slices.Contains(audiences, r) {
-			return nil, refuse(CodeInvalidTarget, "the resource is not known here")
-		}
-		if !slices.Contains(out, r) {
-			out = append(out, r)
-		}
-	}
-	return out, nil
 }
 
 func (s *Server) issue(client *Client, c claim, audience []string) (TokenResponse, error) {
