@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/realguardio/realguardio/gateway/bff"
 )
 
 //go:embed docs.html
@@ -67,7 +69,7 @@ func (d *docs) serveJSON(w http.ResponseWriter, r *http.Request) {
 }
 
 func (d *docs) servePage(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'")
+	w.Header().Set("Content-Security-Policy", bff.PagePolicy("'none'"))
 	d.serve(w, r, d.page, "text/html; charset=utf-8")
 }
 

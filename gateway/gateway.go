@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"time"
 
@@ -30,6 +31,7 @@ import (
 // Gateway serves HTTP by [Gateway.Handler] and native gRPC by [Gateway.GRPCServer]. It is of use while [Gateway.Run] runs.
 type Gateway struct {
 	cfg         Config
+	meshLog     *slog.Logger
 	vault       *vault.Vault
 	provider    *relyingparty.Party
 	sessions    *session.Manager
@@ -51,7 +53,10 @@ func New(cfg Config) (*Gateway, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &Gateway{cfg: cfg, cookies: bff.Cookies{Secure: public.Scheme == "https"}, problems: problem.Writer{Logger: cfg.Logger}}
+	// The mesh adds the part's name to its own log lines.
+	meshLog := cfg.Logger
+	cfg.Logger = cfg.Logger.With("part", cfg.Part)
+	g := &Gateway{cfg: cfg, meshLog: meshLog, cookies: bff.Cookies{Secure: public.Scheme == "https"}, problems: problem.Writer{Logger: cfg.Logger}}
 	if g.vault, err = vault.New(vault.Config{Redis: cfg.Redis, Keys: cfg.SessionKeys, Now: cfg.Now, Logger: cfg.Logger}); err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
@@ -75,7 +80,7 @@ func New(cfg Config) (*Gateway, error) {
 	}
 	g.bff = bff.New(bff.Config{
 		PublicURL: public, Sessions: g.sessions, Provider: g.provider, Vault: g.vault, CSRF: csrf.New(cfg.SessionKeys[0]),
-		Cookies: g.cookies, Problems: g.problems, Logger: cfg.Logger, Now: cfg.Now,
+		Cookies: g.cookies, Style: ui.Style(), Problems: g.problems, Logger: cfg.Logger, Now: cfg.Now,
 	})
 	if g.rest, err = rest.New(context.Background(), g.problems, g.upstreams()...); err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
@@ -128,7 +133,7 @@ func (g *Gateway) GRPCServer() (*mesh.Server, error) {
 	return mesh.NewServer(mesh.ServerConfig{
 		Name: g.cfg.Part, TLS: g.cfg.GRPCTLS, Insecure: g.cfg.GRPCInsecure,
 		Verifier: g.cfg.Verifier, Revocations: g.cfg.Revocations, Credential: g.grpcCredential, PassThrough: pass,
-		Logger: g.cfg.Logger, UnaryInterceptors: g.cfg.UnaryInterceptors, StreamInterceptors: g.cfg.StreamInterceptors, Now: g.cfg.Now,
+		Logger: g.meshLog, UnaryInterceptors: g.cfg.UnaryInterceptors, StreamInterceptors: g.cfg.StreamInterceptors, Now: g.cfg.Now,
 	})
 }
 

@@ -380,13 +380,24 @@ func TestBackchannelLogout(t *testing.T) {
 func TestPages(t *testing.T) {
 	g := newWorld(t).gateway(t)
 	b := g.browser(t)
-	for _, path := range []string{"/api/auth/signin?callbackUrl=/systems", "/api/auth/signin?error=<script>", "/api/auth/signout", "/api/auth/error?error=<script>", "/api/docs"} {
+	for path, title := range map[string]string{
+		"/api/auth/signin?callbackUrl=/systems": "Sign in", "/api/auth/signin?error=<script>": "Sign in", "/api/auth/signout": "Sign out?",
+		"/api/auth/error?error=<script>": "You are not signed in", "/api/docs": "API",
+	} {
 		r := b.get(t, path).want(t, http.StatusOK, "")
 		csp := r.Header.Get("Content-Security-Policy")
+		if !strings.Contains(r.body, "<title>"+title+" · RealGuardIO</title>") || !strings.Contains(r.body, `<svg class="mark"`) ||
+			strings.Contains(r.body, "<style") || strings.Contains(r.body, "style=") || !strings.Contains(csp, "style-src 'self';") {
+			t.Errorf("%s does not look like the application: %s\n%s", path, csp, r.body)
+		}
 		if strings.Contains(r.body, "<script") || strings.Contains(csp, "unsafe") || !strings.Contains(csp, "default-src 'none'") ||
 			!strings.Contains(csp, "frame-ancestors 'none'") || r.Header.Get("X-Frame-Options") != "DENY" {
 			t.Errorf("%s: %s\n%s", path, csp, r.body)
 		}
+	}
+	css := b.get(t, "/api/auth/page.css").want(t, http.StatusOK, "")
+	if !strings.Contains(css.body, "--accent:") || !strings.Contains(css.body, ".button.primary") || css.Header.Get("Content-Type") != "text/css; charset=utf-8" {
+		t.Errorf("the style is not the application's: %v", css.Header)
 	}
 	r := b.get(t, "/api/auth/signin?callbackUrl=/systems")
 	if !strings.Contains(r.Header.Get("Content-Security-Policy"), "form-action 'self' "+g.idp.URL) {

@@ -51,9 +51,11 @@ type Config struct {
 	Vault     *vault.Vault
 	CSRF      *csrf.Guard
 	Cookies   Cookies
-	Problems  problem.Writer
-	Logger    *slog.Logger
-	Now       func() time.Time
+	// Style is CSS that comes before that of the pages.
+	Style    string
+	Problems problem.Writer
+	Logger   *slog.Logger
+	Now      func() time.Time
 }
 
 // Routes are the handlers. They are safe for concurrent use.

@@ -4,11 +4,12 @@ import (
 	"bytes"
 	_ "embed"
 	"html/template"
+	"io"
 	"net/http"
 )
 
 //go:embed page/page.css
-var pageCSS []byte
+var pageCSS string
 
 //go:embed page/notice.html
 var noticeHTML string
@@ -21,11 +22,17 @@ type notice struct {
 	Action, Button, CSRFToken, CallbackURL string
 }
 
-// PageCSS is the style of these pages.
+// PageCSS is the style of these pages: the application's, and what they add. It is asked for anew each time, so that no
+// page is shown in the style of another version.
 func (b *Routes) PageCSS(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/css; charset=utf-8")
-	w.Header().Set("Cache-Control", "public, max-age=3600")
-	_, _ = w.Write(pageCSS)
+	_, _ = io.WriteString(w, b.Style+pageCSS)
+}
+
+// PagePolicy is the Content-Security-Policy of a page that is shown in [Routes.PageCSS] and runs nothing. A form on it may
+// lead to formAction.
+func PagePolicy(formAction string) string {
+	return "default-src 'none'; style-src 'self'; img-src 'self'; form-action " + formAction + "; base-uri 'none'; frame-ancestors 'none'"
 }
 
 // SignInPage offers the one provider, to browsers without our application and to next-auth's client when it finds no
@@ -55,7 +62,7 @@ func (b *Routes) SignOutPage(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	b.page(w, http.StatusOK, notice{
-		Title: "Sign out?", Action: "/api/auth/signout", Button: "Sign out",
+		Title: "Sign out?", Text: "The next sign-in asks for your password.", Action: "/api/auth/signout", Button: "Sign out",
 		CSRFToken: token, CallbackURL: b.local(r.URL.Query().Get("callbackUrl")),
 	})
 }
@@ -87,8 +94,7 @@ func (b *Routes) page(w http.ResponseWriter, httpStatus int, n notice) {
 		return
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; form-action 'self' "+b.Provider.Origin()+
-		"; base-uri 'none'; frame-ancestors 'none'")
+	w.Header().Set("Content-Security-Policy", PagePolicy("'self' "+b.Provider.Origin()))
 	w.WriteHeader(httpStatus)
 	_, _ = w.Write(out.Bytes())
 }

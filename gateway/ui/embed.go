@@ -14,6 +14,16 @@ import (
 //go:embed all:dist
 var dist embed.FS
 
+//go:embed src/theme.css
+var theme string
+
+//go:embed src/base.css
+var base string
+
+// Style is the application's palette, type and buttons as CSS, for pages beside it that are to look like it. It is there
+// without a build.
+func Style() string { return theme + base }
+
 // FS is the built application: index.html and what it loads.
 func FS() fs.FS {
 	sub, err := fs.Sub(dist, "dist")
