@@ -38,6 +38,9 @@ type Location struct {
 	ID, CustomerID string
 	// Name is unique in the customer.
 	Name, Address string
+	// ClosingUntil is until when no system may be installed because somebody is about to remove the location; zero: nobody
+	// is. It is not part of what etag and version tell of.
+	ClosingUntil time.Time
 	Record
 }
 

@@ -402,6 +402,14 @@ type systems struct {
 	mu        sync.Mutex
 	installed string
 	down      error
+	// meanwhile, where there is one, is called before it answers and may tell of a system.
+	meanwhile func(location string) (installed bool)
+}
+
+func (s *systems) while(meanwhile func(location string) (installed bool)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.meanwhile = meanwhile
 }
 
 func (s *systems) set(installed string, down error) {
@@ -412,9 +420,13 @@ func (s *systems) set(installed string, down error) {
 
 func (s *systems) HasSystemAt(_ context.Context, req *securitysystemv1.HasSystemAtRequest) (*securitysystemv1.HasSystemAtResponse, error) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.down != nil {
-		return nil, s.down
+	installed, down, meanwhile := req.GetLocationId() == s.installed, s.down, s.meanwhile
+	s.mu.Unlock()
+	if meanwhile != nil {
+		installed = meanwhile(req.GetLocationId())
 	}
-	return &securitysystemv1.HasSystemAtResponse{Installed: req.GetLocationId() == s.installed}, nil
+	if down != nil {
+		return nil, down
+	}
+	return &securitysystemv1.HasSystemAtResponse{Installed: installed}, nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 
 	customerv1 "github.com/realguardio/realguardio/gen/go/realguardio/customer/v1"
-	securitysystemv1 "github.com/realguardio/realguardio/gen/go/realguardio/securitysystem/v1"
 	"github.com/realguardio/realguardio/mesh"
 	"github.com/realguardio/realguardio/services/internal/page"
 	"github.com/realguardio/realguardio/services/internal/resourceid"
@@ -83,6 +82,9 @@ func (s *Service) LookupLocation(ctx context.Context, req *customerv1.LookupLoca
 	if err == nil {
 		l, _, err = v.location(ctx, l.ID)
 	}
+	if err == nil {
+		err = s.open(ctx, l, v.now)
+	}
 	if mesh.Reason(err) == mesh.ReasonNotFound {
 		err = mesh.NotFound(aLocation, req.GetLocationId())
 	}
@@ -136,34 +138,4 @@ func (s *Service) UpdateLocation(ctx context.Context, req *customerv1.UpdateLoca
 		return nil, err
 	}
 	return &customerv1.UpdateLocationResponse{Location: locationProto(l)}, nil
-}
-
-// RemoveLocation asks for a security system before its transaction, which is not to wait for another service. In the
-// moment between the two a system may still be installed; it then stands at a location that nobody holds a role at.
-func (s *Service) RemoveLocation(ctx context.Context, req *customerv1.RemoveLocationRequest) (*customerv1.RemoveLocationResponse, error) {
-	v, err := s.look(ctx, req.GetCustomerId())
-	if err != nil {
-		return nil, err
-	}
-	if _, err := v.locationToChange(ctx, req.GetLocationId(), req.GetEtag()); err != nil {
-		return nil, err
-	}
-	answer, err := s.systems.HasSystemAt(ctx, &securitysystemv1.HasSystemAtRequest{LocationId: req.GetLocationId()})
-	if err != nil {
-		return nil, remote(ctx, "the security system service", "ask for a system", err)
-	}
-	if answer.GetInstalled() {
-		return nil, mesh.FailedPrecondition("SECURITY_SYSTEM_INSTALLED", "remove the security system at the location first")
-	}
-	err = s.change(ctx, req.GetCustomerId(), func(v view) error {
-		l, err := v.locationToChange(ctx, req.GetLocationId(), req.GetEtag())
-		if err != nil {
-			return err
-		}
-		return v.RemoveLocation(ctx, l.ID)
-	})
-	if err != nil {
-		return nil, err
-	}
-	return &customerv1.RemoveLocationResponse{}, nil
 }

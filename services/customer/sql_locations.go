@@ -14,10 +14,10 @@ func (r Range) args(more ...any) []any {
 	return append([]any{sqldb.Micros(r.After.CreateTime), r.After.ID, r.Limit}, more...)
 }
 
-const locationColumns = `id, customer_id, name, address, ` + stamp
+const locationColumns = `id, customer_id, name, address, closing_until, ` + stamp
 
 func scanLocation(scan func(...any) error) (l Location, err error) {
-	err = scan(append([]any{&l.ID, &l.CustomerID, &l.Name, &l.Address}, l.Record.dest()...)...)
+	err = scan(append([]any{&l.ID, &l.CustomerID, &l.Name, &l.Address, micros{&l.ClosingUntil}}, l.Record.dest()...)...)
 	return l, err
 }
 
@@ -44,8 +44,8 @@ SELECT `+locationColumns+` FROM locations WHERE customer_id = $4 AND id IN (
 // AddLocation implements [Locations].
 func (r records) AddLocation(ctx context.Context, l Location) error {
 	return r.add(ctx, "add location",
-		`INSERT INTO locations (`+locationColumns+`) VALUES (`+placeholders(1, 9)+`)`,
-		append([]any{l.ID, l.CustomerID, l.Name, l.Address}, l.Record.args()...)...)
+		`INSERT INTO locations (`+locationColumns+`) VALUES (`+placeholders(1, 10)+`)`,
+		append([]any{l.ID, l.CustomerID, l.Name, l.Address, sqldb.Micros(l.ClosingUntil)}, l.Record.args()...)...)
 }
 
 // ReplaceLocation implements [Locations].
@@ -54,6 +54,13 @@ func (r records) ReplaceLocation(ctx context.Context, l Location) error {
 UPDATE locations SET name = $2, address = $3, version = $4, update_time = $5, updated_by = $6
 WHERE id = $1 AND version = $4 - 1`,
 		append([]any{l.ID, l.Name, l.Address}, l.Record.changed()...)...)
+}
+
+// SetClosing implements [Locations].
+func (r records) SetClosing(ctx context.Context, id string, from, to time.Time) error {
+	return r.replace(ctx, "change until when a location is closing",
+		`UPDATE locations SET closing_until = $3 WHERE id = $1 AND closing_until = $2`,
+		id, sqldb.Micros(from), sqldb.Micros(to))
 }
 
 // RemoveLocation implements [Locations].

@@ -78,8 +78,10 @@ type Locations interface {
 	// LocationsFor returns locations of the customer which DecideLocation shows to the caller of that standing.
 	LocationsFor(ctx context.Context, s Standing, now time.Time, r Range) ([]Location, error)
 	AddLocation(ctx context.Context, l Location) error
-	// ReplaceLocation also returns errDuplicate.
+	// ReplaceLocation leaves ClosingUntil as it is. It also returns errDuplicate.
 	ReplaceLocation(ctx context.Context, l Location) error
+	// SetClosing changes a location's ClosingUntil, or returns errStale where that was not from.
+	SetClosing(ctx context.Context, id string, from, to time.Time) error
 	// RemoveLocation also removes grants at the location.
 	RemoveLocation(ctx context.Context, id string) error
 }
