@@ -22,6 +22,8 @@ var assets embed.FS
 // Login asks for user name and password.
 type Login struct {
 	Application string
+	// ClientID goes along so that an answer that comes too late still knows the way back.
+	ClientID    string
 	Transaction string
 	Username    string
 	// Problem is what was wrong with the last try; empty at first.
@@ -31,6 +33,7 @@ type Login struct {
 // Consent asks whether an application may act for a person.
 type Consent struct {
 	Application string
+	ClientID    string
 	Transaction string
 	Username    string
 	// Scopes are what it will be able to do, in words.
@@ -50,9 +53,14 @@ type Logout struct {
 // Message tells something that needs no answer.
 type Message struct {
 	Title, Text string
+	// Way is where to go from here; the zero Link if that is not known.
+	Way Link
 	// RequestID is what to tell the operator; empty if nothing went wrong.
 	RequestID string
 }
+
+// Link leads to an application.
+type Link struct{ URL, Application string }
 
 // Renderer draws pages. It is safe for concurrent use.
 type Renderer struct{ templates *template.Template }

@@ -111,6 +111,8 @@ func (h *handler) refusePage(w http.ResponseWriter, r *http.Request, err error) 
 		m.Title, m.Text = "Too many requests", "Too many sign-ins were begun from your network. Please wait a while and try again."
 	case oauth.CodeServerError:
 		m.Title, m.Text = "Something went wrong", "This should not have happened. Please try again."
+	default:
+		m.Way = h.wayTo(r, clientNamed(r))
 	}
 	h.message(w, r, statusOf(e), m)
 }

@@ -118,7 +118,7 @@ func (h *handler) interrupt(w http.ResponseWriter, r *http.Request, a *oauth.Aut
 		h.refusePage(w, r, err)
 		return
 	}
-	seeOther(w, at+"?tx="+id)
+	seeOther(w, at+"?"+url.Values{"client_id": {a.ClientID}, "tx": {id}}.Encode())
 }
 
 func (h *handler) approve(w http.ResponseWriter, r *http.Request, a *oauth.Authorization, client *oauth.Client, who *person) {
@@ -143,7 +143,7 @@ func (h *handler) consentPage(w http.ResponseWriter, r *http.Request) {
 		h.refuseTransaction(w, r, err)
 		return
 	}
-	page := pages.Consent{Application: client.Name, Transaction: id, Username: who.user.Email,
+	page := pages.Consent{Application: client.Name, ClientID: client.ID, Transaction: id, Username: who.user.Email,
 		Destination: destination(tx.Request.RedirectURI)}
 	for _, s := range oauth.Describe(tx.Request.Scopes) {
 		page.Scopes = append(page.Scopes, s.Meaning)

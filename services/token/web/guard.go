@@ -20,7 +20,7 @@ func (h *handler) guarded(next http.Handler) http.Handler {
 		header.Set("X-Frame-Options", "DENY")
 		header.Set("Content-Security-Policy", contentPolicy(""))
 		header.Set("Cache-Control", "no-store")
-		if h.cookies.secure {
+		if h.keepHTTPS {
 			header.Set("Strict-Transport-Security", "max-age=31536000")
 		}
 		ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)

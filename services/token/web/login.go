@@ -36,7 +36,7 @@ func (h *handler) showLogin(w http.ResponseWriter, r *http.Request, status int, 
 		h.refuseTransaction(w, r, err)
 		return
 	}
-	page.Application = client.Name
+	page.Application, page.ClientID = client.Name, client.ID
 	w.Header().Set("Content-Security-Policy", contentPolicy(formTarget(a.RedirectURI)))
 	h.show(w, r, status, func() error { return h.pages.Login(w, page) })
 }

@@ -124,7 +124,8 @@ func (h *handler) signedOut(w http.ResponseWriter, r *http.Request, form url.Val
 		seeOther(w, uri)
 		return
 	}
-	h.message(w, r, http.StatusOK, pages.Message{Title: "You are signed out", Text: "You can close this page."})
+	h.message(w, r, http.StatusOK, pages.Message{Title: "You are signed out", Text: "You can close this page.",
+		Way: h.wayTo(r, clientID)})
 }
 
 // afterLogout is where to send the browser: a URI that the client registered, to the letter; "" for nowhere.

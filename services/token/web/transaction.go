@@ -147,8 +147,9 @@ func (h *handler) refuseTransaction(w http.ResponseWriter, r *http.Request, err 
 		h.refusePage(w, r, err)
 		return
 	}
-	h.message(w, r, http.StatusForbidden, pages.Message{Title: "This sign-in has ended",
-		Text: "It took too long, was finished already, or was begun in another browser. Go back to the application and start again."})
+	m := pages.Message{Title: "This sign-in has ended", Way: h.wayTo(r, clientNamed(r)),
+		Text: "It took too long, was finished already, or was begun in another browser. Go back to the application and start again."}
+	h.message(w, r, http.StatusForbidden, m)
 }
 
 // formTarget is the origin of a redirect URI as a source for "form-action".

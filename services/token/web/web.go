@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 	"time"
@@ -94,6 +95,9 @@ type handler struct {
 	issuer     string
 	cookies    cookieNames
 	sameOrigin *http.CrossOriginProtection
+	// keepHTTPS is whether browsers are told to ask this host by https alone. That holds for all its ports, and so never
+	// for this machine's own names: they are other developments' too.
+	keepHTTPS bool
 }
 
 // New returns the handler of everything under the issuer's URL.
@@ -114,12 +118,19 @@ func New(cfg Config) (http.Handler, error) {
 		cfg.Address = peer
 	}
 	h := &handler{Config: cfg, pages: renderer, assets: assets, issuer: cfg.OAuth.Issuer,
-		cookies: namesFor(issuer.Scheme == "https"), sameOrigin: http.NewCrossOriginProtection()}
+		cookies: namesFor(issuer.Scheme == "https"), sameOrigin: http.NewCrossOriginProtection(),
+		keepHTTPS: issuer.Scheme == "https" && !loopback(issuer.Hostname())}
 	// Behind a proxy that rewrites Host the browser still names the issuer.
 	if err := h.sameOrigin.AddTrustedOrigin(issuer.Scheme + "://" + issuer.Host); err != nil {
 		return nil, fmt.Errorf("trusting the issuer's own origin: %w", err)
 	}
 	return h.guarded(h.routes()), nil
+}
+
+// loopback tells whether a host name is this machine's own.
+func loopback(host string) bool {
+	addr, err := netip.ParseAddr(host)
+	return err == nil && addr.Unmap().IsLoopback() || host == "localhost" || strings.HasSuffix(host, ".localhost")
 }
 
 func (h *handler) routes() http.Handler {
@@ -144,9 +155,11 @@ func (h *handler) routes() http.Handler {
 	mux.HandleFunc("GET /consent", h.consentPage)
 	mux.HandleFunc("POST /consent", h.own(h.consent))
 	mux.HandleFunc("POST /oauth2/logout/confirm", h.own(h.confirmLogout))
-	mux.HandleFunc("GET /assets/{name}", h.asset)
+	mux.HandleFunc("GET /assets/{name}", func(w http.ResponseWriter, r *http.Request) { h.asset(w, r, r.PathValue("name")) })
+	// Where a browser looks that was shown no page.
+	mux.HandleFunc("GET /favicon.ico", func(w http.ResponseWriter, r *http.Request) { h.asset(w, r, "mark.svg") })
 	mux.HandleFunc("GET /{$}", h.home)
-	return mux
+	return h.elseNotFound(mux)
 }
 
 func (h *handler) home(w http.ResponseWriter, r *http.Request) {
@@ -154,10 +167,10 @@ func (h *handler) home(w http.ResponseWriter, r *http.Request) {
 		Text: "This is where RealGuardIO applications let you sign in. Open the application that you want to use."})
 }
 
-func (h *handler) asset(w http.ResponseWriter, r *http.Request) {
-	asset, ok := h.assets[r.PathValue("name")]
+func (h *handler) asset(w http.ResponseWriter, r *http.Request, name string) {
+	asset, ok := h.assets[name]
 	if !ok {
-		http.NotFound(w, r)
+		h.notFound(w, r)
 		return
 	}
 	w.Header().Set("Content-Type", asset.Type)
