@@ -3,6 +3,8 @@ package mesh
 import (
 	"context"
 	"fmt"
+
+	"google.golang.org/grpc/codes"
 )
 
 // Propagation decides whose token goes with the calls of a connection. It is chosen where the connection is dialled,
@@ -40,9 +42,10 @@ type asService struct{ source TokenSource }
 func (p asService) bearer(ctx context.Context) (string, error) {
 	token, err := p.source.Token(ctx)
 	if err != nil {
-		return "", &refusal{
-			cause: "no_service_token", status: statusOf(Unavailable("the issuer")), err: fmt.Errorf("get a service token: %w", err),
-		}
+		// The issuer may be there and refuse this part; which of the two it is, the source says in the log.
+		unavailable := refuse(codes.Unavailable, ReasonDependencyDown, "a token of this service's own cannot be had now",
+			map[string]string{"dependency": "the issuer"})
+		return "", &refusal{cause: "no_service_token", status: statusOf(unavailable), err: fmt.Errorf("get a service token: %w", err)}
 	}
 	return token, nil
 }

@@ -194,6 +194,9 @@ func (s *Source) request(ctx context.Context) (*held, error) {
 func public(err error) error {
 	var retrieve *oauth2.RetrieveError
 	if errors.As(err, &retrieve) {
+		if retrieve.ErrorCode == "invalid_client" {
+			return fmt.Errorf("the issuer refuses the client or its secret (%s %s)", retrieve.Response.Status, retrieve.ErrorCode)
+		}
 		return fmt.Errorf("%s %s", retrieve.Response.Status, retrieve.ErrorCode)
 	}
 	return err

@@ -138,7 +138,7 @@ func TestAnErrorHoldsNoSecret(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = s.Token(t.Context())
-	if err == nil || strings.Contains(err.Error(), "wr0ng") || !strings.Contains(err.Error(), "invalid_client") {
+	if err == nil || strings.Contains(err.Error(), "wr0ng") || !strings.Contains(err.Error(), "refuses the client or its secret (401 Unauthorized invalid_client)") {
 		t.Errorf("got %v", err)
 	}
 }
