@@ -34,7 +34,7 @@ var Names = []string{Token, Customer, SecuritySystem, Notification, Gateway}
 type Part struct {
 	Name string
 	Ops  *ops.Ops
-	// log names the part; meshLog does not, because the mesh adds the name itself.
+	// log names the part; meshLog does not, because the mesh and the gateway add the name themselves.
 	log, meshLog *slog.Logger
 	// drainDelay is how long the part goes on serving after it stopped being ready, so that load balancers notice.
 	drainDelay time.Duration

@@ -70,7 +70,7 @@ func NewGateway(ctx context.Context, cfg GatewayConfig, l Listeners) (_ *Part, e
 		TrustedProxies: cfg.TrustedProxies, CORSOrigins: cfg.CORSOrigins,
 		Part: Gateway, GRPCTLS: cfg.GRPCTLS, GRPCInsecure: cfg.GRPCTLS == nil,
 		UnaryInterceptors: calls.UnaryInterceptors, StreamInterceptors: calls.StreamInterceptors,
-		Registerer: p.Ops.Registry, Logger: p.log, Now: cfg.Now,
+		Registerer: p.Ops.Registry, Logger: p.meshLog, Now: cfg.Now,
 	})
 	if err != nil {
 		return nil, err
