@@ -49,7 +49,10 @@ func folder(t *testing.T) string {
 }
 
 func TestAServerThatCannotStartSaysWhyInOneLineEach(t *testing.T) {
-	dir := folder(t)
+	dir, other := folder(t), t.TempDir()
+	if code, _, stderr := run(t, nil, "certs", "--out-dir", other); code != 0 {
+		t.Fatal(stderr)
+	}
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -93,7 +96,20 @@ func TestAServerThatCannotStartSaysWhyInOneLineEach(t *testing.T) {
 			[]string{"--key-encryption-key-file: cannot read key file /nowhere/kek: no such file or directory"}},
 		{"a key file that holds no key", "token", map[string]string{"token-mac-key-file": broken}, 2,
 			[]string{"--token-mac-key-file: cannot read key file " + broken + ": it must hold 32 bytes"}},
-		{"a certificate that is none", "customer", map[string]string{"mesh-cert-file": broken}, 1, []string{"read certificate"}},
+		{"a certificate that is none", "customer", map[string]string{"mesh-cert-file": broken}, 2, []string{"--mesh-cert-file: " + broken + " holds no certificate"}},
+		{"a key that is none", "customer", map[string]string{"mesh-key-file": broken}, 2, []string{"--mesh-key-file: " + broken + " holds no private key"}},
+		{"the key of another certificate", "customer", map[string]string{"mesh-key-file": dir + "/token-key.pem"}, 2,
+			[]string{"--mesh-key-file: " + dir + "/token-key.pem does not fit the certificate " + dir + "/customer.pem"}},
+		{"the certificate of another part", "customer", map[string]string{"mesh-cert-file": dir + "/token.pem", "mesh-key-file": dir + "/token-key.pem"}, 2,
+			[]string{"--mesh-cert-file: " + dir + "/token.pem is not the certificate of this part: its URI is spiffe://realguardio/token, want spiffe://realguardio/customer"}},
+		{"a certificate of another authority", "customer", map[string]string{"mesh-ca-file": other + "/ca.pem"}, 2,
+			[]string{"--mesh-cert-file: " + dir + "/customer.pem is not good by --mesh-ca-file " + other + "/ca.pem: x509: certificate signed by unknown authority"}},
+		{"authorities that are none", "customer", map[string]string{"mesh-ca-file": broken, "issuer-ca-file": broken}, 2,
+			[]string{"--mesh-ca-file: " + broken + " holds no certificate", "--issuer-ca-file: " + broken + " holds no certificate"}},
+		{"a public key that is none", "token", map[string]string{"public-cert-file": dir + "/token.pem", "public-key-file": broken}, 2,
+			[]string{"--public-key-file: " + broken + " holds no private key"}},
+		{"a configuration file that is not there", "customer", map[string]string{"config": "/nowhere/c.yaml", "grpc-listen": "", "issuer": ""}, 2,
+			[]string{"--config: cannot read file /nowhere/c.yaml"}},
 		{"SQLite without the word for it", "customer", map[string]string{"insecure-embedded-store": "false"}, 2, []string{"--insecure-embedded-store"}},
 		{"an issuer in plaintext without the word for it", "customer", map[string]string{"insecure-plaintext": "false"}, 2, []string{"--issuer is not https"}},
 		{"passwords in plaintext without the word for it", "token", map[string]string{"insecure-plaintext": "false"}, 2,
@@ -121,6 +137,11 @@ func TestAServerThatCannotStartSaysWhyInOneLineEach(t *testing.T) {
 					if other, changed := tt.change[name]; changed {
 						value = other
 					}
+					args = append(args, "--"+name+"="+value)
+				}
+			}
+			for name, value := range tt.change {
+				if _, said := good[name]; !said && token[name] == "" {
 					args = append(args, "--"+name+"="+value)
 				}
 			}
@@ -155,6 +176,13 @@ func TestCommandLine(t *testing.T) {
 		{"an unknown flag", nil, []string{"dev", "--no-demos"}, 2, "unknown flag: --no-demos"},
 		{"an unknown variable", []string{"REALGUARDIO_NODEMO=1"}, []string{"dev"}, 2, "unknown environment variable REALGUARDIO_NODEMO"},
 		{"an argument too many", nil, []string{"version", "now"}, 2, "unknown command"},
+		{"a command that needs another", nil, []string{"serve"}, 2, "realguardio serve needs one of its commands"},
+		{"and its help", nil, []string{"serve"}, 2, "The identity provider: accounts, clients, tokens"},
+		{"no command at all", nil, nil, 0, "the place to start"},
+		{"the type of a setting", nil, []string{"serve", "token", "--help"}, 0, "--client-secret-file string"},
+		{"a schema of each part's own", nil, []string{"migrate", "--help"}, 0, "schema=PART&"},
+		{"a public URL with a path", nil, []string{"setup", "--public-url", "https://example.com/alarms"}, 2, "--public-url: must be a scheme and a host, without a path"},
+		{"a public URL in plaintext", nil, []string{"serve", "gateway", "--public-url", "http://example.com"}, 2, "--public-url: must be https, except on a loopback address"},
 		{"the version", nil, []string{"version"}, 0, "realguardio "},
 		{"completion", nil, []string{"completion", "bash"}, 0, "__start_realguardio"},
 		{"a part without a database", nil, []string{"migrate", "gateway", "--database-url", "postgres://localhost/x"}, 2, "invalid argument"},

@@ -88,15 +88,19 @@ What is unknown is refused, and all problems are reported at once. Secrets are r
 }
 
 // refuseUnknown makes a command that only groups others fail on a name it does not know, where cobra would print help
-// and succeed.
+// and succeed, and without one. The program itself answers no command with help.
 func refuseUnknown(c *cobra.Command) {
 	for _, child := range c.Commands() {
 		refuseUnknown(child)
 	}
 	if c.RunE == nil && c.Run == nil {
 		c.RunE = func(c *cobra.Command, args []string) error {
-			if len(args) == 0 {
+			if len(args) == 0 && !c.HasParent() {
 				return c.Help()
+			}
+			if len(args) == 0 {
+				c.SetOut(c.ErrOrStderr())
+				return errors.Join(c.Help(), usageError{fmt.Errorf("%s needs one of its commands", c.CommandPath())})
 			}
 			return usageError{fmt.Errorf("unknown command %q for %q", args[0], c.CommandPath())}
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"net/url"
 	"strings"
 
 	"github.com/realguardio/realguardio/cmd/realguardio/internal/assembly"
@@ -68,7 +69,7 @@ func (f *notificationFlags) declare(s *settings.Set, p *partFlags) {
 	s.String(&f.mail.From, "mail-from", "sender of every message, such as RealGuardIO <alarm@example.com>", settings.Required)
 	s.String(&f.mail.Username, "smtp-username", "account at the mail server; empty for none")
 	s.String(&f.mail.PasswordFile, "smtp-password-file", "file with its password", settings.File)
-	s.String(&f.caFile, "smtp-ca-file", "authority of the mail server's certificate (default: the system's)", settings.File)
+	s.String(&f.caFile, "smtp-ca-file", "authority of the mail server's certificate (default: the system's)", settings.File, authorities)
 	s.String(&f.tlsMode, "smtp-tls", "starttls, implicit (port 465) or none", settings.OneOf("starttls", "implicit", "none"))
 	s.Rule(func() error {
 		if f.tlsMode == "none" && !p.insecurePlaintext {
@@ -98,8 +99,8 @@ type gatewayFlags struct {
 }
 
 func (f *gatewayFlags) declare(s *settings.Set, _ *partFlags) {
-	s.String(&f.publicURL, "public-url", "where browsers reach the gateway, such as https://example.com", settings.Required, settings.HTTPURL)
-	f.web.declare(s, "web-client-secret-file", "secret of the client `"+assembly.WebClient+"`, by which people sign in (see `realguardio setup`)")
+	s.String(&f.publicURL, "public-url", "where browsers reach the gateway, such as https://example.com", settings.Required, settings.HTTPURL, origin)
+	f.web.declare(s, "web-client-secret-file", "secret of the client "+assembly.WebClient+", by which people sign in, made by realguardio setup")
 	f.session.declare(s, "session-key-file", "key that sessions are encrypted with in Redis")
 	s.Strings(&f.oldSessions, "old-session-key-file", "earlier session key, still understood")
 	s.Strings(&f.proxies, "trusted-proxy", "network whose X-Forwarded-For is believed, such as 10.0.0.0/8", prefixes)
@@ -131,6 +132,23 @@ func sessionKeys(current []byte, old []string) ([][]byte, error) {
 		keys = append(keys, key)
 	}
 	return keys, nil
+}
+
+// origin wants the URL of an origin by which browsers sign in: they send the gateway's cookies over https only, except
+// to this machine.
+func origin(value string) error {
+	u, err := url.Parse(value)
+	if err != nil || u.Host == "" {
+		return nil // said by settings.HTTPURL
+	}
+	if strings.TrimSuffix(u.Path, "/") != "" {
+		return errors.New("must be a scheme and a host, without a path")
+	}
+	ip, err := netip.ParseAddr(u.Hostname())
+	if u.Scheme == "http" && u.Hostname() != "localhost" && (err != nil || !ip.IsLoopback()) {
+		return errors.New("must be https, except on a loopback address")
+	}
+	return nil
 }
 
 // prefixes checks a list of networks, as it stands in a setting.

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -69,7 +70,7 @@ type keyFile struct {
 }
 
 func (f *keyFile) declare(s *settings.Set, name, usage string) {
-	s.String(&f.file, name, usage+" (see `realguardio keys generate`)", settings.Required)
+	s.String(&f.file, name, usage+", made by realguardio keys generate", settings.Required)
 	s.Rule(func() error {
 		if f.file == "" {
 			return nil
@@ -116,13 +117,14 @@ func (p *partFlags) declare(s *settings.Set, defaults assembly.Addresses) {
 	}
 	s.String(&p.listen.Ops, "ops-listen", "address for /healthz, /readyz and /metrics; not for the outside", settings.Required, settings.Address)
 	s.Duration(&p.drain, "drain-delay", "how long to go on serving after shutdown began and /readyz says so")
-	s.String(&p.tls.CA, "mesh-ca-file", "authority that the certificates of the other parts come from", settings.Required, settings.File)
+	s.String(&p.tls.CA, "mesh-ca-file", "authority that the certificates of the other parts come from", settings.Required, settings.File, authorities)
 	s.String(&p.tls.Cert, "mesh-cert-file", "this part's certificate, with URI spiffe://"+mesh.TrustDomain+"/"+p.part, settings.Required, settings.File)
 	s.String(&p.tls.Key, "mesh-key-file", "its private key", settings.Required, settings.File)
 	s.String(&p.issuer, "issuer", "URL of the identity provider, as it stands in tokens", settings.Required, settings.HTTPURL)
-	s.String(&p.issuerCA, "issuer-ca-file", "authority of the issuer's https certificate (default: the system's)", settings.File)
+	s.String(&p.issuerCA, "issuer-ca-file", "authority of the issuer's https certificate (default: the system's)", settings.File, authorities)
 	s.Bool(&p.insecurePlaintext, "insecure-plaintext", "allow http, where a proxy on the same machine terminates TLS, or for a trial on one machine: everybody on the way can read tokens")
 	s.Rule(p.checkIssuer)
+	s.Rule(p.checkMembership)
 }
 
 func (p *partFlags) checkIssuer() error {
@@ -134,12 +136,12 @@ func (p *partFlags) checkIssuer() error {
 
 // declareWorkload adds the part's own credentials at the issuer.
 func (p *partFlags) declareWorkload(s *settings.Set) {
-	p.secret.declare(s, "client-secret-file", "secret of this part's own client `"+p.part+"` (see `realguardio setup`)")
+	p.secret.declare(s, "client-secret-file", "secret of this part's own client "+p.part+", made by realguardio setup")
 }
 
 // declareDatabase adds the part's database.
 func (p *partFlags) declareDatabase(s *settings.Set) {
-	p.database.declare(s, "database-url", "postgres://user@host/database?schema="+p.part+"&sslmode=verify-full", func(url string) error {
+	p.database.declare(s, "database-url", "postgres://user@host/database?schema="+cmp.Or(p.part, "PART")+"&sslmode=verify-full", func(url string) error {
 		return assembly.CheckDatabaseURL(url, p.insecureEmbedded, p.insecurePlainStores)
 	})
 	s.Bool(&p.migrate, "migrate", "bring the database up to date at the start; replicas take turns")
@@ -175,7 +177,8 @@ func (p *partFlags) declarePublicTLS(s *settings.Set) {
 		case p.publicCert == "" && !p.insecurePlaintext:
 			return errors.New("--public-cert-file and --public-key-file are required: without them passwords and tokens would travel in plaintext (--insecure-plaintext allows it)")
 		}
-		return nil
+		_, err := certificate{"public-cert-file", p.publicCert, "public-key-file", p.publicKey}.load()
+		return err
 	})
 }
 

@@ -14,8 +14,9 @@ func newServe(w World) *cobra.Command {
 		Use:   "serve",
 		Short: "Run one part of a production installation",
 		Long: `Run one part. The parts find each other by address and know each other by certificate (mutual TLS); each has a client
-of its own at the identity provider, made by ` + "`realguardio setup`" + `. They can be started in any order: a part serves at
-once, and /readyz on its operations port says what it still waits for.
+of its own at the identity provider, made by ` + "`realguardio setup`" + `. They can be started in any order: a part waits for the other parts and for Redis, and
+/readyz on its operations port says for which. Its database has to be there: without it a part ends at once with exit
+code 1, to be started again.
 
   part             gRPC   HTTP   operations
   token            9100   9000   9190         the identity provider

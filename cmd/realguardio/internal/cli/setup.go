@@ -54,7 +54,7 @@ func (f *setupFlags) declare(s *settings.Set) {
 	f.part.declareDatabase(s)
 	s.Bool(&f.part.insecurePlainStores, "insecure-plaintext-stores", "allow PostgreSQL on another machine without TLS")
 	f.keys.declare(s)
-	s.String(&f.publicURL, "public-url", "where browsers reach the gateway", settings.Required, settings.HTTPURL)
+	s.String(&f.publicURL, "public-url", "where browsers reach the gateway", settings.Required, settings.HTTPURL, origin)
 	s.String(&f.out, "out-dir", "folder for the secrets of the parts' clients", settings.Required)
 	s.Bool(&f.rotate, "rotate-secrets", "give every client a new secret; running parts lose theirs until they are restarted")
 	s.Bool(&f.move, "update-public-url", "let people sign in at --public-url instead of where they did")

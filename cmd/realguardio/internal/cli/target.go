@@ -31,7 +31,7 @@ type target struct {
 }
 
 func (t *target) declare(s *settings.Set) {
-	s.String(&t.ReadyFile, "ready-file", "what `realguardio dev` wrote: addresses and demo credentials (default "+defaultReadyFile+" if it is there)", settings.File)
+	s.String(&t.ReadyFile, "ready-file", "what realguardio dev wrote: addresses and demo credentials (default "+defaultReadyFile+" if it is there)", settings.File)
 	s.String(&t.Gateway, "gateway", "base URL of the gateway", settings.HTTPURL)
 	s.String(&t.Issuer, "issuer", "base URL of the identity provider", settings.HTTPURL)
 	s.String(&t.CAFile, "ca-file", "certificate authority to trust besides the system's", settings.File)

@@ -61,15 +61,15 @@ func (f *field) offer(from source, label string, values []string) {
 	f.err = f.parse(values)
 }
 
-func (f *field) problems() []string {
+func (f *field) problems() Problems {
 	label := f.label
 	if label == "" {
 		label = "--" + f.name
 	}
 	if f.err != nil {
-		return []string{label + ": " + f.err.Error()}
+		return Problems{label + ": " + f.err.Error()}
 	}
-	var problems []string
+	var problems Problems
 	for _, check := range f.checks {
 		if err := check(f.text()); err != nil {
 			problems = append(problems, label+": "+err.Error())

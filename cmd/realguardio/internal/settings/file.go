@@ -11,27 +11,41 @@ import (
 )
 
 // fromFile reads the file that [ConfigFlag] names. Top-level keys are settings, or a part's name with a mapping of
-// settings that concern that part alone.
-func (s *Set) fromFile(known map[string]bool) Problems {
+// settings that concern that part alone. The error says that it is no such file.
+func (s *Set) fromFile(known map[string]bool) (Problems, error) {
 	config := s.fields[ConfigFlag]
 	path := config.text()
 	if path == "" {
-		return nil
+		return nil, nil
+	}
+	if problems := config.problems(); len(problems) > 0 {
+		return nil, problems
 	}
 	root, err := decode(path)
 	if err != nil {
-		if errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrPermission) {
-			return nil // said by the check of the setting itself
-		}
-		return Problems{fmt.Sprintf("%s: %v", path, err)}
+		return nil, fmt.Errorf("%s: %s", path, strings.Join(strings.Fields(err.Error()), " "))
 	}
-	var problems Problems
+	problems := duplicates(path, "", root)
 	for key, value := range pairs(root) {
 		if value.Kind == yaml.MappingNode && isSection(key.Value) {
 			problems = append(problems, s.fromMapping(known, path, key.Value+".", value, fromSection, key.Value == s.section)...)
 			continue
 		}
 		problems = append(problems, s.fromPair(known, path, "", key, value, fromFile, true)...)
+	}
+	return problems, nil
+}
+
+// duplicates refuses keys that a mapping has twice: one of them would silently not count.
+func duplicates(path, prefix string, node *yaml.Node) Problems {
+	var problems Problems
+	first := map[string]int{}
+	for key := range pairs(node) {
+		if line, twice := first[key.Value]; twice {
+			problems = append(problems, fmt.Sprintf("%s:%d: %s%s: stands in line %d already", path, key.Line, prefix, key.Value, line))
+			continue
+		}
+		first[key.Value] = key.Line
 	}
 	return problems
 }
@@ -70,7 +84,7 @@ func isSection(key string) bool {
 }
 
 func (s *Set) fromMapping(known map[string]bool, path, prefix string, node *yaml.Node, from source, mine bool) Problems {
-	var problems Problems
+	problems := duplicates(path, prefix, node)
 	for key, value := range pairs(node) {
 		problems = append(problems, s.fromPair(known, path, prefix, key, value, from, mine)...)
 	}

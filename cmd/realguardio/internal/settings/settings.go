@@ -46,11 +46,16 @@ func (p Problems) Error() string { return strings.Join(p, "\n") }
 
 // Load reads the file and the environment ("NAME=value") for what no flag has said, and checks everything. known holds
 // the settings of all commands: one file or environment may serve several, but a name that none of them has is refused.
-// Its error is [Problems].
+// Its error is [Problems]. A file that cannot be understood is the last of them.
 func (s *Set) Load(known map[string]bool, environ []string) error {
 	var problems Problems
 	problems = append(problems, s.fromEnvironment(known, environ)...)
-	problems = append(problems, s.fromFile(known)...)
+	fromFile, err := s.fromFile(known)
+	if err != nil {
+		// What the file would have said is not known: more would be guessed.
+		return append(problems, err.Error())
+	}
+	problems = append(problems, fromFile...)
 	for _, name := range s.order {
 		problems = append(problems, s.fields[name].problems()...)
 	}
@@ -123,6 +128,9 @@ func Known(root *cobra.Command) map[string]bool {
 func (s *Set) add(name, usage, kind string, parse func([]string) error, text func() string, checks []Check) *field {
 	if s.fields[name] != nil {
 		panic(fmt.Sprintf("setting %q is declared twice", name))
+	}
+	if strings.Contains(usage, "`") {
+		panic(fmt.Sprintf("usage of %q has backquotes: pflag would take what is in them for the type", name))
 	}
 	name, short, _ := strings.Cut(name, ",")
 	f := &field{name: name, kind: kind, parse: parse, text: text, checks: checks}

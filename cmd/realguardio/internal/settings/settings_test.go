@@ -94,6 +94,11 @@ func TestRefusals(t *testing.T) {
 		{name: "a mapping where a value belongs", file: "listen: {a: b}\n", want: []string{"listen: must be a plain value"}},
 		{name: "a file that is not YAML", file: "a: [\n", want: []string{"c.yaml: yaml:"}},
 		{name: "two documents", file: "listen: ':2'\n---\nlisten: ':3'\n", want: []string{"single YAML document"}},
+		{name: "a key twice", file: "listen: ':2'\nlisten: ':3'\n", want: []string{"c.yaml:2: listen: stands in line 1 already"}},
+		{name: "a key twice in a section", file: "customer:\n  listen: ':2'\n  listen: ':3'\n", want: []string{"c.yaml:3: customer.listen: stands in line 2 already"}},
+		{name: "a section twice", file: "token:\n  listen: ':2'\ntoken:\n  ttl: 2m\n", want: []string{"c.yaml:3: token: stands in line 1 already"}},
+		{name: "a file that is not YAML, and nothing that it might have said", file: "a: [\n", args: []string{"--listen="}, want: []string{"c.yaml: yaml:"}},
+		{name: "a missing file, likewise", args: []string{"--config", "/nowhere/c.yaml", "--listen="}, want: []string{"--config: cannot read file /nowhere/c.yaml: no such file"}},
 		{name: "a missing file", args: []string{"--config", "/nowhere/c.yaml"}, want: []string{"--config: cannot read file /nowhere/c.yaml: no such file"}},
 		{
 			name:    "everything that is wrong, at once and each under the name it was given by",
