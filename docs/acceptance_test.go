@@ -9,7 +9,7 @@ import (
 )
 
 var (
-	place    = regexp.MustCompile("`([a-z0-9/]+(?:\\.test\\.mjs)?)`: ([^`|]*)")
+	place    = regexp.MustCompile("`([a-z0-9/-]+(?:\\.test\\.mjs)?)`: ([^`|]*)")
 	goTest   = regexp.MustCompile(`\b((?:Test|Benchmark)[A-Z]\w*)`)
 	quotedBy = regexp.MustCompile(`"([^"]+)"`)
 )

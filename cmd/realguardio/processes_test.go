@@ -178,7 +178,7 @@ func TestSeparateProcesses(t *testing.T) {
 	}
 	session(t, http.StatusCreated, http.MethodPost, "/api/v1/clients", map[string]any{
 		"name": "Script", "grantTypes": []string{"password"}, "firstParty": true, "accessTokenLifetime": "3600s",
-		"scopes": []string{"customer.read", "customer.write", "securitysystem.read", "securitysystem.write", "securitysystem.arm", "securitysystem.disarm"},
+		"scopes": []string{"customer.read", "customer.write", "securitysystem.read", "securitysystem.write", "securitysystem.arm", "securitysystem.disarm", "notification.read"},
 	}).decode(t, &made)
 	ada := c.user(t, "ada")
 	token := c.token(t, remote.Credentials{ClientID: made.Client.ClientID, ClientSecret: made.ClientSecret, Username: ada.Username, Password: ada.Password})
@@ -244,6 +244,8 @@ func TestSeparateProcesses(t *testing.T) {
 		c.api(t, http.StatusCreated, http.MethodPost, "/api/v1/securitysystems", map[string]string{"locationId": berkeley.ID}, bearer(token))
 	})
 
+	t.Run("with any other part stopped, the rest answers what does not need it", func(t *testing.T) { checkAlone(t, c, token) })
+
 	for _, part := range parts {
 		t.Run("restarting "+part+" keeps everything, and tokens and sessions of before stay valid", func(t *testing.T) {
 			c.restart(t, part)
@@ -258,5 +260,38 @@ func TestSeparateProcesses(t *testing.T) {
 				t.Errorf("the token of before sees %v", got)
 			}
 		})
+	}
+}
+
+// checkAlone holds a part stopped, one after the other, and asks the others.
+func checkAlone(t *testing.T, c *cluster, token string) {
+	list := func(part string) error {
+		_, err := securitysystemv1.NewSecuritySystemServiceClient(c.dial(t, part)).ListSecuritySystems(withToken(t.Context(), token), &securitysystemv1.ListSecuritySystemsRequest{})
+		return err
+	}
+	for _, one := range []struct {
+		part string
+		rest func()
+	}{
+		{"notification", func() {
+			c.systems(t, bearer(token))
+			c.api(t, http.StatusOK, http.MethodGet, "/api/v1/customers", nil, bearer(token))
+			c.api(t, http.StatusServiceUnavailable, http.MethodGet, "/api/v1/notifications", nil, bearer(token))
+		}},
+		{"securitysystem", func() {
+			c.api(t, http.StatusOK, http.MethodGet, "/api/v1/customers", nil, bearer(token))
+			c.api(t, http.StatusServiceUnavailable, http.MethodGet, "/api/v1/securitysystems", nil, bearer(token))
+		}},
+		{"gateway", func() {
+			if err := list("securitysystem"); err != nil {
+				t.Errorf("the security system service itself: %v", err)
+			}
+		}},
+	} {
+		c.part[one.part].stop(t, syscall.SIGTERM)
+		one.rest()
+		c.part[one.part].start(t)
+		c.ready(t, one.part)
+		eventually(t, one.part+" is found again", func() error { return list("gateway") })
 	}
 }
