@@ -149,7 +149,9 @@ func (s *Service) failure(ctx context.Context, err error) error {
 	case errors.As(err, &refusal):
 		return mesh.FailedPrecondition(refusal.Reason, refusal.Message)
 	case errors.Is(err, errOccupied):
-		return mesh.AlreadyExists(resource, "the location has a security system already")
+		return mesh.AlreadyExists(resource, "the location has a security system already, or is being given one")
+	case errors.Is(err, errLapsed):
+		return mesh.Aborted("RESERVATION_LAPSED", "installing the system took too long: try again")
 	case errors.Is(err, errTooManyRights):
 		return mesh.FailedPrecondition("TOO_MANY_GRANTS", "too many separate grants to list: grant roles on the customer instead")
 	case sqldb.IsUnavailable(err):

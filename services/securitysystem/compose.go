@@ -69,7 +69,7 @@ func New(cfg Config) (*Service, error) {
 	now := func() time.Time { return cfg.Now().UTC().Truncate(time.Microsecond) }
 	store, customers := sqlStore{cfg.DB}, customerService{cfg.Customers}
 	return &Service{
-		systems: store, rights: customers, directory: customers, panels: store, relay: relay, log: cfg.Logger, now: now,
+		systems: store, places: store, rights: customers, directory: customers, panels: store, relay: relay, log: cfg.Logger, now: now,
 		credentials: &credentials{
 			accounts: cfg.Accounts, store: store, log: cfg.Logger, now: now, nudge: make(chan struct{}, 1),
 		},

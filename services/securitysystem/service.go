@@ -9,7 +9,6 @@ import (
 	securitysystemv1 "github.com/realguardio/realguardio/gen/go/realguardio/securitysystem/v1"
 	"github.com/realguardio/realguardio/services/internal/outbox"
 	"github.com/realguardio/realguardio/services/internal/page"
-	"github.com/realguardio/realguardio/services/internal/resourceid"
 )
 
 // resource is what errors call a security system.
@@ -28,6 +27,7 @@ type Service struct {
 	securitysystemv1.UnsafeSecuritySystemServiceServer
 
 	systems     SystemStore
+	places      PlaceStore
 	panels      PanelStore
 	rights      RightsSource
 	directory   Directory
@@ -45,24 +45,11 @@ func (s *Service) CreateSecuritySystem(ctx context.Context, req *securitysystemv
 	if err != nil {
 		return nil, err
 	}
-	location, err := s.directory.Location(ctx, req.GetLocationId())
+	system, err := s.install(ctx, rights, req.GetLocationId())
 	if err != nil {
 		return nil, err
 	}
-	if !MayInstall(rights, location.CustomerID) {
-		return nil, roleMissing("only a company admin installs systems")
-	}
-	c := s.cause(ctx, SystemCreated)
-	created := System{
-		ID: resourceid.New("sys"), CustomerID: location.CustomerID, LocationID: location.ID, LocationName: location.Name,
-		State: Disarmed, CreateTime: c.time,
-	}
-	change := step(System{}, created, c)
-	if err := s.systems.Create(ctx, change); err != nil {
-		return nil, s.failure(ctx, err)
-	}
-	s.relay.Nudge()
-	return &securitysystemv1.CreateSecuritySystemResponse{SecuritySystem: view(caller, rights, change.After)}, nil
+	return &securitysystemv1.CreateSecuritySystemResponse{SecuritySystem: view(caller, rights, system)}, nil
 }
 
 // GetSecuritySystem implements SecuritySystemService.
@@ -216,11 +203,11 @@ func (s *Service) HasSystemAt(ctx context.Context, req *securitysystemv1.HasSyst
 	if !storable(req.GetLocationId()) {
 		return &securitysystemv1.HasSystemAtResponse{}, nil
 	}
-	installed, err := s.systems.InstalledAt(ctx, req.GetLocationId())
+	occupied, err := s.places.Occupied(ctx, req.GetLocationId(), s.now())
 	if err != nil {
 		return nil, s.failure(ctx, err)
 	}
-	return &securitysystemv1.HasSystemAtResponse{Installed: installed}, nil
+	return &securitysystemv1.HasSystemAtResponse{Installed: occupied}, nil
 }
 
 // RegisterPanel implements SecuritySystemService.

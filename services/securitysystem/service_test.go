@@ -235,8 +235,8 @@ func TestTheCustomerServiceIsAskedWithTheCallersOwnToken(t *testing.T) {
 	}), &v1.CreateSecuritySystemRequest{LocationId: "oakland"}); err != nil {
 		t.Fatal(err)
 	}
-	if len(w.customers.callers) != 2 {
-		t.Fatalf("asked %d times, want for rights and location", len(w.customers.callers))
+	if len(w.customers.callers) != 3 {
+		t.Fatalf("asked %d times, want for rights and twice for the location", len(w.customers.callers))
 	}
 	for _, c := range w.customers.callers {
 		if c.Subject != "alice" || c.TokenID != "the-very-token" || c.Kind != mesh.KindUser || c.SessionID != "s-1" {

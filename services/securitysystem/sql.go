@@ -16,7 +16,7 @@ import (
 //go:embed schema/*.sql
 var schema embed.FS
 
-// sqlStore is the [SystemStore] and [PanelStore] of the service's database.
+// sqlStore is the [SystemStore], [PlaceStore] and [PanelStore] of the service's database.
 type sqlStore struct{ db *sqldb.DB }
 
 const systemColumns = `id, customer_id, location_id, location_name, state, mode, alarm, acknowledged, faults,
@@ -25,6 +25,9 @@ const systemColumns = `id, customer_id, location_id, location_name, state, mode,
 func (s sqlStore) Create(ctx context.Context, c Change) error {
 	err := s.db.Tx(ctx, func(tx sqldb.Tx) error {
 		a := c.After
+		if err := release(ctx, tx, a.LocationID, a.ID); err != nil {
+			return err
+		}
 		_, err := tx.Exec(ctx, `INSERT INTO security_system (`+systemColumns+`)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)`,
 			a.ID, a.CustomerID, a.LocationID, a.LocationName, a.State, a.Mode, a.Alarm, a.Acknowledged, joinFaults(a.Faults),
@@ -46,10 +49,6 @@ func (s sqlStore) Create(ctx context.Context, c Change) error {
 
 func (s sqlStore) Get(ctx context.Context, id string) (System, error) {
 	return one(s.db.QueryRow(ctx, `SELECT `+systemColumns+` FROM security_system WHERE id = $1`, id))
-}
-
-func (s sqlStore) InstalledAt(ctx context.Context, locationID string) (bool, error) {
-	return exists(s.db.QueryRow(ctx, `SELECT 1 FROM security_system WHERE location_id = $1`, locationID))
 }
 
 func (s sqlStore) Apply(ctx context.Context, c Change) error {

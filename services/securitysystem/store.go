@@ -9,8 +9,10 @@ import (
 var (
 	// errNoSystem: there is no such system.
 	errNoSystem = errors.New("no such security system")
-	// errOccupied: the location has a system already.
+	// errOccupied: the location has a system already, or is reserved for one.
 	errOccupied = errors.New("location has a security system")
+	// errLapsed: the reservation has run out and was taken away.
+	errLapsed = errors.New("reservation has lapsed")
 	// errStale: the system is no longer at the version that the change starts from.
 	errStale = errors.New("security system was changed meanwhile")
 	// errRepeated: the report was acted on before.
@@ -21,15 +23,14 @@ var (
 
 // SystemStore keeps systems and their timelines. Each method is atomic.
 type SystemStore interface {
-	// Create stores a system and its first event. errOccupied when its location has one.
+	// Create stores a system and its first event in place of its reservation, or returns errLapsed where that is not there.
+	// errOccupied where the location has one after all.
 	Create(ctx context.Context, c Change) error
 	// Get returns errNoSystem when there is none.
 	Get(ctx context.Context, id string) (System, error)
 	// List returns the first n of the visible systems after a place in the order of location name and id. The zero
 	// place is the beginning.
 	List(ctx context.Context, visible Visible, after Place, n int) ([]System, error)
-	// InstalledAt tells whether a location has a system.
-	InstalledAt(ctx context.Context, locationID string) (bool, error)
 	// Apply makes a change with its event, and retires the panel that the change replaces. It changes nothing and
 	// returns errStale when the system is not at the version before the change, or errRepeated when its report was
 	// acted on.
@@ -38,6 +39,18 @@ type SystemStore interface {
 	Remove(ctx context.Context, c Change) error
 	// Events returns the first n events of a system before a version, newest first. Version 0 is the end.
 	Events(ctx context.Context, systemID string, before int64, n int) ([]Event, error)
+}
+
+// PlaceStore keeps which locations are taken, by a system or by a reservation for one. Each method is atomic.
+type PlaceStore interface {
+	// Reserve holds a location for a system until a time, or returns errOccupied. A reservation that has run out is
+	// replaced.
+	Reserve(ctx context.Context, locationID, systemID string, now, until time.Time) error
+	// Release ends a reservation where it is still there.
+	Release(ctx context.Context, locationID, systemID string) error
+	// Occupied tells whether a location has a system or is reserved for one. It takes away a reservation that has run out,
+	// so that what it says stays true: nothing will come of it.
+	Occupied(ctx context.Context, locationID string, now time.Time) (bool, error)
 }
 
 // PanelStore keeps which credentials report for which system, and those that no longer do.

@@ -162,7 +162,8 @@ func (w *world) rows() int {
 	w.Helper()
 	var n int
 	err := w.db.QueryRow(w.Context(), `SELECT (SELECT count(*) FROM security_system)
-		+ (SELECT count(*) FROM security_system_event) + (SELECT count(*) FROM outbox)`).Scan(&n)
+		+ (SELECT count(*) FROM security_system_event) + (SELECT count(*) FROM outbox)
+		+ (SELECT count(*) FROM reservation)`).Scan(&n)
 	if err != nil {
 		w.Fatal(err)
 	}
@@ -206,6 +207,28 @@ type customers struct {
 	callers   []mesh.Identity
 	// hang, where there is one, holds back answers until it is closed or the caller has gone.
 	hang chan struct{}
+	// lookedUp, where there is one, is called before the nth lookup is answered, and may refuse it.
+	lookedUp func(n int) error
+	lookups  int
+}
+
+// onLookup begins to count lookups.
+func (c *customers) onLookup(f func(n int) error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.lookedUp, c.lookups = f, 0
+}
+
+// lookup is called for each, without holding the lock.
+func (c *customers) lookup() error {
+	c.mu.Lock()
+	c.lookups++
+	n, f := c.lookups, c.lookedUp
+	c.mu.Unlock()
+	if f == nil {
+		return nil
+	}
+	return f(n)
 }
 
 func newCustomers() *customers {
@@ -225,6 +248,13 @@ func newCustomers() *customers {
 	c.grant("bob", "foo", "", admin, armer)
 	c.grant("rgk_1", "acme", "oakland", views, armer, disarmer)
 	return c
+}
+
+// set changes what is known of a location; nil: there is none.
+func (c *customers) set(id string, l *customerv1.Location) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.locations[id] = l
 }
 
 func (c *customers) grant(subject, customer, location string, roles ...customerv1.Role) {
@@ -261,6 +291,9 @@ func (c *customers) ListMyGrants(ctx context.Context, _ *customerv1.ListMyGrants
 func (c *customers) LookupLocation(ctx context.Context, req *customerv1.LookupLocationRequest) (
 	*customerv1.LookupLocationResponse, error,
 ) {
+	if err := c.lookup(); err != nil {
+		return nil, err
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	caller := mesh.Caller(ctx)
