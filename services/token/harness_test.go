@@ -244,8 +244,10 @@ func (s *server) config() token.Config {
 		DB: s.db, Redis: s.redis, Issuer: s.url,
 		KeyEncryptionKey: bytes.Repeat([]byte{7}, 32), TokenMACKey: bytes.Repeat([]byte{9}, 32),
 		PasswordParams: password.Params{MemoryKiB: 64, Iterations: 1, Parallelism: 1},
-		Logger:         slog.New(slog.NewJSONHandler(out, &slog.HandlerOptions{Level: slog.LevelDebug})),
-		Now:            s.clock.Now,
+		// Tests wait for these.
+		RevocationHeartbeat: 50 * time.Millisecond, RevocationPoll: 50 * time.Millisecond,
+		Logger: slog.New(slog.NewJSONHandler(out, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Now:    s.clock.Now,
 	}
 }
 

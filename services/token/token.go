@@ -48,6 +48,10 @@ type Config struct {
 	PasswordParams password.Params
 	// ConcurrentHashes bounds how many passwords are hashed at once. Default: one for each processor.
 	ConcurrentHashes int
+	// RevocationHeartbeat is how often who watches revocations hears that there is nothing new. Default: 3 seconds.
+	RevocationHeartbeat time.Duration
+	// RevocationPoll is how soon a revocation of another replica is seen when Redis lost its nudge. Default: a second.
+	RevocationPoll time.Duration
 	// ClientAddress tells where a request comes from, for limits and logs. Default: the peer's address, which is
 	// that of a proxy if there is one.
 	ClientAddress func(*http.Request) string
@@ -87,7 +91,9 @@ func New(cfg Config) (*Service, error) {
 	}
 	s := &Service{log: cfg.Logger, now: cfg.Now, redis: redisstore.New(cfg.Redis)}
 	s.store = sqlstore.New(cfg.DB, func(kind revocation.Kind) { counters.revoked(kind); s.revocations.Notify() })
-	s.revocations = revocation.NewService(s.store, s.redis, cfg.Logger)
+	s.revocations = revocation.NewService(revocation.Config{
+		Store: s.store, Nudges: s.redis, Logger: cfg.Logger, Heartbeat: cfg.RevocationHeartbeat, Poll: cfg.RevocationPoll,
+	})
 	s.hasher = password.New(cfg.PasswordParams, cfg.ConcurrentHashes)
 
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
@@ -125,7 +131,7 @@ func (cfg *Config) complete() error {
 	for name, missing := range map[string]bool{"DB": cfg.DB == nil, "Redis": cfg.Redis == nil, "Logger": cfg.Logger == nil,
 		"Issuer": cfg.Issuer == "", "KeyEncryptionKey": len(cfg.KeyEncryptionKey) == 0, "TokenMACKey": len(cfg.TokenMACKey) == 0} {
 		if missing {
-			problems = append(problems, fmt.Errorf("token service: %s is missing", name))
+			problems = append(problems, fmt.Errorf("token: %s is missing", name))
 		}
 	}
 	if cfg.Issuer != "" {
@@ -144,13 +150,13 @@ func checkIssuer(issuer string, plaintext bool) error {
 	u, err := url.Parse(issuer)
 	switch {
 	case err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || strings.HasSuffix(issuer, "/") || u.Path != "":
-		return fmt.Errorf("token service: issuer %q must be a scheme and a host, without a path or trailing slash", issuer)
+		return fmt.Errorf("token: issuer %q must be a scheme and a host, without a path or trailing slash", issuer)
 	case u.Scheme == "https":
 		return nil
 	case u.Scheme == "http" && (plaintext || u.Hostname() == "localhost" || u.Hostname() == "127.0.0.1" || u.Hostname() == "::1"):
 		return nil
 	}
-	return fmt.Errorf("token service: issuer %q must use https", issuer)
+	return fmt.Errorf("token: issuer %q must use https", issuer)
 }
 
 // Handler serves everything under the issuer's URL.

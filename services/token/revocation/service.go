@@ -1,6 +1,7 @@
 package revocation
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -14,14 +15,8 @@ import (
 	"github.com/realguardio/realguardio/mesh"
 )
 
-const (
-	// heartbeatEvery is well under what verifiers take for silence.
-	heartbeatEvery = 3 * time.Second
-	// pollEvery is how soon a revocation made by another replica is seen when its nudge was lost.
-	pollEvery = time.Second
-	// batch bounds one message.
-	batch = 500
-)
+// batch bounds one message.
+const batch = 500
 
 // Nudges tells the other replicas that there is something new. They may get lost.
 type Nudges interface {
@@ -30,12 +25,22 @@ type Nudges interface {
 	Await(ctx context.Context, nudged func()) error
 }
 
+// Config says what a Service works with. What has no default is required.
+type Config struct {
+	Store  Store
+	Nudges Nudges
+	Logger *slog.Logger
+	// Heartbeat is how often a watcher hears that there is nothing new. It must be well under what verifiers take for
+	// silence. Default: 3 seconds.
+	Heartbeat time.Duration
+	// Poll is how soon a revocation made by another replica is seen when its nudge was lost. Default: a second.
+	Poll time.Duration
+}
+
 // Service implements RevocationService. It is safe for concurrent use.
 type Service struct {
 	meshv1.UnsafeRevocationServiceServer
-	store  Store
-	nudges Nudges
-	log    *slog.Logger
+	Config
 
 	mu      sync.Mutex
 	changed chan struct{} // closed and replaced whenever the log may have grown
@@ -43,9 +48,10 @@ type Service struct {
 }
 
 // NewService returns a Service; its Run must run beside it.
-func NewService(store Store, nudges Nudges, log *slog.Logger) *Service {
-	return &Service{store: store, nudges: nudges, log: log,
-		changed: make(chan struct{}), outward: make(chan struct{}, 1)}
+func NewService(cfg Config) *Service {
+	cfg.Heartbeat = cmp.Or(cfg.Heartbeat, 3*time.Second)
+	cfg.Poll = cmp.Or(cfg.Poll, time.Second)
+	return &Service{Config: cfg, changed: make(chan struct{}), outward: make(chan struct{}, 1)}
 }
 
 // Register adds the service to a server.
@@ -85,10 +91,10 @@ func (s *Service) Run(ctx context.Context) error {
 
 func (s *Service) await(ctx context.Context) {
 	for ctx.Err() == nil {
-		if err := s.nudges.Await(ctx, s.wake); err != nil && ctx.Err() == nil {
-			s.log.DebugContext(ctx, "revocation nudges are cut off; polling", "error", err)
+		if err := s.Nudges.Await(ctx, s.wake); err != nil && ctx.Err() == nil {
+			s.Logger.DebugContext(ctx, "revocation nudges are cut off; polling", "error", err)
 		}
-		pause(ctx, pollEvery)
+		pause(ctx, s.Poll)
 	}
 }
 
@@ -98,8 +104,8 @@ func (s *Service) nudge(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-s.outward:
-			if err := s.nudges.Nudge(ctx); err != nil && ctx.Err() == nil {
-				s.log.DebugContext(ctx, "revocation nudge not sent; others poll", "error", err)
+			if err := s.Nudges.Nudge(ctx); err != nil && ctx.Err() == nil {
+				s.Logger.DebugContext(ctx, "revocation nudge not sent; others poll", "error", err)
 			}
 		}
 	}
@@ -107,8 +113,8 @@ func (s *Service) nudge(ctx context.Context) {
 
 func (s *Service) poll(ctx context.Context) {
 	var seen int64
-	for pause(ctx, pollEvery) {
-		_, head, err := s.store.Head(ctx)
+	for pause(ctx, s.Poll) {
+		_, head, err := s.Store.Head(ctx)
 		if err == nil && head != seen {
 			seen = head
 			s.wake()
@@ -134,7 +140,7 @@ func (s *Service) Watch(req *meshv1.WatchRequest, stream grpc.ServerStreamingSer
 	ctx := stream.Context()
 	w := watcher{Service: s, send: stream.Send, epoch: req.GetEpoch(), position: req.GetAfter()}
 	if err := w.catchUp(ctx); err != nil {
-		s.log.WarnContext(ctx, "revocations cannot be read", "error", err)
+		s.Logger.WarnContext(ctx, "revocations cannot be read", "error", err)
 		return mesh.Unavailable("the revocation log")
 	}
 	for {
@@ -146,9 +152,9 @@ func (s *Service) Watch(req *meshv1.WatchRequest, stream grpc.ServerStreamingSer
 		case err != nil && w.broken:
 			return err
 		case err != nil:
-			s.log.WarnContext(ctx, "revocations cannot be read; watchers hear nothing until they can", "error", err)
+			s.Logger.WarnContext(ctx, "revocations cannot be read; watchers hear nothing until they can", "error", err)
 		}
-		timer := time.NewTimer(heartbeatEvery)
+		timer := time.NewTimer(s.Heartbeat)
 		select {
 		case <-ctx.Done():
 		case <-changed:
@@ -171,7 +177,7 @@ type watcher struct {
 
 // catchUp answers the request: what came after the position if that is known without a hole, or else everything.
 func (w *watcher) catchUp(ctx context.Context) error {
-	epoch, head, err := w.store.Head(ctx)
+	epoch, head, err := w.Store.Head(ctx)
 	if err != nil {
 		return err
 	}
@@ -187,7 +193,7 @@ func (w *watcher) catchUp(ctx context.Context) error {
 func (w *watcher) reset(ctx context.Context, epoch string, head int64) error {
 	w.epoch, w.position = epoch, 0
 	for first := true; ; first = false {
-		entries, err := w.store.Entries(ctx, w.position, batch)
+		entries, err := w.Store.Entries(ctx, w.position, batch)
 		if err != nil {
 			return fmt.Errorf("reading the revocation log: %w", err)
 		}
@@ -209,7 +215,7 @@ func (w *watcher) reset(ctx context.Context, epoch string, head int64) error {
 // follow sends what is new, and a heartbeat if one is due.
 func (w *watcher) follow(ctx context.Context) error {
 	for {
-		epoch, head, err := w.store.Head(ctx)
+		epoch, head, err := w.Store.Head(ctx)
 		if err != nil {
 			return fmt.Errorf("reading the head of the revocation log: %w", err)
 		}
@@ -221,7 +227,7 @@ func (w *watcher) follow(ctx context.Context) error {
 		}
 		var entries []Entry
 		if head > w.position {
-			if entries, err = w.store.Entries(ctx, w.position, batch); err != nil {
+			if entries, err = w.Store.Entries(ctx, w.position, batch); err != nil {
 				return fmt.Errorf("reading the revocation log: %w", err)
 			}
 			if !contiguous(entries, w.position) {
