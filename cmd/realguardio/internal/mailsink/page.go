@@ -9,25 +9,28 @@ import (
 	"html/template"
 	"net/http"
 	"strings"
+
+	"github.com/realguardio/realguardio/gateway/ui"
 )
 
 //go:embed page.css
-var style string
+var pageStyle string
 
 //go:embed page.html
 var pageText string
 
-// policy allows the page its one style sheet and nothing else. It is not framed and reaches nowhere.
-func policy() string {
+// policy allows the page its one style sheet and its icon, and nothing else. It is not framed and reaches nowhere.
+func policy(style string) string {
 	sum := sha256.Sum256([]byte(style))
 	return "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) +
-		"'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+		"'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 }
 
 // Handler answers GET with the messages, newest first: a page, or {"messages": [...]} to who accepts JSON rather than HTML.
 func (s *Sink) Handler() http.Handler {
 	page := template.Must(template.New("outbox").Parse(pageText))
-	csp := policy()
+	style := ui.Style() + pageStyle
+	csp := policy(style)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
 			w.Header().Set("Allow", "GET, HEAD")
