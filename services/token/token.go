@@ -87,7 +87,7 @@ func New(cfg Config) (*Service, error) {
 	}
 	counters, err := newMetrics(cfg.Registerer)
 	if err != nil {
-		return nil, fmt.Errorf("starting the token service: %w", err)
+		return nil, fmt.Errorf("token: %w", err)
 	}
 	s := &Service{log: cfg.Logger, now: cfg.Now, redis: redisstore.New(cfg.Redis)}
 	s.store = sqlstore.New(cfg.DB, func(kind revocation.Kind) { counters.revoked(kind); s.revocations.Notify() })
@@ -99,13 +99,13 @@ func New(cfg Config) (*Service, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	if s.ring, err = keys.Open(ctx, s.store, cfg.KeyEncryptionKey, cfg.Now, cfg.Logger); err != nil {
-		return nil, fmt.Errorf("starting the token service: %w", err)
+		return nil, fmt.Errorf("token: %w", err)
 	}
 	authenticator, err := account.NewAuthenticator(account.Config{
 		Users: s.store, Attempts: s.redis, Hasher: s.hasher, MACKey: cfg.TokenMACKey, Logger: cfg.Logger,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("starting the token service: %w", err)
+		return nil, fmt.Errorf("token: %w", err)
 	}
 	s.oauth, err = oauth.New(oauth.Config{
 		Issuer: cfg.Issuer, MACKey: cfg.TokenMACKey, Clients: s.store, Accounts: s.store, Grants: s.store, Consents: s.store,
@@ -113,7 +113,7 @@ func New(cfg Config) (*Service, error) {
 		Reused: counters.reused.Inc, Now: cfg.Now, Logger: cfg.Logger,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("starting the token service: %w", err)
+		return nil, fmt.Errorf("token: %w", err)
 	}
 	s.handler, err = web.New(web.Config{
 		OAuth: s.oauth, Passwords: authenticator, Sessions: s.store, Transactions: s.redis, Attempts: s.redis,
@@ -121,7 +121,7 @@ func New(cfg Config) (*Service, error) {
 		JWKS: s.ring.JWKS, PasswordGrant: s.passwordGrant.Load, Address: cfg.ClientAddress, Logger: cfg.Logger, Now: cfg.Now,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("starting the token service: %w", err)
+		return nil, fmt.Errorf("token: %w", err)
 	}
 	return s, s.lookForPasswordGrant(ctx)
 }
