@@ -20,7 +20,7 @@ func TestDevWithTLSSpeaksHTTPSToEverybody(t *testing.T) {
 	}
 	browser := s.signIn(t, "mary")
 	a := call(t, browser, http.MethodGet, s.Gateway+"/api/securitysystems", nil)
-	if a.status != http.StatusOK || !strings.Contains(string(a.body), "Oakland") || a.header.Get("Strict-Transport-Security") == "" {
+	if a.status != http.StatusOK || !strings.Contains(string(a.body), "Oakland") || a.header.Get("Strict-Transport-Security") != "" {
 		t.Errorf("answered %d %v\n%s", a.status, a.header, a.body)
 	}
 }
