@@ -14,6 +14,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -81,6 +82,22 @@ func TestTheApplicationIsServed(t *testing.T) {
 	empty := newWorld(t).gateway(t, func(c *gateway.Config) { c.UI = os.DirFS(t.TempDir()) })
 	if r := empty.do(t, http.MethodGet, "/", "").want(t, http.StatusOK, ""); !strings.Contains(r.body, "make ui") {
 		t.Errorf("without a build: %s", r.body)
+	}
+}
+
+// TestThePagesAreThoseOfTheApplication reads the application's own list.
+func TestThePagesAreThoseOfTheApplication(t *testing.T) {
+	source, err := os.ReadFile("ui/src/app.tsx")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pages := regexp.MustCompile(`if \(path === "([^"]+)"\)`).FindAllSubmatch(source, -1)
+	if len(pages) == 0 {
+		t.Fatal("no pages found")
+	}
+	g := newWorld(t).gateway(t)
+	for _, page := range pages {
+		g.do(t, http.MethodGet, string(page[1]), "").want(t, http.StatusOK, "")
 	}
 }
 
