@@ -12,10 +12,15 @@ import (
 // beginning is before every row.
 var beginning = Position{CreateTime: time.UnixMicro(math.MinInt64)}
 
+// listOf names the list of the things of a kind that belong to a customer.
+func listOf(customerID, kind string) page.List {
+	return page.List("customers/" + customerID + "/" + kind)
+}
+
 // rangeOf reads which part of a list in order of creation is asked for. It asks the store for one row more than goes on
 // the page, which tells whether there is a next one.
-func rangeOf(pageSize int32, pageToken string) (Range, error) {
-	parts, err := page.Decode(pageToken, 2)
+func rangeOf(list page.List, pageSize int32, pageToken string) (Range, error) {
+	parts, err := list.After(pageToken, 2)
 	if err != nil {
 		return Range{}, err
 	}

@@ -63,7 +63,8 @@ func (s *Service) GetCustomer(ctx context.Context, req *customerv1.GetCustomerRe
 
 // ListCustomers implements the RPC.
 func (s *Service) ListCustomers(ctx context.Context, req *customerv1.ListCustomersRequest) (*customerv1.ListCustomersResponse, error) {
-	after, err := page.Decode(req.GetPageToken(), 2)
+	const list page.List = "customers"
+	after, err := list.After(req.GetPageToken(), 2)
 	if err != nil {
 		return nil, err
 	}
@@ -75,7 +76,7 @@ func (s *Service) ListCustomers(ctx context.Context, req *customerv1.ListCustome
 	if err != nil {
 		return nil, err
 	}
-	customers, next := page.Cut(customers, size, func(c Customer) []string { return []string{c.Name, c.ID} })
+	customers, next := page.Cut(list, customers, size, func(c Customer) []string { return []string{c.Name, c.ID} })
 	return &customerv1.ListCustomersResponse{Customers: each(customers, customerProto), NextPageToken: next}, nil
 }
 

@@ -83,7 +83,8 @@ func (s *Service) GetEmployee(ctx context.Context, req *customerv1.GetEmployeeRe
 
 // ListEmployees implements the RPC.
 func (s *Service) ListEmployees(ctx context.Context, req *customerv1.ListEmployeesRequest) (*customerv1.ListEmployeesResponse, error) {
-	r, err := rangeOf(req.GetPageSize(), req.GetPageToken())
+	list := listOf(req.GetCustomerId(), "employees")
+	r, err := rangeOf(list, req.GetPageSize(), req.GetPageToken())
 	if err != nil {
 		return nil, err
 	}
@@ -95,7 +96,7 @@ func (s *Service) ListEmployees(ctx context.Context, req *customerv1.ListEmploye
 	if err != nil {
 		return nil, err
 	}
-	employees, next := page.Cut(employees, r.Limit-1, func(e Employee) []string { return placeOf(e.CreateTime, e.ID) })
+	employees, next := page.Cut(list, employees, r.Limit-1, func(e Employee) []string { return placeOf(e.CreateTime, e.ID) })
 	return &customerv1.ListEmployeesResponse{Employees: each(employees, employeeProto), NextPageToken: next}, nil
 }
 

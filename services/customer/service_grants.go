@@ -113,7 +113,8 @@ func (s *Service) GetGrant(ctx context.Context, req *customerv1.GetGrantRequest)
 
 // ListGrants implements the RPC.
 func (s *Service) ListGrants(ctx context.Context, req *customerv1.ListGrantsRequest) (*customerv1.ListGrantsResponse, error) {
-	r, err := rangeOf(req.GetPageSize(), req.GetPageToken())
+	list := listOf(req.GetCustomerId(), "grants")
+	r, err := rangeOf(list, req.GetPageSize(), req.GetPageToken())
 	if err != nil {
 		return nil, err
 	}
@@ -128,7 +129,7 @@ func (s *Service) ListGrants(ctx context.Context, req *customerv1.ListGrantsRequ
 	if err != nil {
 		return nil, err
 	}
-	grants, next := page.Cut(grants, r.Limit-1, func(g Grant) []string { return placeOf(g.CreateTime, g.ID) })
+	grants, next := page.Cut(list, grants, r.Limit-1, func(g Grant) []string { return placeOf(g.CreateTime, g.ID) })
 	return &customerv1.ListGrantsResponse{Grants: each(grants, grantProto), NextPageToken: next}, nil
 }
 

@@ -105,7 +105,8 @@ func (s *Service) locationOfAny(ctx context.Context, id string) (Location, error
 
 // ListLocations implements the RPC.
 func (s *Service) ListLocations(ctx context.Context, req *customerv1.ListLocationsRequest) (*customerv1.ListLocationsResponse, error) {
-	r, err := rangeOf(req.GetPageSize(), req.GetPageToken())
+	list := listOf(req.GetCustomerId(), "locations")
+	r, err := rangeOf(list, req.GetPageSize(), req.GetPageToken())
 	if err != nil {
 		return nil, err
 	}
@@ -117,7 +118,7 @@ func (s *Service) ListLocations(ctx context.Context, req *customerv1.ListLocatio
 	if err != nil {
 		return nil, err
 	}
-	locations, next := page.Cut(locations, r.Limit-1, func(l Location) []string { return placeOf(l.CreateTime, l.ID) })
+	locations, next := page.Cut(list, locations, r.Limit-1, func(l Location) []string { return placeOf(l.CreateTime, l.ID) })
 	return &customerv1.ListLocationsResponse{Locations: each(locations, locationProto), NextPageToken: next}, nil
 }
 

@@ -73,7 +73,8 @@ func (s *Service) GetTeam(ctx context.Context, req *customerv1.GetTeamRequest) (
 
 // ListTeams implements the RPC.
 func (s *Service) ListTeams(ctx context.Context, req *customerv1.ListTeamsRequest) (*customerv1.ListTeamsResponse, error) {
-	r, err := rangeOf(req.GetPageSize(), req.GetPageToken())
+	list := listOf(req.GetCustomerId(), "teams")
+	r, err := rangeOf(list, req.GetPageSize(), req.GetPageToken())
 	if err != nil {
 		return nil, err
 	}
@@ -88,7 +89,7 @@ func (s *Service) ListTeams(ctx context.Context, req *customerv1.ListTeamsReques
 	if err != nil {
 		return nil, err
 	}
-	teams, next := page.Cut(teams, r.Limit-1, func(t Team) []string { return placeOf(t.CreateTime, t.ID) })
+	teams, next := page.Cut(list, teams, r.Limit-1, func(t Team) []string { return placeOf(t.CreateTime, t.ID) })
 	return &customerv1.ListTeamsResponse{Teams: each(teams, teamProto), NextPageToken: next}, nil
 }
 

@@ -24,8 +24,9 @@ type Service struct {
 func (s *Service) ListNotifications(ctx context.Context, req *notificationv1.ListNotificationsRequest) (
 	*notificationv1.ListNotificationsResponse, error,
 ) {
+	const list page.List = "notifications"
 	before := ""
-	key, err := page.Decode(req.GetPageToken(), 1)
+	key, err := list.After(req.GetPageToken(), 1)
 	if err != nil {
 		return nil, err
 	}
@@ -41,7 +42,7 @@ func (s *Service) ListNotifications(ctx context.Context, req *notificationv1.Lis
 	if err != nil {
 		return nil, err
 	}
-	deliveries, next := page.Cut(deliveries, size, func(d Delivery) []string { return []string{d.ID} })
+	deliveries, next := page.Cut(list, deliveries, size, func(d Delivery) []string { return []string{d.ID} })
 	answer := &notificationv1.ListNotificationsResponse{NextPageToken: next}
 	for _, d := range deliveries {
 		answer.Notifications = append(answer.Notifications, notificationProto(d))

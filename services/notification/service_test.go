@@ -28,6 +28,7 @@ import (
 	"github.com/realguardio/realguardio/mesh"
 	"github.com/realguardio/realguardio/mesh/meshtest"
 	"github.com/realguardio/realguardio/services/internal/outbox"
+	"github.com/realguardio/realguardio/services/internal/page"
 	"github.com/realguardio/realguardio/services/internal/sqldb"
 	"github.com/realguardio/realguardio/services/internal/storetest"
 )
@@ -652,7 +653,7 @@ func TestPeopleListWhatWasSentToThem(t *testing.T) {
 				t.Errorf("%s: %v, %v", who, answer.GetNotifications(), err)
 			}
 		}
-		for _, token := range []string{"nonsense", "WyIxIiwiMiJd", strings.Repeat("x", 600)} {
+		for _, token := range []string{"nonsense", page.Encode("ntf_1"), page.Encode("clients", "ntf_1"), strings.Repeat("x", 600)} {
 			_, err := client.ListNotifications(as("alice"), &v1.ListNotificationsRequest{PageToken: token})
 			if status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), "pageToken") {
 				t.Errorf("page token %q: %v", token, err)

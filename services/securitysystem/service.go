@@ -71,8 +71,9 @@ func (s *Service) GetSecuritySystem(ctx context.Context, req *securitysystemv1.G
 func (s *Service) ListSecuritySystems(ctx context.Context, req *securitysystemv1.ListSecuritySystemsRequest) (
 	*securitysystemv1.ListSecuritySystemsResponse, error,
 ) {
+	const list page.List = "securitysystems"
 	var after Place
-	key, err := page.Decode(req.GetPageToken(), 2)
+	key, err := list.After(req.GetPageToken(), 2)
 	if err != nil {
 		return nil, err
 	}
@@ -88,7 +89,7 @@ func (s *Service) ListSecuritySystems(ctx context.Context, req *securitysystemv1
 	if err != nil {
 		return nil, s.failure(ctx, err)
 	}
-	systems, next := page.Cut(systems, size, func(s System) []string { return []string{s.LocationName, s.ID} })
+	systems, next := page.Cut(list, systems, size, func(s System) []string { return []string{s.LocationName, s.ID} })
 	answer := &securitysystemv1.ListSecuritySystemsResponse{NextPageToken: next}
 	for _, system := range systems {
 		answer.SecuritySystems = append(answer.SecuritySystems, view(caller, rights, system))
@@ -135,8 +136,9 @@ func (s *Service) AcknowledgeAlarm(ctx context.Context, req *securitysystemv1.Ac
 func (s *Service) ListEvents(ctx context.Context, req *securitysystemv1.ListEventsRequest) (
 	*securitysystemv1.ListEventsResponse, error,
 ) {
+	list := page.List("securitysystems/" + req.GetSecuritySystemId() + "/events")
 	var before int64
-	key, err := page.Decode(req.GetPageToken(), 1)
+	key, err := list.After(req.GetPageToken(), 1)
 	if err != nil {
 		return nil, err
 	}
@@ -158,7 +160,7 @@ func (s *Service) ListEvents(ctx context.Context, req *securitysystemv1.ListEven
 	if err != nil {
 		return nil, s.failure(ctx, err)
 	}
-	events, next := page.Cut(events, size, func(e Event) []string { return []string{strconv.FormatInt(e.Version, 10)} })
+	events, next := page.Cut(list, events, size, func(e Event) []string { return []string{strconv.FormatInt(e.Version, 10)} })
 	answer := &securitysystemv1.ListEventsResponse{NextPageToken: next}
 	for _, e := range events {
 		answer.Events = append(answer.Events, eventProto(e))

@@ -18,6 +18,7 @@ import (
 	tokenv1 "github.com/realguardio/realguardio/gen/go/realguardio/token/v1"
 	"github.com/realguardio/realguardio/mesh"
 	"github.com/realguardio/realguardio/mesh/meshtest"
+	"github.com/realguardio/realguardio/services/internal/page"
 	"github.com/realguardio/realguardio/services/internal/storetest"
 	"github.com/realguardio/realguardio/services/securitysystem"
 )
@@ -453,7 +454,8 @@ func TestMalformedRequestsNameTheField(t *testing.T) {
 			return err
 		}},
 		{"a page token that is no number", "pageToken", func() error {
-			_, err := w.systems.ListEvents(w.as("alice"), &v1.ListEventsRequest{SecuritySystemId: id, PageToken: "WyJ4Il0"})
+			_, err := w.systems.ListEvents(w.as("alice"), &v1.ListEventsRequest{SecuritySystemId: id,
+				PageToken: page.Encode("securitysystems/"+id+"/events", "x")})
 			return err
 		}},
 		{"a page token that is too long", "pageToken", func() error {
@@ -564,6 +566,43 @@ func TestAConfigurationThatMissesSomethingIsRefused(t *testing.T) {
 		change(&cfg)
 		if _, err := securitysystem.New(cfg); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("without %s: %v", says, err)
+		}
+	}
+}
+
+func TestAPageTokenIsGoodForItsOwnList(t *testing.T) {
+	w := newWorld(t, options{})
+	alice := w.as("alice")
+	systems := func(token string) (string, error) {
+		answer, err := w.systems.ListSecuritySystems(alice, &v1.ListSecuritySystemsRequest{PageSize: 1, PageToken: token})
+		return answer.GetNextPageToken(), err
+	}
+	events := func(system string) func(string) (string, error) {
+		return func(token string) (string, error) {
+			answer, err := w.systems.ListEvents(alice, &v1.ListEventsRequest{SecuritySystemId: system, PageSize: 1, PageToken: token})
+			return answer.GetNextPageToken(), err
+		}
+	}
+	oakland, berkeley := w.install("oakland").GetId(), w.install("berkeley").GetId()
+	w.panel(oakland)
+	w.panel(berkeley)
+	lists := map[string]func(token string) (next string, err error){
+		"systems": systems, "events at Oakland": events(oakland), "events at Berkeley": events(berkeley),
+	}
+	for from, list := range lists {
+		token, err := list("")
+		if err != nil || token == "" {
+			t.Fatalf("%s: no second page, %v", from, err)
+		}
+		for to, other := range lists {
+			_, err := other(token)
+			if to == from {
+				w.refused(err, codes.OK, "")
+				continue
+			}
+			if status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), "pageToken") {
+				t.Errorf("a token of %s for %s: %v", from, to, err)
+			}
 		}
 	}
 }

@@ -114,7 +114,8 @@ func (s *adminService) CreateClient(ctx context.Context, req *tokenv1.CreateClie
 
 // ListClients implements AdminService.
 func (s *adminService) ListClients(ctx context.Context, req *tokenv1.ListClientsRequest) (*tokenv1.ListClientsResponse, error) {
-	after, err := page.Decode(req.GetPageToken(), 1)
+	const list page.List = "clients"
+	after, err := list.After(req.GetPageToken(), 1)
 	if err != nil {
 		return nil, err
 	}
@@ -122,19 +123,13 @@ func (s *adminService) ListClients(ctx context.Context, req *tokenv1.ListClients
 	if after != nil {
 		last = after[0]
 	}
-	if strings.ContainsRune(last, 0) {
-		return nil, mesh.InvalidField("pageToken", "is not a page token")
-	}
 	size := page.Size(req.GetPageSize())
 	clients, err := s.store.Clients(ctx, oauth.KindApplication, last, size+1)
 	if err != nil {
 		return nil, leaving(err)
 	}
-	response := &tokenv1.ListClientsResponse{}
-	if len(clients) > size {
-		clients = clients[:size]
-		response.NextPageToken = page.Encode(clients[size-1].ID)
-	}
+	clients, next := page.Cut(list, clients, size, func(c oauth.Client) []string { return []string{c.ID} })
+	response := &tokenv1.ListClientsResponse{NextPageToken: next}
 	for _, c := range clients {
 		response.Clients = append(response.Clients, clientToProto(c))
 	}

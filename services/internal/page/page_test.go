@@ -42,13 +42,29 @@ func TestCutTellsOfANextPageByTheRowTooMany(t *testing.T) {
 		{"no rows", nil, nil, ""},
 		{"fewer than fit", []string{"a"}, []string{"a"}, ""},
 		{"as many as fit", []string{"a", "b"}, []string{"a", "b"}, ""},
-		{"one more", []string{"a", "b", "c"}, []string{"a", "b"}, page.Encode("b")},
+		{"one more", []string{"a", "b", "c"}, []string{"a", "b"}, page.Encode("things", "b")},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			if got, next := page.Cut(test.rows, 2, key); !slices.Equal(got, test.want) || next != test.next {
+			if got, next := page.Cut("things", test.rows, 2, key); !slices.Equal(got, test.want) || next != test.next {
 				t.Errorf("got %q and token %q, want %q and %q", got, next, test.want, test.next)
 			}
 		})
+	}
+}
+
+func TestATokenIsGoodForItsOwnList(t *testing.T) {
+	_, token := page.Cut("customers/cus_1/teams", []string{"a", "b"}, 1, func(row string) []string { return []string{row} })
+	if after, err := page.List("customers/cus_1/teams").After(token, 1); err != nil || !slices.Equal(after, []string{"a"}) {
+		t.Errorf("its own list: %q, %v", after, err)
+	}
+	if after, err := page.List("customers/cus_2/teams").After("", 1); err != nil || after != nil {
+		t.Errorf("no token: %q, %v", after, err)
+	}
+	for _, other := range []page.List{"customers/cus_2/teams", "customers/cus_1/grants", "customers", ""} {
+		after, err := other.After(token, 1)
+		if status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), "pageToken") {
+			t.Errorf("list %q: %q, %v, want INVALID_ARGUMENT that names pageToken", other, after, err)
+		}
 	}
 }
 
