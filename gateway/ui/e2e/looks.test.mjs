@@ -11,6 +11,12 @@ import { stand } from "./support/stand.mjs";
 const widths = [320, 390, 768, 1280, 1440];
 const schemes = ["light", "dark"];
 
+// settled waits until the colours of another scheme have been painted, transitions between them included.
+async function settled() {
+  await new Promise((painted) => requestAnimationFrame(() => requestAnimationFrame(painted)));
+  await Promise.allSettled(document.getAnimations().map((each) => each.finished));
+}
+
 describe("looks", () => {
   let axe;
   before(async () => {
@@ -26,6 +32,7 @@ describe("looks", () => {
         assert.ok(sticksOut <= 0, `${name} sticks out by ${sticksOut} px at ${width} px`);
         if (width === 390 || width === 1280) await shot(page, `${name}-${width}-${colorScheme}`);
       }
+      await page.evaluate(settled);
       await page.evaluate(axe);
       const { violations } = await page.evaluate(() => globalThis.axe.run());
       const found = violations.map((each) => `${each.id}: ${each.help} (${each.nodes.map((node) => node.html).join(" | ")})`);
