@@ -87,7 +87,7 @@ func (db *DB) Close() error {
 // Ping tells whether the database answers now.
 func (db *DB) Ping(ctx context.Context) error {
 	if err := db.read.PingContext(ctx); err != nil {
-		return fmt.Errorf("reach database: %w", err)
+		return fmt.Errorf("reach database: %w", oneLine(err))
 	}
 	return nil
 }
