@@ -325,8 +325,10 @@ func clientsByAdmin(t *testing.T, r *rpc, admin tokenv1.AdminServiceClient) {
 	if _, err := admin.ListClients(ctx, &tokenv1.ListClientsRequest{PageToken: "' OR 1=1"}); status.Code(err) != codes.InvalidArgument {
 		t.Errorf("forged page token: %v", err)
 	}
-	if _, err := admin.ListClients(ctx, &tokenv1.ListClientsRequest{PageToken: page.Encode("\x00")}); status.Code(err) != codes.InvalidArgument {
-		t.Errorf("forged page token with a NUL: %v", err)
+	for name, token := range map[string]string{"a NUL": page.Encode("clients", "\x00"), "another list's": page.Encode("customers", id), "of no list": page.Encode(id)} {
+		if _, err := admin.ListClients(ctx, &tokenv1.ListClientsRequest{PageToken: token}); status.Code(err) != codes.InvalidArgument {
+			t.Errorf("a page token, %s: %v", name, err)
+		}
 	}
 	if _, err := admin.DisableClient(ctx, &tokenv1.DisableClientRequest{ClientId: "app\x00"}); status.Code(err) != codes.NotFound {
 		t.Errorf("a NUL in an id: %v", err)
