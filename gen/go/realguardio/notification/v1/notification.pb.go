@@ -353,7 +353,7 @@ const file_realguardio_notification_v1_notification_proto_rawDesc = "" +
 	"\x18ListNotificationsRequest\x12$\n" +
 	"\tpage_size\x18\x01 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12'\n" +
 	"\n" +
-	"page_token\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x04R\tpageToken\"\x94\x01\n" +
+	"page_token\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x10R\tpageToken\"\x94\x01\n" +
 	"\x19ListNotificationsResponse\x12O\n" +
 	"\rnotifications\x18\x01 \x03(\v2).realguardio.notification.v1.NotificationR\rnotifications\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken*-\n" +

@@ -1992,7 +1992,7 @@ const file_realguardio_securitysystem_v1_securitysystem_proto_rawDesc = "" +
 	"\x1aListSecuritySystemsRequest\x12$\n" +
 	"\tpage_size\x18\x01 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12'\n" +
 	"\n" +
-	"page_token\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x04R\tpageToken\"\x9f\x01\n" +
+	"page_token\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x10R\tpageToken\"\x9f\x01\n" +
 	"\x1bListSecuritySystemsResponse\x12X\n" +
 	"\x10security_systems\x18\x01 \x03(\v2-.realguardio.securitysystem.v1.SecuritySystemR\x0fsecuritySystems\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xb3\x01\n" +
@@ -2016,7 +2016,7 @@ const file_realguardio_securitysystem_v1_securitysystem_proto_rawDesc = "" +
 	"\x12security_system_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x10securitySystemId\x12$\n" +
 	"\tpage_size\x18\x02 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12'\n" +
 	"\n" +
-	"page_token\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x04R\tpageToken\"z\n" +
+	"page_token\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x10R\tpageToken\"z\n" +
 	"\x12ListEventsResponse\x12<\n" +
 	"\x06events\x18\x01 \x03(\v2$.realguardio.securitysystem.v1.EventR\x06events\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"O\n" +
