@@ -59,7 +59,7 @@ bench: ## what the guard, a session and a token cost, as ratios against a bare b
 	go test -run '^$$' -bench . ./mesh ./mesh/jwt ./mesh/revocation
 
 # name:program pairs of what tests need besides Go and Node.
-SYSTEM_PACKAGES := redis-server:redis-server postgresql:postgres chromium:chromium
+SYSTEM_PACKAGES := curl:curl redis-server:redis-server postgresql:postgres chromium:chromium
 system-packages:
 	@missing=(); for pair in $(SYSTEM_PACKAGES); do \
 		PATH="$$PATH:$$(printf '%s:' /usr/lib/postgresql/*/bin)" command -v "$${pair#*:}" >/dev/null || missing+=("$${pair%%:*}"); done; \
