@@ -45,8 +45,27 @@ func migrate(ctx context.Context, db *DB, files fs.FS, options ...goose.Provider
 	if err != nil {
 		return fmt.Errorf("read migrations: %w", err)
 	}
-	if _, err := provider.Up(ctx); err != nil {
+	if err := up(ctx, provider); err != nil {
 		return fmt.Errorf("migrate database: %w", db.explained(err))
 	}
 	return nil
+}
+
+// up applies what is missing. SQLite has no lock that goose could take over a whole run, so two replicas may find the
+// same migration missing; each migration is one transaction, and the one that comes second fails and changes nothing. It
+// looks again as long as somebody got further: an error at a version that nobody passes is the migration's own.
+func up(ctx context.Context, provider *goose.Provider) error {
+	for {
+		before, err := provider.GetDBVersion(ctx)
+		if err != nil {
+			return err
+		}
+		_, failed := provider.Up(ctx)
+		if failed == nil {
+			return nil
+		}
+		if after, err := provider.GetDBVersion(ctx); err != nil || after == before {
+			return failed
+		}
+	}
 }

@@ -269,15 +269,18 @@ func TestConcurrentTransactionsBehaveAsIfOneAfterTheOther(t *testing.T) {
 
 func TestMigrateOnceByReplicasThatStartTogether(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, open func() *sqldb.DB) {
-		replicas := []*sqldb.DB{open(), open()}
+		replicas := []*sqldb.DB{open(), open(), open(), open()}
+		start := make(chan struct{})
 		var group sync.WaitGroup
 		for _, db := range replicas {
 			group.Go(func() {
+				<-start
 				if err := sqldb.Migrate(t.Context(), db, "owners", schema); err != nil {
 					t.Error(err)
 				}
 			})
 		}
+		close(start)
 		group.Wait()
 		mustExec(t, replicas[0], `INSERT INTO owners (id) VALUES ('o')`)
 		if err := sqldb.Migrate(t.Context(), replicas[1], "owners", schema); err != nil {
