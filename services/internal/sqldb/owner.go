@@ -18,11 +18,14 @@ func claim(ctx context.Context, db *DB, owner string) error {
 		return err
 	}
 	const table = `CREATE TABLE IF NOT EXISTS schema_owner (id BIGINT PRIMARY KEY CHECK (id = 1), owner TEXT NOT NULL)`
-	// Two replicas may start together: whoever is second finds the first one's.
-	if _, err := db.Exec(ctx, table); err != nil && !IsUnique(err) {
-		return fmt.Errorf("record whose schema it is: %w", db.explained(err))
+	// Two replicas may start together. PostgreSQL then lets one of them make the table and tells the other, in one of
+	// several ways, that it could not; by then the table is there.
+	_, failed := db.Exec(ctx, table)
+	_, err = db.Exec(ctx, `INSERT INTO schema_owner (id, owner) VALUES (1, $1) ON CONFLICT (id) DO NOTHING`, owner)
+	if missingTable(err) {
+		err = failed
 	}
-	if _, err := db.Exec(ctx, `INSERT INTO schema_owner (id, owner) VALUES (1, $1) ON CONFLICT (id) DO NOTHING`, owner); err != nil {
+	if err != nil {
 		return fmt.Errorf("record whose schema it is: %w", db.explained(err))
 	}
 	return CheckOwner(ctx, db, owner)
