@@ -16,7 +16,6 @@ import (
 	"github.com/redis/go-redis/v9"
 	"google.golang.org/grpc"
 
-	tokenv1 "github.com/realguardio/realguardio/gen/go/realguardio/token/v1"
 	"github.com/realguardio/realguardio/services/internal/sqldb"
 	"github.com/realguardio/realguardio/services/token/account"
 	"github.com/realguardio/realguardio/services/token/keys"
@@ -24,6 +23,7 @@ import (
 	"github.com/realguardio/realguardio/services/token/password"
 	"github.com/realguardio/realguardio/services/token/redisstore"
 	"github.com/realguardio/realguardio/services/token/revocation"
+	"github.com/realguardio/realguardio/services/token/rpc"
 	"github.com/realguardio/realguardio/services/token/sqlstore"
 	"github.com/realguardio/realguardio/services/token/web"
 )
@@ -164,8 +164,7 @@ func (s *Service) Handler() http.Handler { return s.handler }
 
 // Register adds the service's RPCs to a server.
 func (s *Service) Register(r grpc.ServiceRegistrar) {
-	tokenv1.RegisterAdminServiceServer(r, &adminService{Service: s})
-	tokenv1.RegisterAccountServiceServer(r, &accountService{store: s.store})
+	rpc.Register(r, rpc.Config{Store: s.store, OAuth: s.oauth, Registered: s.warnOfDeprecated, Logger: s.log, Now: s.now})
 	s.revocations.Register(r)
 }
 

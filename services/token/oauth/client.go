@@ -49,6 +49,14 @@ type Client struct {
 	// SecretHash is the SHA-256 of the secret; empty for a public client. A plain hash is enough, as secrets are random
 	// numbers of 256 bits, never words.
 	SecretHash []byte
+	// PreviousSecretHash is that of the secret before the last rotation, which is good until PreviousSecretUntil.
+	PreviousSecretHash  []byte
+	PreviousSecretUntil time.Time
+	// SecretPrefix is what may be shown of the secret: its first characters.
+	SecretPrefix string
+	// JWKS is a JWK Set of public keys. A client that has one authenticates by private_key_jwt (OpenID Connect Core,
+	// section 9) and has no secret.
+	JWKS string
 	// Public clients have no secret and must use PKCE.
 	Public       bool
 	Grants       []string
@@ -58,11 +66,25 @@ type Client struct {
 	Scopes         []string
 	// FirstParty clients are our own: people are not asked whether they consent.
 	FirstParty bool
-	// AccessTokenLifetime of 0 means DefaultAccessTokenLifetime.
-	AccessTokenLifetime time.Duration
+	// AccessTokenLifetime of 0 means DefaultAccessTokenLifetime, and so on for the other two.
+	AccessTokenLifetime  time.Duration
+	RefreshTokenLifetime time.Duration
+	IDTokenLifetime      time.Duration
+	// OpaqueTokens says that its access tokens tell nothing to who does not introspect them.
+	OpaqueTokens bool
+	// PKCEOptional lets a confidential client do without PKCE.
+	PKCEOptional bool
+	// RequirePushedRequests refuses authorization requests that were not pushed (RFC 9126, section 6).
+	RequirePushedRequests bool
+	// BackchannelLogoutURI is told of every sign-out of a session that the client was opened in; empty for none.
+	BackchannelLogoutURI string
 	// AccessAlg and IDAlg sign its tokens.
 	AccessAlg, IDAlg keys.Alg
 	Created          time.Time
+	// Expires is zero for a client that does not end by itself.
+	Expires time.Time
+	// LastUsed is when it last got a token, to the minute; zero: never.
+	LastUsed time.Time
 	// Disabled is zero while the client may be used.
 	Disabled time.Time
 }

@@ -13,10 +13,13 @@ import (
 )
 
 const clientColumns = `id, name, kind, owner, secret_hash, public, grants, redirect_uris, post_logout_uris, scopes, first_party,
-	access_token_lifetime, access_alg, id_alg, created_at, disabled_at`
+	access_token_lifetime, access_alg, id_alg, created_at, disabled_at, previous_secret_hash, previous_secret_until, secret_prefix,
+	expires_at, last_used_at, jwks, opaque_tokens, refresh_token_lifetime, id_token_lifetime, pkce_optional,
+	require_pushed_requests, backchannel_logout_uri`
 
 const insertClient = `INSERT INTO clients (` + clientColumns + `)
-	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)`
+	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26,
+		$27, $28)`
 
 // scanner is a row, or rows.
 type scanner interface{ Scan(...any) error }
@@ -37,27 +40,37 @@ func (s *Store) Client(ctx context.Context, id string) (oauth.Client, error) {
 }
 
 func scanClient(row scanner) (c oauth.Client, err error) {
-	var secret, grants, redirects, logouts, scopes string
-	var lifetime, created, disabled int64
+	var secret, previous, grants, redirects, logouts, scopes string
+	var access, refresh, id, created, disabled, previousUntil, expires, used int64
 	err = row.Scan(&c.ID, &c.Name, &c.Kind, &c.Owner, &secret, &c.Public, &grants, &redirects, &logouts, &scopes, &c.FirstParty,
-		&lifetime, &c.AccessAlg, &c.IDAlg, &created, &disabled)
+		&access, &c.AccessAlg, &c.IDAlg, &created, &disabled, &previous, &previousUntil, &c.SecretPrefix,
+		&expires, &used, &c.JWKS, &c.OpaqueTokens, &refresh, &id, &c.PKCEOptional, &c.RequirePushedRequests, &c.BackchannelLogoutURI)
 	if err != nil {
 		return oauth.Client{}, err
 	}
 	if c.SecretHash, err = hex.DecodeString(secret); err != nil {
 		return oauth.Client{}, fmt.Errorf("secret of client %s: %w", c.ID, err)
 	}
+	if c.PreviousSecretHash, err = hex.DecodeString(previous); err != nil {
+		return oauth.Client{}, fmt.Errorf("previous secret of client %s: %w", c.ID, err)
+	}
 	c.Grants, c.RedirectURIs, c.PostLogoutURIs, c.Scopes = split(grants), split(redirects), split(logouts), split(scopes)
-	c.AccessTokenLifetime = time.Duration(lifetime) * time.Microsecond
-	c.Created, c.Disabled = sqldb.Time(created), sqldb.Time(disabled)
+	c.AccessTokenLifetime, c.RefreshTokenLifetime, c.IDTokenLifetime = micros(access), micros(refresh), micros(id)
+	c.Created, c.Disabled, c.Expires, c.LastUsed = sqldb.Time(created), sqldb.Time(disabled), sqldb.Time(expires), sqldb.Time(used)
+	c.PreviousSecretUntil = sqldb.Time(previousUntil)
 	return c, nil
 }
+
+func micros(n int64) time.Duration { return time.Duration(n) * time.Microsecond }
 
 func clientValues(c *oauth.Client) []any {
 	return []any{
 		c.ID, c.Name, string(c.Kind), c.Owner, hex.EncodeToString(c.SecretHash), c.Public, join(c.Grants), join(c.RedirectURIs),
 		join(c.PostLogoutURIs), join(c.Scopes), c.FirstParty, c.AccessTokenLifetime.Microseconds(), string(c.AccessAlg),
-		string(c.IDAlg), sqldb.Micros(c.Created), sqldb.Micros(c.Disabled),
+		string(c.IDAlg), sqldb.Micros(c.Created), sqldb.Micros(c.Disabled), hex.EncodeToString(c.PreviousSecretHash),
+		sqldb.Micros(c.PreviousSecretUntil), c.SecretPrefix, sqldb.Micros(c.Expires), sqldb.Micros(c.LastUsed), c.JWKS, c.OpaqueTokens,
+		c.RefreshTokenLifetime.Microseconds(), c.IDTokenLifetime.Microseconds(), c.PKCEOptional, c.RequirePushedRequests,
+		c.BackchannelLogoutURI,
 	}
 }
 
@@ -69,10 +82,11 @@ func (s *Store) AddClient(ctx context.Context, c oauth.Client) error {
 	return nil
 }
 
-// PutClient stores a client, or makes the one with its id the same; when that was created, whether it is disabled, and,
-// if keepSecret, its secret stay.
+// PutClient stores a client, or makes the one with its id the same; when that was created and last used, whether it is
+// disabled, and, if keepSecret, its secret stay.
 func (s *Store) PutClient(ctx context.Context, c oauth.Client, keepSecret bool) error {
-	secret := `secret_hash = excluded.secret_hash,`
+	secret := `secret_hash = excluded.secret_hash, secret_prefix = excluded.secret_prefix,
+		previous_secret_hash = excluded.previous_secret_hash, previous_secret_until = excluded.previous_secret_until,`
 	if keepSecret {
 		secret = ``
 	}
@@ -80,7 +94,10 @@ func (s *Store) PutClient(ctx context.Context, c oauth.Client, keepSecret bool) 
 		owner = excluded.owner, `+secret+` public = excluded.public, grants = excluded.grants,
 		redirect_uris = excluded.redirect_uris, post_logout_uris = excluded.post_logout_uris, scopes = excluded.scopes,
 		first_party = excluded.first_party, access_token_lifetime = excluded.access_token_lifetime,
-		access_alg = excluded.access_alg, id_alg = excluded.id_alg`, clientValues(&c)...)
+		access_alg = excluded.access_alg, id_alg = excluded.id_alg, expires_at = excluded.expires_at, jwks = excluded.jwks,
+		opaque_tokens = excluded.opaque_tokens, refresh_token_lifetime = excluded.refresh_token_lifetime,
+		id_token_lifetime = excluded.id_token_lifetime, pkce_optional = excluded.pkce_optional,
+		require_pushed_requests = excluded.require_pushed_requests, backchannel_logout_uri = excluded.backchannel_logout_uri`, clientValues(&c)...)
 	if err != nil {
 		return failed("storing a client", err)
 	}

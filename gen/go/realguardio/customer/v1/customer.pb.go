@@ -12,6 +12,7 @@ import (
 	_ "google.golang.org/genproto/googleapis/api/annotations"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -721,7 +722,13 @@ type ApiKey struct {
 	Scopes     []string               `protobuf:"bytes,3,rep,name=scopes,proto3" json:"scopes,omitempty"`
 	CreateTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
 	// Set once revoked.
-	RevokeTime    *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=revoke_time,json=revokeTime,proto3" json:"revoke_time,omitempty"`
+	RevokeTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=revoke_time,json=revokeTime,proto3" json:"revoke_time,omitempty"`
+	// When it ends by itself. Unset: it does not.
+	ExpireTime *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
+	// When it was last used, to the minute. Unset: never.
+	LastUseTime *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=last_use_time,json=lastUseTime,proto3" json:"last_use_time,omitempty"`
+	// The first characters of its secret, by which its holder tells it from others.
+	SecretPrefix  string `protobuf:"bytes,8,opt,name=secret_prefix,json=secretPrefix,proto3" json:"secret_prefix,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -789,6 +796,27 @@ func (x *ApiKey) GetRevokeTime() *timestamppb.Timestamp {
 		return x.RevokeTime
 	}
 	return nil
+}
+
+func (x *ApiKey) GetExpireTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpireTime
+	}
+	return nil
+}
+
+func (x *ApiKey) GetLastUseTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LastUseTime
+	}
+	return nil
+}
+
+func (x *ApiKey) GetSecretPrefix() string {
+	if x != nil {
+		return x.SecretPrefix
+	}
+	return ""
 }
 
 // Recipient is a person to be told of an alarm.
@@ -3739,10 +3767,12 @@ func (*RemoveGrantResponse) Descriptor() ([]byte, []int) {
 }
 
 type CreateApiKeyRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	CustomerId    string                 `protobuf:"bytes,1,opt,name=customer_id,json=customerId,proto3" json:"customer_id,omitempty"`
-	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
-	Scopes        []string               `protobuf:"bytes,3,rep,name=scopes,proto3" json:"scopes,omitempty"`
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	CustomerId string                 `protobuf:"bytes,1,opt,name=customer_id,json=customerId,proto3" json:"customer_id,omitempty"`
+	Name       string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Scopes     []string               `protobuf:"bytes,3,rep,name=scopes,proto3" json:"scopes,omitempty"`
+	// When the key ends by itself. Unset: it does not.
+	ExpireTime    *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3794,6 +3824,13 @@ func (x *CreateApiKeyRequest) GetName() string {
 func (x *CreateApiKeyRequest) GetScopes() []string {
 	if x != nil {
 		return x.Scopes
+	}
+	return nil
+}
+
+func (x *CreateApiKeyRequest) GetExpireTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpireTime
 	}
 	return nil
 }
@@ -3851,6 +3888,120 @@ func (x *CreateApiKeyResponse) GetSecret() string {
 	return ""
 }
 
+type RotateApiKeyRequest struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	CustomerId string                 `protobuf:"bytes,1,opt,name=customer_id,json=customerId,proto3" json:"customer_id,omitempty"`
+	ApiKeyId   string                 `protobuf:"bytes,2,opt,name=api_key_id,json=apiKeyId,proto3" json:"api_key_id,omitempty"`
+	// How long the secret before stays good. Unset: not at all.
+	Overlap       *durationpb.Duration `protobuf:"bytes,3,opt,name=overlap,proto3" json:"overlap,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RotateApiKeyRequest) Reset() {
+	*x = RotateApiKeyRequest{}
+	mi := &file_realguardio_customer_v1_customer_proto_msgTypes[64]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RotateApiKeyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RotateApiKeyRequest) ProtoMessage() {}
+
+func (x *RotateApiKeyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_realguardio_customer_v1_customer_proto_msgTypes[64]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RotateApiKeyRequest.ProtoReflect.Descriptor instead.
+func (*RotateApiKeyRequest) Descriptor() ([]byte, []int) {
+	return file_realguardio_customer_v1_customer_proto_rawDescGZIP(), []int{64}
+}
+
+func (x *RotateApiKeyRequest) GetCustomerId() string {
+	if x != nil {
+		return x.CustomerId
+	}
+	return ""
+}
+
+func (x *RotateApiKeyRequest) GetApiKeyId() string {
+	if x != nil {
+		return x.ApiKeyId
+	}
+	return ""
+}
+
+func (x *RotateApiKeyRequest) GetOverlap() *durationpb.Duration {
+	if x != nil {
+		return x.Overlap
+	}
+	return nil
+}
+
+type RotateApiKeyResponse struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	ApiKey *ApiKey                `protobuf:"bytes,1,opt,name=api_key,json=apiKey,proto3" json:"api_key,omitempty"`
+	// Shown once.
+	Secret        string `protobuf:"bytes,2,opt,name=secret,proto3" json:"secret,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RotateApiKeyResponse) Reset() {
+	*x = RotateApiKeyResponse{}
+	mi := &file_realguardio_customer_v1_customer_proto_msgTypes[65]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RotateApiKeyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RotateApiKeyResponse) ProtoMessage() {}
+
+func (x *RotateApiKeyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_realguardio_customer_v1_customer_proto_msgTypes[65]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RotateApiKeyResponse.ProtoReflect.Descriptor instead.
+func (*RotateApiKeyResponse) Descriptor() ([]byte, []int) {
+	return file_realguardio_customer_v1_customer_proto_rawDescGZIP(), []int{65}
+}
+
+func (x *RotateApiKeyResponse) GetApiKey() *ApiKey {
+	if x != nil {
+		return x.ApiKey
+	}
+	return nil
+}
+
+func (x *RotateApiKeyResponse) GetSecret() string {
+	if x != nil {
+		return x.Secret
+	}
+	return ""
+}
+
 type ListApiKeysRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	CustomerId    string                 `protobuf:"bytes,1,opt,name=customer_id,json=customerId,proto3" json:"customer_id,omitempty"`
@@ -3860,7 +4011,7 @@ type ListApiKeysRequest struct {
 
 func (x *ListApiKeysRequest) Reset() {
 	*x = ListApiKeysRequest{}
-	mi := &file_realguardio_customer_v1_customer_proto_msgTypes[64]
+	mi := &file_realguardio_customer_v1_customer_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3872,7 +4023,7 @@ func (x *ListApiKeysRequest) String() string {
 func (*ListApiKeysRequest) ProtoMessage() {}
 
 func (x *ListApiKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_customer_v1_customer_proto_msgTypes[64]
+	mi := &file_realguardio_customer_v1_customer_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3885,7 +4036,7 @@ func (x *ListApiKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListApiKeysRequest.ProtoReflect.Descriptor instead.
 func (*ListApiKeysRequest) Descriptor() ([]byte, []int) {
-	return file_realguardio_customer_v1_customer_proto_rawDescGZIP(), []int{64}
+	return file_realguardio_customer_v1_customer_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *ListApiKeysRequest) GetCustomerId() string {
@@ -3904,7 +4055,7 @@ type ListApiKeysResponse struct {
 
 func (x *ListApiKeysResponse) Reset() {
 	*x = ListApiKeysResponse{}
-	mi := &file_realguardio_customer_v1_customer_proto_msgTypes[65]
+	mi := &file_realguardio_customer_v1_customer_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3916,7 +4067,7 @@ func (x *ListApiKeysResponse) String() string {
 func (*ListApiKeysResponse) ProtoMessage() {}
 
 func (x *ListApiKeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_customer_v1_customer_proto_msgTypes[65]
+	mi := &file_realguardio_customer_v1_customer_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3929,7 +4080,7 @@ func (x *ListApiKeysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListApiKeysResponse.ProtoReflect.Descriptor instead.
 func (*ListApiKeysResponse) Descriptor() ([]byte, []int) {
-	return file_realguardio_customer_v1_customer_proto_rawDescGZIP(), []int{65}
+	return file_realguardio_customer_v1_customer_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *ListApiKeysResponse) GetApiKeys() []*ApiKey {
@@ -3949,7 +4100,7 @@ type RevokeApiKeyRequest struct {
 
 func (x *RevokeApiKeyRequest) Reset() {
 	*x = RevokeApiKeyRequest{}
-	mi := &file_realguardio_customer_v1_customer_proto_msgTypes[66]
+	mi := &file_realguardio_customer_v1_customer_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3961,7 +4112,7 @@ func (x *RevokeApiKeyRequest) String() string {
 func (*RevokeApiKeyRequest) ProtoMessage() {}
 
 func (x *RevokeApiKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_customer_v1_customer_proto_msgTypes[66]
+	mi := &file_realguardio_customer_v1_customer_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3974,7 +4125,7 @@ func (x *RevokeApiKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeApiKeyRequest.ProtoReflect.Descriptor instead.
 func (*RevokeApiKeyRequest) Descriptor() ([]byte, []int) {
-	return file_realguardio_customer_v1_customer_proto_rawDescGZIP(), []int{66}
+	return file_realguardio_customer_v1_customer_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *RevokeApiKeyRequest) GetCustomerId() string {
@@ -4000,7 +4151,7 @@ type RevokeApiKeyResponse struct {
 
 func (x *RevokeApiKeyResponse) Reset() {
 	*x = RevokeApiKeyResponse{}
-	mi := &file_realguardio_customer_v1_customer_proto_msgTypes[67]
+	mi := &file_realguardio_customer_v1_customer_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4012,7 +4163,7 @@ func (x *RevokeApiKeyResponse) String() string {
 func (*RevokeApiKeyResponse) ProtoMessage() {}
 
 func (x *RevokeApiKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_customer_v1_customer_proto_msgTypes[67]
+	mi := &file_realguardio_customer_v1_customer_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4025,7 +4176,7 @@ func (x *RevokeApiKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeApiKeyResponse.ProtoReflect.Descriptor instead.
 func (*RevokeApiKeyResponse) Descriptor() ([]byte, []int) {
-	return file_realguardio_customer_v1_customer_proto_rawDescGZIP(), []int{67}
+	return file_realguardio_customer_v1_customer_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *RevokeApiKeyResponse) GetApiKey() *ApiKey {
@@ -4043,7 +4194,7 @@ type ListMyGrantsRequest struct {
 
 func (x *ListMyGrantsRequest) Reset() {
 	*x = ListMyGrantsRequest{}
-	mi := &file_realguardio_customer_v1_customer_proto_msgTypes[68]
+	mi := &file_realguardio_customer_v1_customer_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4055,7 +4206,7 @@ func (x *ListMyGrantsRequest) String() string {
 func (*ListMyGrantsRequest) ProtoMessage() {}
 
 func (x *ListMyGrantsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_customer_v1_customer_proto_msgTypes[68]
+	mi := &file_realguardio_customer_v1_customer_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4068,7 +4219,7 @@ func (x *ListMyGrantsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMyGrantsRequest.ProtoReflect.Descriptor instead.
 func (*ListMyGrantsRequest) Descriptor() ([]byte, []int) {
-	return file_realguardio_customer_v1_customer_proto_rawDescGZIP(), []int{68}
+	return file_realguardio_customer_v1_customer_proto_rawDescGZIP(), []int{70}
 }
 
 type ListMyGrantsResponse struct {
@@ -4080,7 +4231,7 @@ type ListMyGrantsResponse struct {
 
 func (x *ListMyGrantsResponse) Reset() {
 	*x = ListMyGrantsResponse{}
-	mi := &file_realguardio_customer_v1_customer_proto_msgTypes[69]
+	mi := &file_realguardio_customer_v1_customer_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4092,7 +4243,7 @@ func (x *ListMyGrantsResponse) String() string {
 func (*ListMyGrantsResponse) ProtoMessage() {}
 
 func (x *ListMyGrantsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_customer_v1_customer_proto_msgTypes[69]
+	mi := &file_realguardio_customer_v1_customer_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4105,7 +4256,7 @@ func (x *ListMyGrantsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMyGrantsResponse.ProtoReflect.Descriptor instead.
 func (*ListMyGrantsResponse) Descriptor() ([]byte, []int) {
-	return file_realguardio_customer_v1_customer_proto_rawDescGZIP(), []int{69}
+	return file_realguardio_customer_v1_customer_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *ListMyGrantsResponse) GetGrants() []*EffectiveGrant {
@@ -4124,7 +4275,7 @@ type ListRecipientsRequest struct {
 
 func (x *ListRecipientsRequest) Reset() {
 	*x = ListRecipientsRequest{}
-	mi := &file_realguardio_customer_v1_customer_proto_msgTypes[70]
+	mi := &file_realguardio_customer_v1_customer_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4136,7 +4287,7 @@ func (x *ListRecipientsRequest) String() string {
 func (*ListRecipientsRequest) ProtoMessage() {}
 
 func (x *ListRecipientsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_customer_v1_customer_proto_msgTypes[70]
+	mi := &file_realguardio_customer_v1_customer_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4149,7 +4300,7 @@ func (x *ListRecipientsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRecipientsRequest.ProtoReflect.Descriptor instead.
 func (*ListRecipientsRequest) Descriptor() ([]byte, []int) {
-	return file_realguardio_customer_v1_customer_proto_rawDescGZIP(), []int{70}
+	return file_realguardio_customer_v1_customer_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *ListRecipientsRequest) GetLocationId() string {
@@ -4168,7 +4319,7 @@ type ListRecipientsResponse struct {
 
 func (x *ListRecipientsResponse) Reset() {
 	*x = ListRecipientsResponse{}
-	mi := &file_realguardio_customer_v1_customer_proto_msgTypes[71]
+	mi := &file_realguardio_customer_v1_customer_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4180,7 +4331,7 @@ func (x *ListRecipientsResponse) String() string {
 func (*ListRecipientsResponse) ProtoMessage() {}
 
 func (x *ListRecipientsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_customer_v1_customer_proto_msgTypes[71]
+	mi := &file_realguardio_customer_v1_customer_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4193,7 +4344,7 @@ func (x *ListRecipientsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRecipientsResponse.ProtoReflect.Descriptor instead.
 func (*ListRecipientsResponse) Descriptor() ([]byte, []int) {
-	return file_realguardio_customer_v1_customer_proto_rawDescGZIP(), []int{71}
+	return file_realguardio_customer_v1_customer_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *ListRecipientsResponse) GetRecipients() []*Recipient {
@@ -4212,7 +4363,7 @@ type LookupLocationRequest struct {
 
 func (x *LookupLocationRequest) Reset() {
 	*x = LookupLocationRequest{}
-	mi := &file_realguardio_customer_v1_customer_proto_msgTypes[72]
+	mi := &file_realguardio_customer_v1_customer_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4224,7 +4375,7 @@ func (x *LookupLocationRequest) String() string {
 func (*LookupLocationRequest) ProtoMessage() {}
 
 func (x *LookupLocationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_customer_v1_customer_proto_msgTypes[72]
+	mi := &file_realguardio_customer_v1_customer_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4237,7 +4388,7 @@ func (x *LookupLocationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LookupLocationRequest.ProtoReflect.Descriptor instead.
 func (*LookupLocationRequest) Descriptor() ([]byte, []int) {
-	return file_realguardio_customer_v1_customer_proto_rawDescGZIP(), []int{72}
+	return file_realguardio_customer_v1_customer_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *LookupLocationRequest) GetLocationId() string {
@@ -4256,7 +4407,7 @@ type LookupLocationResponse struct {
 
 func (x *LookupLocationResponse) Reset() {
 	*x = LookupLocationResponse{}
-	mi := &file_realguardio_customer_v1_customer_proto_msgTypes[73]
+	mi := &file_realguardio_customer_v1_customer_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4268,7 +4419,7 @@ func (x *LookupLocationResponse) String() string {
 func (*LookupLocationResponse) ProtoMessage() {}
 
 func (x *LookupLocationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_customer_v1_customer_proto_msgTypes[73]
+	mi := &file_realguardio_customer_v1_customer_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4281,7 +4432,7 @@ func (x *LookupLocationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LookupLocationResponse.ProtoReflect.Descriptor instead.
 func (*LookupLocationResponse) Descriptor() ([]byte, []int) {
-	return file_realguardio_customer_v1_customer_proto_rawDescGZIP(), []int{73}
+	return file_realguardio_customer_v1_customer_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *LookupLocationResponse) GetLocation() *Location {
@@ -4295,7 +4446,7 @@ var File_realguardio_customer_v1_customer_proto protoreflect.FileDescriptor
 
 const file_realguardio_customer_v1_customer_proto_rawDesc = "" +
 	"\n" +
-	"&realguardio/customer/v1/customer.proto\x12\x17realguardio.customer.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a realguardio/mesh/v1/policy.proto\"\xbc\x01\n" +
+	"&realguardio/customer/v1/customer.proto\x12\x17realguardio.customer.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a realguardio/mesh/v1/policy.proto\"\xbc\x01\n" +
 	"\bCustomer\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
@@ -4368,7 +4519,7 @@ const file_realguardio_customer_v1_customer_proto_rawDesc = "" +
 	"locationId\x12\x19\n" +
 	"\bgrant_id\x18\x04 \x01(\tR\agrantId\x12\x17\n" +
 	"\ateam_id\x18\x05 \x01(\tR\x06teamId\x125\n" +
-	"\bend_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\"\xbe\x01\n" +
+	"\bend_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\"\xe0\x02\n" +
 	"\x06ApiKey\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x16\n" +
@@ -4376,7 +4527,11 @@ const file_realguardio_customer_v1_customer_proto_rawDesc = "" +
 	"\vcreate_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"createTime\x12;\n" +
 	"\vrevoke_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"revokeTime\"N\n" +
+	"revokeTime\x12;\n" +
+	"\vexpire_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"expireTime\x12>\n" +
+	"\rlast_use_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\vlastUseTime\x12#\n" +
+	"\rsecret_prefix\x18\b \x01(\tR\fsecretPrefix\"N\n" +
 	"\tRecipient\x12\x17\n" +
 	"\auser_id\x18\x01 \x01(\tR\x06userId\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
@@ -4602,14 +4757,25 @@ const file_realguardio_customer_v1_customer_proto_rawDesc = "" +
 	"customerId\x12$\n" +
 	"\bgrant_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\agrantId\x12\x1b\n" +
 	"\x04etag\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18@R\x04etag\"\x15\n" +
-	"\x13RemoveGrantResponse\"\xda\x01\n" +
+	"\x13RemoveGrantResponse\"\x97\x02\n" +
 	"\x13CreateApiKeyRequest\x12*\n" +
 	"\vcustomer_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\n" +
 	"customerId\x12\x1e\n" +
 	"\x04name\x18\x02 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x01\x18\xc8\x01R\x04name\x12w\n" +
-	"\x06scopes\x18\x03 \x03(\tB_\xbaH\\\x92\x01Y\b\x01\x10\x10\x18\x01\"QrOR\rcustomer.readR\x13securitysystem.readR\x12securitysystem.armR\x15securitysystem.disarmR\x06scopes\"m\n" +
+	"\x06scopes\x18\x03 \x03(\tB_\xbaH\\\x92\x01Y\b\x01\x10\x10\x18\x01\"QrOR\rcustomer.readR\x13securitysystem.readR\x12securitysystem.armR\x15securitysystem.disarmR\x06scopes\x12;\n" +
+	"\vexpire_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"expireTime\"m\n" +
 	"\x14CreateApiKeyResponse\x128\n" +
+	"\aapi_key\x18\x01 \x01(\v2\x1f.realguardio.customer.v1.ApiKeyR\x06apiKey\x12\x1b\n" +
+	"\x06secret\x18\x02 \x01(\tB\x03\x80\x01\x01R\x06secret\"\xb0\x01\n" +
+	"\x13RotateApiKeyRequest\x12*\n" +
+	"\vcustomer_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\n" +
+	"customerId\x12'\n" +
+	"\n" +
+	"api_key_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\bapiKeyId\x12D\n" +
+	"\aoverlap\x18\x03 \x01(\v2\x19.google.protobuf.DurationB\x0f\xbaH\f\xaa\x01\t\"\x05\b\x80\x9a\x9e\x012\x00R\aoverlap\"m\n" +
+	"\x14RotateApiKeyResponse\x128\n" +
 	"\aapi_key\x18\x01 \x01(\v2\x1f.realguardio.customer.v1.ApiKeyR\x06apiKey\x12\x1b\n" +
 	"\x06secret\x18\x02 \x01(\tB\x03\x80\x01\x01R\x06secret\"@\n" +
 	"\x12ListApiKeysRequest\x12*\n" +
@@ -4644,7 +4810,7 @@ const file_realguardio_customer_v1_customer_proto_rawDesc = "" +
 	"\x12COMPANY_ROLE_ADMIN\x10\x01\x12\x19\n" +
 	"\x15SECURITY_SYSTEM_ARMER\x10\x02\x12\x1c\n" +
 	"\x18SECURITY_SYSTEM_DISARMER\x10\x03\x12\x1a\n" +
-	"\x16SECURITY_SYSTEM_VIEWER\x10\x042\x952\n" +
+	"\x16SECURITY_SYSTEM_VIEWER\x10\x042\xe63\n" +
 	"\x0fCustomerService\x12\xc7\x01\n" +
 	"\x0eCreateCustomer\x12..realguardio.customer.v1.CreateCustomerRequest\x1a/.realguardio.customer.v1.CreateCustomerResponse\"T\xda\xe7\x18*\x12\x01\x01\x1a\x11REALGUARDIO_ADMIN\"\x0ecustomer.write0\x018\x01\x82\xd3\xe4\x93\x02 :\x01*b\bcustomer\"\x11/api/v1/customers\x12\xb7\x01\n" +
 	"\vGetCustomer\x12+.realguardio.customer.v1.GetCustomerRequest\x1a,.realguardio.customer.v1.GetCustomerResponse\"M\xda\xe7\x18\x15\x12\x02\x01\x02\"\rcustomer.read0\x01\x82\xd3\xe4\x93\x02+b\bcustomer\x12\x1f/api/v1/customers/{customer_id}\x90\x02\x01\x12\xa5\x01\n" +
@@ -4678,7 +4844,8 @@ const file_realguardio_customer_v1_customer_proto_rawDesc = "" +
 	"\vUpdateGrant\x12+.realguardio.customer.v1.UpdateGrantRequest\x1a,.realguardio.customer.v1.UpdateGrantResponse\"a\xda\xe7\x18\x17\x12\x01\x01\"\x0ecustomer.write0\x018\x01\x82\xd3\xe4\x93\x02=:\x01*b\x05grant21/api/v1/customers/{customer_id}/grants/{grant_id}\x90\x02\x02\x12\xc1\x01\n" +
 	"\vRemoveGrant\x12+.realguardio.customer.v1.RemoveGrantRequest\x1a,.realguardio.customer.v1.RemoveGrantResponse\"W\xda\xe7\x18\x17\x12\x01\x01\"\x0ecustomer.write0\x018\x01\x82\xd3\xe4\x93\x023*1/api/v1/customers/{customer_id}/grants/{grant_id}\x90\x02\x02\x12\xba\x01\n" +
 	"\fCreateApiKey\x12,.realguardio.customer.v1.CreateApiKeyRequest\x1a-.realguardio.customer.v1.CreateApiKeyResponse\"M\xda\xe7\x18\x17\x12\x01\x01\"\x0ecustomer.write0\x018\x01\x82\xd3\xe4\x93\x02,:\x01*\"'/api/v1/customers/{customer_id}/apikeys\x12\xb4\x01\n" +
-	"\vListApiKeys\x12+.realguardio.customer.v1.ListApiKeysRequest\x1a,.realguardio.customer.v1.ListApiKeysResponse\"J\xda\xe7\x18\x14\x12\x01\x01\"\rcustomer.read0\x01\x82\xd3\xe4\x93\x02)\x12'/api/v1/customers/{customer_id}/apikeys\x90\x02\x01\x12\xd0\x01\n" +
+	"\vListApiKeys\x12+.realguardio.customer.v1.ListApiKeysRequest\x1a,.realguardio.customer.v1.ListApiKeysResponse\"J\xda\xe7\x18\x14\x12\x01\x01\"\rcustomer.read0\x01\x82\xd3\xe4\x93\x02)\x12'/api/v1/customers/{customer_id}/apikeys\x90\x02\x01\x12\xce\x01\n" +
+	"\fRotateApiKey\x12,.realguardio.customer.v1.RotateApiKeyRequest\x1a-.realguardio.customer.v1.RotateApiKeyResponse\"a\xda\xe7\x18\x17\x12\x01\x01\"\x0ecustomer.write0\x018\x01\x82\xd3\xe4\x93\x02@:\x01*\";/api/v1/customers/{customer_id}/apikeys/{api_key_id}:rotate\x12\xd0\x01\n" +
 	"\fRevokeApiKey\x12,.realguardio.customer.v1.RevokeApiKeyRequest\x1a-.realguardio.customer.v1.RevokeApiKeyResponse\"c\xda\xe7\x18\x17\x12\x01\x01\"\x0ecustomer.write0\x018\x01\x82\xd3\xe4\x93\x02?b\aapi_key*4/api/v1/customers/{customer_id}/apikeys/{api_key_id}\x90\x02\x02\x12\x93\x01\n" +
 	"\fListMyGrants\x12,.realguardio.customer.v1.ListMyGrantsRequest\x1a-.realguardio.customer.v1.ListMyGrantsResponse\"&\xda\xe7\x18\x06\x12\x02\x01\x020\x01\x82\xd3\xe4\x93\x02\x13\x12\x11/api/v1/me/grants\x90\x02\x01\x12~\n" +
 	"\x0eLookupLocation\x12..realguardio.customer.v1.LookupLocationRequest\x1a/.realguardio.customer.v1.LookupLocationResponse\"\v\xda\xe7\x18\x04\x12\x02\x01\x02\x90\x02\x01\x12\x8b\x01\n" +
@@ -4698,7 +4865,7 @@ func file_realguardio_customer_v1_customer_proto_rawDescGZIP() []byte {
 }
 
 var file_realguardio_customer_v1_customer_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_realguardio_customer_v1_customer_proto_msgTypes = make([]protoimpl.MessageInfo, 74)
+var file_realguardio_customer_v1_customer_proto_msgTypes = make([]protoimpl.MessageInfo, 76)
 var file_realguardio_customer_v1_customer_proto_goTypes = []any{
 	(Role)(0),                        // 0: realguardio.customer.v1.Role
 	(*Customer)(nil),                 // 1: realguardio.customer.v1.Customer
@@ -4765,140 +4932,150 @@ var file_realguardio_customer_v1_customer_proto_goTypes = []any{
 	(*RemoveGrantResponse)(nil),      // 62: realguardio.customer.v1.RemoveGrantResponse
 	(*CreateApiKeyRequest)(nil),      // 63: realguardio.customer.v1.CreateApiKeyRequest
 	(*CreateApiKeyResponse)(nil),     // 64: realguardio.customer.v1.CreateApiKeyResponse
-	(*ListApiKeysRequest)(nil),       // 65: realguardio.customer.v1.ListApiKeysRequest
-	(*ListApiKeysResponse)(nil),      // 66: realguardio.customer.v1.ListApiKeysResponse
-	(*RevokeApiKeyRequest)(nil),      // 67: realguardio.customer.v1.RevokeApiKeyRequest
-	(*RevokeApiKeyResponse)(nil),     // 68: realguardio.customer.v1.RevokeApiKeyResponse
-	(*ListMyGrantsRequest)(nil),      // 69: realguardio.customer.v1.ListMyGrantsRequest
-	(*ListMyGrantsResponse)(nil),     // 70: realguardio.customer.v1.ListMyGrantsResponse
-	(*ListRecipientsRequest)(nil),    // 71: realguardio.customer.v1.ListRecipientsRequest
-	(*ListRecipientsResponse)(nil),   // 72: realguardio.customer.v1.ListRecipientsResponse
-	(*LookupLocationRequest)(nil),    // 73: realguardio.customer.v1.LookupLocationRequest
-	(*LookupLocationResponse)(nil),   // 74: realguardio.customer.v1.LookupLocationResponse
-	(*timestamppb.Timestamp)(nil),    // 75: google.protobuf.Timestamp
+	(*RotateApiKeyRequest)(nil),      // 65: realguardio.customer.v1.RotateApiKeyRequest
+	(*RotateApiKeyResponse)(nil),     // 66: realguardio.customer.v1.RotateApiKeyResponse
+	(*ListApiKeysRequest)(nil),       // 67: realguardio.customer.v1.ListApiKeysRequest
+	(*ListApiKeysResponse)(nil),      // 68: realguardio.customer.v1.ListApiKeysResponse
+	(*RevokeApiKeyRequest)(nil),      // 69: realguardio.customer.v1.RevokeApiKeyRequest
+	(*RevokeApiKeyResponse)(nil),     // 70: realguardio.customer.v1.RevokeApiKeyResponse
+	(*ListMyGrantsRequest)(nil),      // 71: realguardio.customer.v1.ListMyGrantsRequest
+	(*ListMyGrantsResponse)(nil),     // 72: realguardio.customer.v1.ListMyGrantsResponse
+	(*ListRecipientsRequest)(nil),    // 73: realguardio.customer.v1.ListRecipientsRequest
+	(*ListRecipientsResponse)(nil),   // 74: realguardio.customer.v1.ListRecipientsResponse
+	(*LookupLocationRequest)(nil),    // 75: realguardio.customer.v1.LookupLocationRequest
+	(*LookupLocationResponse)(nil),   // 76: realguardio.customer.v1.LookupLocationResponse
+	(*timestamppb.Timestamp)(nil),    // 77: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),      // 78: google.protobuf.Duration
 }
 var file_realguardio_customer_v1_customer_proto_depIdxs = []int32{
-	75, // 0: realguardio.customer.v1.Customer.create_time:type_name -> google.protobuf.Timestamp
-	75, // 1: realguardio.customer.v1.Customer.update_time:type_name -> google.protobuf.Timestamp
-	75, // 2: realguardio.customer.v1.Location.create_time:type_name -> google.protobuf.Timestamp
-	75, // 3: realguardio.customer.v1.Location.update_time:type_name -> google.protobuf.Timestamp
-	75, // 4: realguardio.customer.v1.Employee.create_time:type_name -> google.protobuf.Timestamp
-	75, // 5: realguardio.customer.v1.Employee.update_time:type_name -> google.protobuf.Timestamp
-	75, // 6: realguardio.customer.v1.Team.create_time:type_name -> google.protobuf.Timestamp
-	75, // 7: realguardio.customer.v1.Team.update_time:type_name -> google.protobuf.Timestamp
+	77, // 0: realguardio.customer.v1.Customer.create_time:type_name -> google.protobuf.Timestamp
+	77, // 1: realguardio.customer.v1.Customer.update_time:type_name -> google.protobuf.Timestamp
+	77, // 2: realguardio.customer.v1.Location.create_time:type_name -> google.protobuf.Timestamp
+	77, // 3: realguardio.customer.v1.Location.update_time:type_name -> google.protobuf.Timestamp
+	77, // 4: realguardio.customer.v1.Employee.create_time:type_name -> google.protobuf.Timestamp
+	77, // 5: realguardio.customer.v1.Employee.update_time:type_name -> google.protobuf.Timestamp
+	77, // 6: realguardio.customer.v1.Team.create_time:type_name -> google.protobuf.Timestamp
+	77, // 7: realguardio.customer.v1.Team.update_time:type_name -> google.protobuf.Timestamp
 	0,  // 8: realguardio.customer.v1.Grant.role:type_name -> realguardio.customer.v1.Role
-	75, // 9: realguardio.customer.v1.Grant.start_time:type_name -> google.protobuf.Timestamp
-	75, // 10: realguardio.customer.v1.Grant.end_time:type_name -> google.protobuf.Timestamp
-	75, // 11: realguardio.customer.v1.Grant.create_time:type_name -> google.protobuf.Timestamp
-	75, // 12: realguardio.customer.v1.Grant.update_time:type_name -> google.protobuf.Timestamp
+	77, // 9: realguardio.customer.v1.Grant.start_time:type_name -> google.protobuf.Timestamp
+	77, // 10: realguardio.customer.v1.Grant.end_time:type_name -> google.protobuf.Timestamp
+	77, // 11: realguardio.customer.v1.Grant.create_time:type_name -> google.protobuf.Timestamp
+	77, // 12: realguardio.customer.v1.Grant.update_time:type_name -> google.protobuf.Timestamp
 	0,  // 13: realguardio.customer.v1.EffectiveGrant.role:type_name -> realguardio.customer.v1.Role
-	75, // 14: realguardio.customer.v1.EffectiveGrant.end_time:type_name -> google.protobuf.Timestamp
-	75, // 15: realguardio.customer.v1.ApiKey.create_time:type_name -> google.protobuf.Timestamp
-	75, // 16: realguardio.customer.v1.ApiKey.revoke_time:type_name -> google.protobuf.Timestamp
-	1,  // 17: realguardio.customer.v1.CreateCustomerResponse.customer:type_name -> realguardio.customer.v1.Customer
-	1,  // 18: realguardio.customer.v1.GetCustomerResponse.customer:type_name -> realguardio.customer.v1.Customer
-	1,  // 19: realguardio.customer.v1.ListCustomersResponse.customers:type_name -> realguardio.customer.v1.Customer
-	1,  // 20: realguardio.customer.v1.UpdateCustomerResponse.customer:type_name -> realguardio.customer.v1.Customer
-	2,  // 21: realguardio.customer.v1.CreateLocationResponse.location:type_name -> realguardio.customer.v1.Location
-	2,  // 22: realguardio.customer.v1.GetLocationResponse.location:type_name -> realguardio.customer.v1.Location
-	2,  // 23: realguardio.customer.v1.ListLocationsResponse.locations:type_name -> realguardio.customer.v1.Location
-	2,  // 24: realguardio.customer.v1.UpdateLocationResponse.location:type_name -> realguardio.customer.v1.Location
-	3,  // 25: realguardio.customer.v1.CreateEmployeeResponse.employee:type_name -> realguardio.customer.v1.Employee
-	3,  // 26: realguardio.customer.v1.GetEmployeeResponse.employee:type_name -> realguardio.customer.v1.Employee
-	3,  // 27: realguardio.customer.v1.ListEmployeesResponse.employees:type_name -> realguardio.customer.v1.Employee
-	3,  // 28: realguardio.customer.v1.UpdateEmployeeResponse.employee:type_name -> realguardio.customer.v1.Employee
-	4,  // 29: realguardio.customer.v1.CreateTeamResponse.team:type_name -> realguardio.customer.v1.Team
-	4,  // 30: realguardio.customer.v1.GetTeamResponse.team:type_name -> realguardio.customer.v1.Team
-	4,  // 31: realguardio.customer.v1.ListTeamsResponse.teams:type_name -> realguardio.customer.v1.Team
-	4,  // 32: realguardio.customer.v1.UpdateTeamResponse.team:type_name -> realguardio.customer.v1.Team
-	4,  // 33: realguardio.customer.v1.AddTeamMemberResponse.team:type_name -> realguardio.customer.v1.Team
-	4,  // 34: realguardio.customer.v1.RemoveTeamMemberResponse.team:type_name -> realguardio.customer.v1.Team
-	0,  // 35: realguardio.customer.v1.CreateGrantRequest.role:type_name -> realguardio.customer.v1.Role
-	75, // 36: realguardio.customer.v1.CreateGrantRequest.start_time:type_name -> google.protobuf.Timestamp
-	75, // 37: realguardio.customer.v1.CreateGrantRequest.end_time:type_name -> google.protobuf.Timestamp
-	5,  // 38: realguardio.customer.v1.CreateGrantResponse.grant:type_name -> realguardio.customer.v1.Grant
-	5,  // 39: realguardio.customer.v1.GetGrantResponse.grant:type_name -> realguardio.customer.v1.Grant
-	5,  // 40: realguardio.customer.v1.ListGrantsResponse.grants:type_name -> realguardio.customer.v1.Grant
-	75, // 41: realguardio.customer.v1.UpdateGrantRequest.start_time:type_name -> google.protobuf.Timestamp
-	75, // 42: realguardio.customer.v1.UpdateGrantRequest.end_time:type_name -> google.protobuf.Timestamp
-	5,  // 43: realguardio.customer.v1.UpdateGrantResponse.grant:type_name -> realguardio.customer.v1.Grant
-	7,  // 44: realguardio.customer.v1.CreateApiKeyResponse.api_key:type_name -> realguardio.customer.v1.ApiKey
-	7,  // 45: realguardio.customer.v1.ListApiKeysResponse.api_keys:type_name -> realguardio.customer.v1.ApiKey
-	7,  // 46: realguardio.customer.v1.RevokeApiKeyResponse.api_key:type_name -> realguardio.customer.v1.ApiKey
-	6,  // 47: realguardio.customer.v1.ListMyGrantsResponse.grants:type_name -> realguardio.customer.v1.EffectiveGrant
-	8,  // 48: realguardio.customer.v1.ListRecipientsResponse.recipients:type_name -> realguardio.customer.v1.Recipient
-	2,  // 49: realguardio.customer.v1.LookupLocationResponse.location:type_name -> realguardio.customer.v1.Location
-	9,  // 50: realguardio.customer.v1.CustomerService.CreateCustomer:input_type -> realguardio.customer.v1.CreateCustomerRequest
-	11, // 51: realguardio.customer.v1.CustomerService.GetCustomer:input_type -> realguardio.customer.v1.GetCustomerRequest
-	13, // 52: realguardio.customer.v1.CustomerService.ListCustomers:input_type -> realguardio.customer.v1.ListCustomersRequest
-	15, // 53: realguardio.customer.v1.CustomerService.UpdateCustomer:input_type -> realguardio.customer.v1.UpdateCustomerRequest
-	17, // 54: realguardio.customer.v1.CustomerService.RemoveCustomer:input_type -> realguardio.customer.v1.RemoveCustomerRequest
-	19, // 55: realguardio.customer.v1.CustomerService.CreateLocation:input_type -> realguardio.customer.v1.CreateLocationRequest
-	21, // 56: realguardio.customer.v1.CustomerService.GetLocation:input_type -> realguardio.customer.v1.GetLocationRequest
-	23, // 57: realguardio.customer.v1.CustomerService.ListLocations:input_type -> realguardio.customer.v1.ListLocationsRequest
-	25, // 58: realguardio.customer.v1.CustomerService.UpdateLocation:input_type -> realguardio.customer.v1.UpdateLocationRequest
-	27, // 59: realguardio.customer.v1.CustomerService.RemoveLocation:input_type -> realguardio.customer.v1.RemoveLocationRequest
-	29, // 60: realguardio.customer.v1.CustomerService.CreateEmployee:input_type -> realguardio.customer.v1.CreateEmployeeRequest
-	31, // 61: realguardio.customer.v1.CustomerService.GetEmployee:input_type -> realguardio.customer.v1.GetEmployeeRequest
-	33, // 62: realguardio.customer.v1.CustomerService.ListEmployees:input_type -> realguardio.customer.v1.ListEmployeesRequest
-	35, // 63: realguardio.customer.v1.CustomerService.UpdateEmployee:input_type -> realguardio.customer.v1.UpdateEmployeeRequest
-	37, // 64: realguardio.customer.v1.CustomerService.RemoveEmployee:input_type -> realguardio.customer.v1.RemoveEmployeeRequest
-	39, // 65: realguardio.customer.v1.CustomerService.CreateTeam:input_type -> realguardio.customer.v1.CreateTeamRequest
-	41, // 66: realguardio.customer.v1.CustomerService.GetTeam:input_type -> realguardio.customer.v1.GetTeamRequest
-	43, // 67: realguardio.customer.v1.CustomerService.ListTeams:input_type -> realguardio.customer.v1.ListTeamsRequest
-	45, // 68: realguardio.customer.v1.CustomerService.UpdateTeam:input_type -> realguardio.customer.v1.UpdateTeamRequest
-	47, // 69: realguardio.customer.v1.CustomerService.RemoveTeam:input_type -> realguardio.customer.v1.RemoveTeamRequest
-	49, // 70: realguardio.customer.v1.CustomerService.AddTeamMember:input_type -> realguardio.customer.v1.AddTeamMemberRequest
-	51, // 71: realguardio.customer.v1.CustomerService.RemoveTeamMember:input_type -> realguardio.customer.v1.RemoveTeamMemberRequest
-	53, // 72: realguardio.customer.v1.CustomerService.CreateGrant:input_type -> realguardio.customer.v1.CreateGrantRequest
-	55, // 73: realguardio.customer.v1.CustomerService.GetGrant:input_type -> realguardio.customer.v1.GetGrantRequest
-	57, // 74: realguardio.customer.v1.CustomerService.ListGrants:input_type -> realguardio.customer.v1.ListGrantsRequest
-	59, // 75: realguardio.customer.v1.CustomerService.UpdateGrant:input_type -> realguardio.customer.v1.UpdateGrantRequest
-	61, // 76: realguardio.customer.v1.CustomerService.RemoveGrant:input_type -> realguardio.customer.v1.RemoveGrantRequest
-	63, // 77: realguardio.customer.v1.CustomerService.CreateApiKey:input_type -> realguardio.customer.v1.CreateApiKeyRequest
-	65, // 78: realguardio.customer.v1.CustomerService.ListApiKeys:input_type -> realguardio.customer.v1.ListApiKeysRequest
-	67, // 79: realguardio.customer.v1.CustomerService.RevokeApiKey:input_type -> realguardio.customer.v1.RevokeApiKeyRequest
-	69, // 80: realguardio.customer.v1.CustomerService.ListMyGrants:input_type -> realguardio.customer.v1.ListMyGrantsRequest
-	73, // 81: realguardio.customer.v1.CustomerService.LookupLocation:input_type -> realguardio.customer.v1.LookupLocationRequest
-	71, // 82: realguardio.customer.v1.CustomerService.ListRecipients:input_type -> realguardio.customer.v1.ListRecipientsRequest
-	10, // 83: realguardio.customer.v1.CustomerService.CreateCustomer:output_type -> realguardio.customer.v1.CreateCustomerResponse
-	12, // 84: realguardio.customer.v1.CustomerService.GetCustomer:output_type -> realguardio.customer.v1.GetCustomerResponse
-	14, // 85: realguardio.customer.v1.CustomerService.ListCustomers:output_type -> realguardio.customer.v1.ListCustomersResponse
-	16, // 86: realguardio.customer.v1.CustomerService.UpdateCustomer:output_type -> realguardio.customer.v1.UpdateCustomerResponse
-	18, // 87: realguardio.customer.v1.CustomerService.RemoveCustomer:output_type -> realguardio.customer.v1.RemoveCustomerResponse
-	20, // 88: realguardio.customer.v1.CustomerService.CreateLocation:output_type -> realguardio.customer.v1.CreateLocationResponse
-	22, // 89: realguardio.customer.v1.CustomerService.GetLocation:output_type -> realguardio.customer.v1.GetLocationResponse
-	24, // 90: realguardio.customer.v1.CustomerService.ListLocations:output_type -> realguardio.customer.v1.ListLocationsResponse
-	26, // 91: realguardio.customer.v1.CustomerService.UpdateLocation:output_type -> realguardio.customer.v1.UpdateLocationResponse
-	28, // 92: realguardio.customer.v1.CustomerService.RemoveLocation:output_type -> realguardio.customer.v1.RemoveLocationResponse
-	30, // 93: realguardio.customer.v1.CustomerService.CreateEmployee:output_type -> realguardio.customer.v1.CreateEmployeeResponse
-	32, // 94: realguardio.customer.v1.CustomerService.GetEmployee:output_type -> realguardio.customer.v1.GetEmployeeResponse
-	34, // 95: realguardio.customer.v1.CustomerService.ListEmployees:output_type -> realguardio.customer.v1.ListEmployeesResponse
-	36, // 96: realguardio.customer.v1.CustomerService.UpdateEmployee:output_type -> realguardio.customer.v1.UpdateEmployeeResponse
-	38, // 97: realguardio.customer.v1.CustomerService.RemoveEmployee:output_type -> realguardio.customer.v1.RemoveEmployeeResponse
-	40, // 98: realguardio.customer.v1.CustomerService.CreateTeam:output_type -> realguardio.customer.v1.CreateTeamResponse
-	42, // 99: realguardio.customer.v1.CustomerService.GetTeam:output_type -> realguardio.customer.v1.GetTeamResponse
-	44, // 100: realguardio.customer.v1.CustomerService.ListTeams:output_type -> realguardio.customer.v1.ListTeamsResponse
-	46, // 101: realguardio.customer.v1.CustomerService.UpdateTeam:output_type -> realguardio.customer.v1.UpdateTeamResponse
-	48, // 102: realguardio.customer.v1.CustomerService.RemoveTeam:output_type -> realguardio.customer.v1.RemoveTeamResponse
-	50, // 103: realguardio.customer.v1.CustomerService.AddTeamMember:output_type -> realguardio.customer.v1.AddTeamMemberResponse
-	52, // 104: realguardio.customer.v1.CustomerService.RemoveTeamMember:output_type -> realguardio.customer.v1.RemoveTeamMemberResponse
-	54, // 105: realguardio.customer.v1.CustomerService.CreateGrant:output_type -> realguardio.customer.v1.CreateGrantResponse
-	56, // 106: realguardio.customer.v1.CustomerService.GetGrant:output_type -> realguardio.customer.v1.GetGrantResponse
-	58, // 107: realguardio.customer.v1.CustomerService.ListGrants:output_type -> realguardio.customer.v1.ListGrantsResponse
-	60, // 108: realguardio.customer.v1.CustomerService.UpdateGrant:output_type -> realguardio.customer.v1.UpdateGrantResponse
-	62, // 109: realguardio.customer.v1.CustomerService.RemoveGrant:output_type -> realguardio.customer.v1.RemoveGrantResponse
-	64, // 110: realguardio.customer.v1.CustomerService.CreateApiKey:output_type -> realguardio.customer.v1.CreateApiKeyResponse
-	66, // 111: realguardio.customer.v1.CustomerService.ListApiKeys:output_type -> realguardio.customer.v1.ListApiKeysResponse
-	68, // 112: realguardio.customer.v1.CustomerService.RevokeApiKey:output_type -> realguardio.customer.v1.RevokeApiKeyResponse
-	70, // 113: realguardio.customer.v1.CustomerService.ListMyGrants:output_type -> realguardio.customer.v1.ListMyGrantsResponse
-	74, // 114: realguardio.customer.v1.CustomerService.LookupLocation:output_type -> realguardio.customer.v1.LookupLocationResponse
-	72, // 115: realguardio.customer.v1.CustomerService.ListRecipients:output_type -> realguardio.customer.v1.ListRecipientsResponse
-	83, // [83:116] is the sub-list for method output_type
-	50, // [50:83] is the sub-list for method input_type
-	50, // [50:50] is the sub-list for extension type_name
-	50, // [50:50] is the sub-list for extension extendee
-	0,  // [0:50] is the sub-list for field type_name
+	77, // 14: realguardio.customer.v1.EffectiveGrant.end_time:type_name -> google.protobuf.Timestamp
+	77, // 15: realguardio.customer.v1.ApiKey.create_time:type_name -> google.protobuf.Timestamp
+	77, // 16: realguardio.customer.v1.ApiKey.revoke_time:type_name -> google.protobuf.Timestamp
+	77, // 17: realguardio.customer.v1.ApiKey.expire_time:type_name -> google.protobuf.Timestamp
+	77, // 18: realguardio.customer.v1.ApiKey.last_use_time:type_name -> google.protobuf.Timestamp
+	1,  // 19: realguardio.customer.v1.CreateCustomerResponse.customer:type_name -> realguardio.customer.v1.Customer
+	1,  // 20: realguardio.customer.v1.GetCustomerResponse.customer:type_name -> realguardio.customer.v1.Customer
+	1,  // 21: realguardio.customer.v1.ListCustomersResponse.customers:type_name -> realguardio.customer.v1.Customer
+	1,  // 22: realguardio.customer.v1.UpdateCustomerResponse.customer:type_name -> realguardio.customer.v1.Customer
+	2,  // 23: realguardio.customer.v1.CreateLocationResponse.location:type_name -> realguardio.customer.v1.Location
+	2,  // 24: realguardio.customer.v1.GetLocationResponse.location:type_name -> realguardio.customer.v1.Location
+	2,  // 25: realguardio.customer.v1.ListLocationsResponse.locations:type_name -> realguardio.customer.v1.Location
+	2,  // 26: realguardio.customer.v1.UpdateLocationResponse.location:type_name -> realguardio.customer.v1.Location
+	3,  // 27: realguardio.customer.v1.CreateEmployeeResponse.employee:type_name -> realguardio.customer.v1.Employee
+	3,  // 28: realguardio.customer.v1.GetEmployeeResponse.employee:type_name -> realguardio.customer.v1.Employee
+	3,  // 29: realguardio.customer.v1.ListEmployeesResponse.employees:type_name -> realguardio.customer.v1.Employee
+	3,  // 30: realguardio.customer.v1.UpdateEmployeeResponse.employee:type_name -> realguardio.customer.v1.Employee
+	4,  // 31: realguardio.customer.v1.CreateTeamResponse.team:type_name -> realguardio.customer.v1.Team
+	4,  // 32: realguardio.customer.v1.GetTeamResponse.team:type_name -> realguardio.customer.v1.Team
+	4,  // 33: realguardio.customer.v1.ListTeamsResponse.teams:type_name -> realguardio.customer.v1.Team
+	4,  // 34: realguardio.customer.v1.UpdateTeamResponse.team:type_name -> realguardio.customer.v1.Team
+	4,  // 35: realguardio.customer.v1.AddTeamMemberResponse.team:type_name -> realguardio.customer.v1.Team
+	4,  // 36: realguardio.customer.v1.RemoveTeamMemberResponse.team:type_name -> realguardio.customer.v1.Team
+	0,  // 37: realguardio.customer.v1.CreateGrantRequest.role:type_name -> realguardio.customer.v1.Role
+	77, // 38: realguardio.customer.v1.CreateGrantRequest.start_time:type_name -> google.protobuf.Timestamp
+	77, // 39: realguardio.customer.v1.CreateGrantRequest.end_time:type_name -> google.protobuf.Timestamp
+	5,  // 40: realguardio.customer.v1.CreateGrantResponse.grant:type_name -> realguardio.customer.v1.Grant
+	5,  // 41: realguardio.customer.v1.GetGrantResponse.grant:type_name -> realguardio.customer.v1.Grant
+	5,  // 42: realguardio.customer.v1.ListGrantsResponse.grants:type_name -> realguardio.customer.v1.Grant
+	77, // 43: realguardio.customer.v1.UpdateGrantRequest.start_time:type_name -> google.protobuf.Timestamp
+	77, // 44: realguardio.customer.v1.UpdateGrantRequest.end_time:type_name -> google.protobuf.Timestamp
+	5,  // 45: realguardio.customer.v1.UpdateGrantResponse.grant:type_name -> realguardio.customer.v1.Grant
+	77, // 46: realguardio.customer.v1.CreateApiKeyRequest.expire_time:type_name -> google.protobuf.Timestamp
+	7,  // 47: realguardio.customer.v1.CreateApiKeyResponse.api_key:type_name -> realguardio.customer.v1.ApiKey
+	78, // 48: realguardio.customer.v1.RotateApiKeyRequest.overlap:type_name -> google.protobuf.Duration
+	7,  // 49: realguardio.customer.v1.RotateApiKeyResponse.api_key:type_name -> realguardio.customer.v1.ApiKey
+	7,  // 50: realguardio.customer.v1.ListApiKeysResponse.api_keys:type_name -> realguardio.customer.v1.ApiKey
+	7,  // 51: realguardio.customer.v1.RevokeApiKeyResponse.api_key:type_name -> realguardio.customer.v1.ApiKey
+	6,  // 52: realguardio.customer.v1.ListMyGrantsResponse.grants:type_name -> realguardio.customer.v1.EffectiveGrant
+	8,  // 53: realguardio.customer.v1.ListRecipientsResponse.recipients:type_name -> realguardio.customer.v1.Recipient
+	2,  // 54: realguardio.customer.v1.LookupLocationResponse.location:type_name -> realguardio.customer.v1.Location
+	9,  // 55: realguardio.customer.v1.CustomerService.CreateCustomer:input_type -> realguardio.customer.v1.CreateCustomerRequest
+	11, // 56: realguardio.customer.v1.CustomerService.GetCustomer:input_type -> realguardio.customer.v1.GetCustomerRequest
+	13, // 57: realguardio.customer.v1.CustomerService.ListCustomers:input_type -> realguardio.customer.v1.ListCustomersRequest
+	15, // 58: realguardio.customer.v1.CustomerService.UpdateCustomer:input_type -> realguardio.customer.v1.UpdateCustomerRequest
+	17, // 59: realguardio.customer.v1.CustomerService.RemoveCustomer:input_type -> realguardio.customer.v1.RemoveCustomerRequest
+	19, // 60: realguardio.customer.v1.CustomerService.CreateLocation:input_type -> realguardio.customer.v1.CreateLocationRequest
+	21, // 61: realguardio.customer.v1.CustomerService.GetLocation:input_type -> realguardio.customer.v1.GetLocationRequest
+	23, // 62: realguardio.customer.v1.CustomerService.ListLocations:input_type -> realguardio.customer.v1.ListLocationsRequest
+	25, // 63: realguardio.customer.v1.CustomerService.UpdateLocation:input_type -> realguardio.customer.v1.UpdateLocationRequest
+	27, // 64: realguardio.customer.v1.CustomerService.RemoveLocation:input_type -> realguardio.customer.v1.RemoveLocationRequest
+	29, // 65: realguardio.customer.v1.CustomerService.CreateEmployee:input_type -> realguardio.customer.v1.CreateEmployeeRequest
+	31, // 66: realguardio.customer.v1.CustomerService.GetEmployee:input_type -> realguardio.customer.v1.GetEmployeeRequest
+	33, // 67: realguardio.customer.v1.CustomerService.ListEmployees:input_type -> realguardio.customer.v1.ListEmployeesRequest
+	35, // 68: realguardio.customer.v1.CustomerService.UpdateEmployee:input_type -> realguardio.customer.v1.UpdateEmployeeRequest
+	37, // 69: realguardio.customer.v1.CustomerService.RemoveEmployee:input_type -> realguardio.customer.v1.RemoveEmployeeRequest
+	39, // 70: realguardio.customer.v1.CustomerService.CreateTeam:input_type -> realguardio.customer.v1.CreateTeamRequest
+	41, // 71: realguardio.customer.v1.CustomerService.GetTeam:input_type -> realguardio.customer.v1.GetTeamRequest
+	43, // 72: realguardio.customer.v1.CustomerService.ListTeams:input_type -> realguardio.customer.v1.ListTeamsRequest
+	45, // 73: realguardio.customer.v1.CustomerService.UpdateTeam:input_type -> realguardio.customer.v1.UpdateTeamRequest
+	47, // 74: realguardio.customer.v1.CustomerService.RemoveTeam:input_type -> realguardio.customer.v1.RemoveTeamRequest
+	49, // 75: realguardio.customer.v1.CustomerService.AddTeamMember:input_type -> realguardio.customer.v1.AddTeamMemberRequest
+	51, // 76: realguardio.customer.v1.CustomerService.RemoveTeamMember:input_type -> realguardio.customer.v1.RemoveTeamMemberRequest
+	53, // 77: realguardio.customer.v1.CustomerService.CreateGrant:input_type -> realguardio.customer.v1.CreateGrantRequest
+	55, // 78: realguardio.customer.v1.CustomerService.GetGrant:input_type -> realguardio.customer.v1.GetGrantRequest
+	57, // 79: realguardio.customer.v1.CustomerService.ListGrants:input_type -> realguardio.customer.v1.ListGrantsRequest
+	59, // 80: realguardio.customer.v1.CustomerService.UpdateGrant:input_type -> realguardio.customer.v1.UpdateGrantRequest
+	61, // 81: realguardio.customer.v1.CustomerService.RemoveGrant:input_type -> realguardio.customer.v1.RemoveGrantRequest
+	63, // 82: realguardio.customer.v1.CustomerService.CreateApiKey:input_type -> realguardio.customer.v1.CreateApiKeyRequest
+	67, // 83: realguardio.customer.v1.CustomerService.ListApiKeys:input_type -> realguardio.customer.v1.ListApiKeysRequest
+	65, // 84: realguardio.customer.v1.CustomerService.RotateApiKey:input_type -> realguardio.customer.v1.RotateApiKeyRequest
+	69, // 85: realguardio.customer.v1.CustomerService.RevokeApiKey:input_type -> realguardio.customer.v1.RevokeApiKeyRequest
+	71, // 86: realguardio.customer.v1.CustomerService.ListMyGrants:input_type -> realguardio.customer.v1.ListMyGrantsRequest
+	75, // 87: realguardio.customer.v1.CustomerService.LookupLocation:input_type -> realguardio.customer.v1.LookupLocationRequest
+	73, // 88: realguardio.customer.v1.CustomerService.ListRecipients:input_type -> realguardio.customer.v1.ListRecipientsRequest
+	10, // 89: realguardio.customer.v1.CustomerService.CreateCustomer:output_type -> realguardio.customer.v1.CreateCustomerResponse
+	12, // 90: realguardio.customer.v1.CustomerService.GetCustomer:output_type -> realguardio.customer.v1.GetCustomerResponse
+	14, // 91: realguardio.customer.v1.CustomerService.ListCustomers:output_type -> realguardio.customer.v1.ListCustomersResponse
+	16, // 92: realguardio.customer.v1.CustomerService.UpdateCustomer:output_type -> realguardio.customer.v1.UpdateCustomerResponse
+	18, // 93: realguardio.customer.v1.CustomerService.RemoveCustomer:output_type -> realguardio.customer.v1.RemoveCustomerResponse
+	20, // 94: realguardio.customer.v1.CustomerService.CreateLocation:output_type -> realguardio.customer.v1.CreateLocationResponse
+	22, // 95: realguardio.customer.v1.CustomerService.GetLocation:output_type -> realguardio.customer.v1.GetLocationResponse
+	24, // 96: realguardio.customer.v1.CustomerService.ListLocations:output_type -> realguardio.customer.v1.ListLocationsResponse
+	26, // 97: realguardio.customer.v1.CustomerService.UpdateLocation:output_type -> realguardio.customer.v1.UpdateLocationResponse
+	28, // 98: realguardio.customer.v1.CustomerService.RemoveLocation:output_type -> realguardio.customer.v1.RemoveLocationResponse
+	30, // 99: realguardio.customer.v1.CustomerService.CreateEmployee:output_type -> realguardio.customer.v1.CreateEmployeeResponse
+	32, // 100: realguardio.customer.v1.CustomerService.GetEmployee:output_type -> realguardio.customer.v1.GetEmployeeResponse
+	34, // 101: realguardio.customer.v1.CustomerService.ListEmployees:output_type -> realguardio.customer.v1.ListEmployeesResponse
+	36, // 102: realguardio.customer.v1.CustomerService.UpdateEmployee:output_type -> realguardio.customer.v1.UpdateEmployeeResponse
+	38, // 103: realguardio.customer.v1.CustomerService.RemoveEmployee:output_type -> realguardio.customer.v1.RemoveEmployeeResponse
+	40, // 104: realguardio.customer.v1.CustomerService.CreateTeam:output_type -> realguardio.customer.v1.CreateTeamResponse
+	42, // 105: realguardio.customer.v1.CustomerService.GetTeam:output_type -> realguardio.customer.v1.GetTeamResponse
+	44, // 106: realguardio.customer.v1.CustomerService.ListTeams:output_type -> realguardio.customer.v1.ListTeamsResponse
+	46, // 107: realguardio.customer.v1.CustomerService.UpdateTeam:output_type -> realguardio.customer.v1.UpdateTeamResponse
+	48, // 108: realguardio.customer.v1.CustomerService.RemoveTeam:output_type -> realguardio.customer.v1.RemoveTeamResponse
+	50, // 109: realguardio.customer.v1.CustomerService.AddTeamMember:output_type -> realguardio.customer.v1.AddTeamMemberResponse
+	52, // 110: realguardio.customer.v1.CustomerService.RemoveTeamMember:output_type -> realguardio.customer.v1.RemoveTeamMemberResponse
+	54, // 111: realguardio.customer.v1.CustomerService.CreateGrant:output_type -> realguardio.customer.v1.CreateGrantResponse
+	56, // 112: realguardio.customer.v1.CustomerService.GetGrant:output_type -> realguardio.customer.v1.GetGrantResponse
+	58, // 113: realguardio.customer.v1.CustomerService.ListGrants:output_type -> realguardio.customer.v1.ListGrantsResponse
+	60, // 114: realguardio.customer.v1.CustomerService.UpdateGrant:output_type -> realguardio.customer.v1.UpdateGrantResponse
+	62, // 115: realguardio.customer.v1.CustomerService.RemoveGrant:output_type -> realguardio.customer.v1.RemoveGrantResponse
+	64, // 116: realguardio.customer.v1.CustomerService.CreateApiKey:output_type -> realguardio.customer.v1.CreateApiKeyResponse
+	68, // 117: realguardio.customer.v1.CustomerService.ListApiKeys:output_type -> realguardio.customer.v1.ListApiKeysResponse
+	66, // 118: realguardio.customer.v1.CustomerService.RotateApiKey:output_type -> realguardio.customer.v1.RotateApiKeyResponse
+	70, // 119: realguardio.customer.v1.CustomerService.RevokeApiKey:output_type -> realguardio.customer.v1.RevokeApiKeyResponse
+	72, // 120: realguardio.customer.v1.CustomerService.ListMyGrants:output_type -> realguardio.customer.v1.ListMyGrantsResponse
+	76, // 121: realguardio.customer.v1.CustomerService.LookupLocation:output_type -> realguardio.customer.v1.LookupLocationResponse
+	74, // 122: realguardio.customer.v1.CustomerService.ListRecipients:output_type -> realguardio.customer.v1.ListRecipientsResponse
+	89, // [89:123] is the sub-list for method output_type
+	55, // [55:89] is the sub-list for method input_type
+	55, // [55:55] is the sub-list for extension type_name
+	55, // [55:55] is the sub-list for extension extendee
+	0,  // [0:55] is the sub-list for field type_name
 }
 
 func init() { file_realguardio_customer_v1_customer_proto_init() }
@@ -4922,7 +5099,7 @@ func file_realguardio_customer_v1_customer_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_realguardio_customer_v1_customer_proto_rawDesc), len(file_realguardio_customer_v1_customer_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   74,
+			NumMessages:   76,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -48,6 +48,7 @@ const (
 	CustomerService_RemoveGrant_FullMethodName      = "/realguardio.customer.v1.CustomerService/RemoveGrant"
 	CustomerService_CreateApiKey_FullMethodName     = "/realguardio.customer.v1.CustomerService/CreateApiKey"
 	CustomerService_ListApiKeys_FullMethodName      = "/realguardio.customer.v1.CustomerService/ListApiKeys"
+	CustomerService_RotateApiKey_FullMethodName     = "/realguardio.customer.v1.CustomerService/RotateApiKey"
 	CustomerService_RevokeApiKey_FullMethodName     = "/realguardio.customer.v1.CustomerService/RevokeApiKey"
 	CustomerService_ListMyGrants_FullMethodName     = "/realguardio.customer.v1.CustomerService/ListMyGrants"
 	CustomerService_LookupLocation_FullMethodName   = "/realguardio.customer.v1.CustomerService/LookupLocation"
@@ -129,6 +130,8 @@ type CustomerServiceClient interface {
 	CreateApiKey(ctx context.Context, in *CreateApiKeyRequest, opts ...grpc.CallOption) (*CreateApiKeyResponse, error)
 	// ListApiKeys lists the customer's keys, newest first, without secrets. Company admins of the customer only.
 	ListApiKeys(ctx context.Context, in *ListApiKeysRequest, opts ...grpc.CallOption) (*ListApiKeysResponse, error)
+	// RotateApiKey gives a key a new secret. The one before stays good for `overlap`, so that scripts can be changed over.
+	RotateApiKey(ctx context.Context, in *RotateApiKeyRequest, opts ...grpc.CallOption) (*RotateApiKeyResponse, error)
 	// RevokeApiKey ends a key, what was granted to it, and every token it was exchanged for.
 	RevokeApiKey(ctx context.Context, in *RevokeApiKeyRequest, opts ...grpc.CallOption) (*RevokeApiKeyResponse, error)
 	// ListMyGrants returns what the caller may do and where, through all grants in force: direct, by team, and inherited
@@ -439,6 +442,16 @@ func (c *customerServiceClient) ListApiKeys(ctx context.Context, in *ListApiKeys
 	return out, nil
 }
 
+func (c *customerServiceClient) RotateApiKey(ctx context.Context, in *RotateApiKeyRequest, opts ...grpc.CallOption) (*RotateApiKeyResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RotateApiKeyResponse)
+	err := c.cc.Invoke(ctx, CustomerService_RotateApiKey_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *customerServiceClient) RevokeApiKey(ctx context.Context, in *RevokeApiKeyRequest, opts ...grpc.CallOption) (*RevokeApiKeyResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(RevokeApiKeyResponse)
@@ -554,6 +567,8 @@ type CustomerServiceServer interface {
 	CreateApiKey(context.Context, *CreateApiKeyRequest) (*CreateApiKeyResponse, error)
 	// ListApiKeys lists the customer's keys, newest first, without secrets. Company admins of the customer only.
 	ListApiKeys(context.Context, *ListApiKeysRequest) (*ListApiKeysResponse, error)
+	// RotateApiKey gives a key a new secret. The one before stays good for `overlap`, so that scripts can be changed over.
+	RotateApiKey(context.Context, *RotateApiKeyRequest) (*RotateApiKeyResponse, error)
 	// RevokeApiKey ends a key, what was granted to it, and every token it was exchanged for.
 	RevokeApiKey(context.Context, *RevokeApiKeyRequest) (*RevokeApiKeyResponse, error)
 	// ListMyGrants returns what the caller may do and where, through all grants in force: direct, by team, and inherited
@@ -660,6 +675,9 @@ func (UnimplementedCustomerServiceServer) CreateApiKey(context.Context, *CreateA
 }
 func (UnimplementedCustomerServiceServer) ListApiKeys(context.Context, *ListApiKeysRequest) (*ListApiKeysResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListApiKeys not implemented")
+}
+func (UnimplementedCustomerServiceServer) RotateApiKey(context.Context, *RotateApiKeyRequest) (*RotateApiKeyResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RotateApiKey not implemented")
 }
 func (UnimplementedCustomerServiceServer) RevokeApiKey(context.Context, *RevokeApiKeyRequest) (*RevokeApiKeyResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method RevokeApiKey not implemented")
@@ -1216,6 +1234,24 @@ func _CustomerService_ListApiKeys_Handler(srv interface{}, ctx context.Context, 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _CustomerService_RotateApiKey_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RotateApiKeyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(CustomerServiceServer).RotateApiKey(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: CustomerService_RotateApiKey_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(CustomerServiceServer).RotateApiKey(ctx, req.(*RotateApiKeyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _CustomerService_RevokeApiKey_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(RevokeApiKeyRequest)
 	if err := dec(in); err != nil {
@@ -1410,6 +1446,10 @@ var CustomerService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListApiKeys",
 			Handler:    _CustomerService_ListApiKeys_Handler,
+		},
+		{
+			MethodName: "RotateApiKey",
+			Handler:    _CustomerService_RotateApiKey_Handler,
 		},
 		{
 			MethodName: "RevokeApiKey",

@@ -13,6 +13,7 @@ import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	durationpb "google.golang.org/protobuf/types/known/durationpb"
+	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -34,8 +35,22 @@ type User struct {
 	Email string `protobuf:"bytes,2,opt,name=email,proto3" json:"email,omitempty"`
 	Name  string `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
 	// Roles that stand in this account's tokens.
-	Roles         []string               `protobuf:"bytes,4,rep,name=roles,proto3" json:"roles,omitempty"`
-	CreateTime    *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
+	Roles      []string               `protobuf:"bytes,4,rep,name=roles,proto3" json:"roles,omitempty"`
+	CreateTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
+	// Somebody at the address has shown to read it.
+	EmailVerified bool `protobuf:"varint,6,opt,name=email_verified,json=emailVerified,proto3" json:"email_verified,omitempty"`
+	Disabled      bool `protobuf:"varint,7,opt,name=disabled,proto3" json:"disabled,omitempty"`
+	// No password has been chosen yet: the invitation is open.
+	Invited    bool   `protobuf:"varint,8,opt,name=invited,proto3" json:"invited,omitempty"`
+	GivenName  string `protobuf:"bytes,9,opt,name=given_name,json=givenName,proto3" json:"given_name,omitempty"`
+	FamilyName string `protobuf:"bytes,10,opt,name=family_name,json=familyName,proto3" json:"family_name,omitempty"`
+	// BCP 47, such as `en-US`.
+	Locale string `protobuf:"bytes,11,opt,name=locale,proto3" json:"locale,omitempty"`
+	// A name of the time zone database, such as `Europe/Berlin`.
+	Zoneinfo string `protobuf:"bytes,12,opt,name=zoneinfo,proto3" json:"zoneinfo,omitempty"`
+	// E.164, such as `+14155550123`.
+	PhoneNumber   string   `protobuf:"bytes,13,opt,name=phone_number,json=phoneNumber,proto3" json:"phone_number,omitempty"`
+	Address       *Address `protobuf:"bytes,14,opt,name=address,proto3" json:"address,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -101,6 +116,69 @@ func (x *User) GetRoles() []string {
 func (x *User) GetCreateTime() *timestamppb.Timestamp {
 	if x != nil {
 		return x.CreateTime
+	}
+	return nil
+}
+
+func (x *User) GetEmailVerified() bool {
+	if x != nil {
+		return x.EmailVerified
+	}
+	return false
+}
+
+func (x *User) GetDisabled() bool {
+	if x != nil {
+		return x.Disabled
+	}
+	return false
+}
+
+func (x *User) GetInvited() bool {
+	if x != nil {
+		return x.Invited
+	}
+	return false
+}
+
+func (x *User) GetGivenName() string {
+	if x != nil {
+		return x.GivenName
+	}
+	return ""
+}
+
+func (x *User) GetFamilyName() string {
+	if x != nil {
+		return x.FamilyName
+	}
+	return ""
+}
+
+func (x *User) GetLocale() string {
+	if x != nil {
+		return x.Locale
+	}
+	return ""
+}
+
+func (x *User) GetZoneinfo() string {
+	if x != nil {
+		return x.Zoneinfo
+	}
+	return ""
+}
+
+func (x *User) GetPhoneNumber() string {
+	if x != nil {
+		return x.PhoneNumber
+	}
+	return ""
+}
+
+func (x *User) GetAddress() *Address {
+	if x != nil {
+		return x.Address
 	}
 	return nil
 }
@@ -220,7 +298,13 @@ type ApiKey struct {
 	Scopes     []string               `protobuf:"bytes,3,rep,name=scopes,proto3" json:"scopes,omitempty"`
 	CreateTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
 	// Set once revoked.
-	RevokeTime    *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=revoke_time,json=revokeTime,proto3" json:"revoke_time,omitempty"`
+	RevokeTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=revoke_time,json=revokeTime,proto3" json:"revoke_time,omitempty"`
+	// When it ends by itself. Unset: it does not.
+	ExpireTime *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
+	// When it was last exchanged for a token, to the minute. Unset: never.
+	LastUseTime *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=last_use_time,json=lastUseTime,proto3" json:"last_use_time,omitempty"`
+	// The first characters of its secret, by which its holder tells it from others.
+	SecretPrefix  string `protobuf:"bytes,8,opt,name=secret_prefix,json=secretPrefix,proto3" json:"secret_prefix,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -290,12 +374,35 @@ func (x *ApiKey) GetRevokeTime() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *ApiKey) GetExpireTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpireTime
+	}
+	return nil
+}
+
+func (x *ApiKey) GetLastUseTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LastUseTime
+	}
+	return nil
+}
+
+func (x *ApiKey) GetSecretPrefix() string {
+	if x != nil {
+		return x.SecretPrefix
+	}
+	return ""
+}
+
 type CreateApiKeyRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Whose key it is, in the caller's own words; what ListApiKeys asks for.
-	Owner         string   `protobuf:"bytes,1,opt,name=owner,proto3" json:"owner,omitempty"`
-	Name          string   `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
-	Scopes        []string `protobuf:"bytes,3,rep,name=scopes,proto3" json:"scopes,omitempty"`
+	Owner  string   `protobuf:"bytes,1,opt,name=owner,proto3" json:"owner,omitempty"`
+	Name   string   `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Scopes []string `protobuf:"bytes,3,rep,name=scopes,proto3" json:"scopes,omitempty"`
+	// When the key ends by itself. Unset: it does not.
+	ExpireTime    *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -347,6 +454,13 @@ func (x *CreateApiKeyRequest) GetName() string {
 func (x *CreateApiKeyRequest) GetScopes() []string {
 	if x != nil {
 		return x.Scopes
+	}
+	return nil
+}
+
+func (x *CreateApiKeyRequest) GetExpireTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpireTime
 	}
 	return nil
 }
@@ -690,7 +804,8 @@ type Client struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	ClientId string                 `protobuf:"bytes,1,opt,name=client_id,json=clientId,proto3" json:"client_id,omitempty"`
 	Name     string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
-	// `authorization_code`, `client_credentials`, `refresh_token`, `password`.
+	// `authorization_code`, `client_credentials`, `refresh_token`, `password`, `implicit`,
+	// `urn:ietf:params:oauth:grant-type:device_code`, `urn:ietf:params:oauth:grant-type:token-exchange`.
 	GrantTypes             []string `protobuf:"bytes,3,rep,name=grant_types,json=grantTypes,proto3" json:"grant_types,omitempty"`
 	RedirectUris           []string `protobuf:"bytes,4,rep,name=redirect_uris,json=redirectUris,proto3" json:"redirect_uris,omitempty"`
 	PostLogoutRedirectUris []string `protobuf:"bytes,5,rep,name=post_logout_redirect_uris,json=postLogoutRedirectUris,proto3" json:"post_logout_redirect_uris,omitempty"`
@@ -703,8 +818,28 @@ type Client struct {
 	AccessTokenLifetime *durationpb.Duration   `protobuf:"bytes,9,opt,name=access_token_lifetime,json=accessTokenLifetime,proto3" json:"access_token_lifetime,omitempty"`
 	Disabled            bool                   `protobuf:"varint,10,opt,name=disabled,proto3" json:"disabled,omitempty"`
 	CreateTime          *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	// Access tokens are opaque and have to be introspected (RFC 7662); otherwise they are JWTs (RFC 9068).
+	OpaqueAccessTokens bool `protobuf:"varint,12,opt,name=opaque_access_tokens,json=opaqueAccessTokens,proto3" json:"opaque_access_tokens,omitempty"`
+	// Authenticates by private_key_jwt with one of these keys (a JWK Set as JSON), and by nothing else. Empty: by a secret.
+	Jwks string `protobuf:"bytes,13,opt,name=jwks,proto3" json:"jwks,omitempty"`
+	// `ES256`, `RS256` or `EdDSA`. Default: `RS256`, and `ES256` for first-party clients.
+	IdTokenSigningAlg string `protobuf:"bytes,14,opt,name=id_token_signing_alg,json=idTokenSigningAlg,proto3" json:"id_token_signing_alg,omitempty"`
+	// `ES256`, `RS256` or `EdDSA`. Default: `ES256`.
+	AccessTokenSigningAlg string `protobuf:"bytes,15,opt,name=access_token_signing_alg,json=accessTokenSigningAlg,proto3" json:"access_token_signing_alg,omitempty"`
+	// How long a refresh token family lives. Default 30 days.
+	RefreshTokenLifetime *durationpb.Duration `protobuf:"bytes,16,opt,name=refresh_token_lifetime,json=refreshTokenLifetime,proto3" json:"refresh_token_lifetime,omitempty"`
+	// How long its ID tokens live. Default 1 hour.
+	IdTokenLifetime *durationpb.Duration `protobuf:"bytes,17,opt,name=id_token_lifetime,json=idTokenLifetime,proto3" json:"id_token_lifetime,omitempty"`
+	// A confidential client that cannot send a PKCE challenge. Public clients always must.
+	PkceOptional bool `protobuf:"varint,18,opt,name=pkce_optional,json=pkceOptional,proto3" json:"pkce_optional,omitempty"`
+	// Told of every sign-out of a session that it was opened in (OpenID Connect Back-Channel Logout 1.0).
+	BackchannelLogoutUri string `protobuf:"bytes,19,opt,name=backchannel_logout_uri,json=backchannelLogoutUri,proto3" json:"backchannel_logout_uri,omitempty"`
+	// Pushed authorization requests only (RFC 9126).
+	RequirePushedAuthorizationRequests bool `protobuf:"varint,20,opt,name=require_pushed_authorization_requests,json=requirePushedAuthorizationRequests,proto3" json:"require_pushed_authorization_requests,omitempty"`
+	// When the secret before the last rotation ends. Unset: there is none.
+	PreviousSecretExpireTime *timestamppb.Timestamp `protobuf:"bytes,21,opt,name=previous_secret_expire_time,json=previousSecretExpireTime,proto3" json:"previous_secret_expire_time,omitempty"`
+	unknownFields            protoimpl.UnknownFields
+	sizeCache                protoimpl.SizeCache
 }
 
 func (x *Client) Reset() {
@@ -814,6 +949,76 @@ func (x *Client) GetCreateTime() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Client) GetOpaqueAccessTokens() bool {
+	if x != nil {
+		return x.OpaqueAccessTokens
+	}
+	return false
+}
+
+func (x *Client) GetJwks() string {
+	if x != nil {
+		return x.Jwks
+	}
+	return ""
+}
+
+func (x *Client) GetIdTokenSigningAlg() string {
+	if x != nil {
+		return x.IdTokenSigningAlg
+	}
+	return ""
+}
+
+func (x *Client) GetAccessTokenSigningAlg() string {
+	if x != nil {
+		return x.AccessTokenSigningAlg
+	}
+	return ""
+}
+
+func (x *Client) GetRefreshTokenLifetime() *durationpb.Duration {
+	if x != nil {
+		return x.RefreshTokenLifetime
+	}
+	return nil
+}
+
+func (x *Client) GetIdTokenLifetime() *durationpb.Duration {
+	if x != nil {
+		return x.IdTokenLifetime
+	}
+	return nil
+}
+
+func (x *Client) GetPkceOptional() bool {
+	if x != nil {
+		return x.PkceOptional
+	}
+	return false
+}
+
+func (x *Client) GetBackchannelLogoutUri() string {
+	if x != nil {
+		return x.BackchannelLogoutUri
+	}
+	return ""
+}
+
+func (x *Client) GetRequirePushedAuthorizationRequests() bool {
+	if x != nil {
+		return x.RequirePushedAuthorizationRequests
+	}
+	return false
+}
+
+func (x *Client) GetPreviousSecretExpireTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.PreviousSecretExpireTime
+	}
+	return nil
+}
+
 type CreateClientRequest struct {
 	state                  protoimpl.MessageState `protogen:"open.v1"`
 	Name                   string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -824,8 +1029,26 @@ type CreateClientRequest struct {
 	Public                 bool                   `protobuf:"varint,6,opt,name=public,proto3" json:"public,omitempty"`
 	FirstParty             bool                   `protobuf:"varint,7,opt,name=first_party,json=firstParty,proto3" json:"first_party,omitempty"`
 	AccessTokenLifetime    *durationpb.Duration   `protobuf:"bytes,8,opt,name=access_token_lifetime,json=accessTokenLifetime,proto3" json:"access_token_lifetime,omitempty"`
-	unknownFields          protoimpl.UnknownFields
-	sizeCache              protoimpl.SizeCache
+	// Access tokens are opaque and have to be introspected (RFC 7662); otherwise they are JWTs (RFC 9068).
+	OpaqueAccessTokens bool `protobuf:"varint,9,opt,name=opaque_access_tokens,json=opaqueAccessTokens,proto3" json:"opaque_access_tokens,omitempty"`
+	// Authenticates by private_key_jwt with one of these keys (a JWK Set as JSON), and by nothing else. Empty: by a secret.
+	Jwks string `protobuf:"bytes,10,opt,name=jwks,proto3" json:"jwks,omitempty"`
+	// `ES256`, `RS256` or `EdDSA`. Default: `RS256`, and `ES256` for first-party clients.
+	IdTokenSigningAlg string `protobuf:"bytes,11,opt,name=id_token_signing_alg,json=idTokenSigningAlg,proto3" json:"id_token_signing_alg,omitempty"`
+	// `ES256`, `RS256` or `EdDSA`. Default: `ES256`.
+	AccessTokenSigningAlg string `protobuf:"bytes,12,opt,name=access_token_signing_alg,json=accessTokenSigningAlg,proto3" json:"access_token_signing_alg,omitempty"`
+	// How long a refresh token family lives. Default 30 days.
+	RefreshTokenLifetime *durationpb.Duration `protobuf:"bytes,13,opt,name=refresh_token_lifetime,json=refreshTokenLifetime,proto3" json:"refresh_token_lifetime,omitempty"`
+	// How long its ID tokens live. Default 1 hour.
+	IdTokenLifetime *durationpb.Duration `protobuf:"bytes,14,opt,name=id_token_lifetime,json=idTokenLifetime,proto3" json:"id_token_lifetime,omitempty"`
+	// A confidential client that cannot send a PKCE challenge. Public clients always must.
+	PkceOptional bool `protobuf:"varint,15,opt,name=pkce_optional,json=pkceOptional,proto3" json:"pkce_optional,omitempty"`
+	// Told of every sign-out of a session that it was opened in (OpenID Connect Back-Channel Logout 1.0).
+	BackchannelLogoutUri string `protobuf:"bytes,16,opt,name=backchannel_logout_uri,json=backchannelLogoutUri,proto3" json:"backchannel_logout_uri,omitempty"`
+	// Pushed authorization requests only (RFC 9126).
+	RequirePushedAuthorizationRequests bool `protobuf:"varint,17,opt,name=require_pushed_authorization_requests,json=requirePushedAuthorizationRequests,proto3" json:"require_pushed_authorization_requests,omitempty"`
+	unknownFields                      protoimpl.UnknownFields
+	sizeCache                          protoimpl.SizeCache
 }
 
 func (x *CreateClientRequest) Reset() {
@@ -912,6 +1135,69 @@ func (x *CreateClientRequest) GetAccessTokenLifetime() *durationpb.Duration {
 		return x.AccessTokenLifetime
 	}
 	return nil
+}
+
+func (x *CreateClientRequest) GetOpaqueAccessTokens() bool {
+	if x != nil {
+		return x.OpaqueAccessTokens
+	}
+	return false
+}
+
+func (x *CreateClientRequest) GetJwks() string {
+	if x != nil {
+		return x.Jwks
+	}
+	return ""
+}
+
+func (x *CreateClientRequest) GetIdTokenSigningAlg() string {
+	if x != nil {
+		return x.IdTokenSigningAlg
+	}
+	return ""
+}
+
+func (x *CreateClientRequest) GetAccessTokenSigningAlg() string {
+	if x != nil {
+		return x.AccessTokenSigningAlg
+	}
+	return ""
+}
+
+func (x *CreateClientRequest) GetRefreshTokenLifetime() *durationpb.Duration {
+	if x != nil {
+		return x.RefreshTokenLifetime
+	}
+	return nil
+}
+
+func (x *CreateClientRequest) GetIdTokenLifetime() *durationpb.Duration {
+	if x != nil {
+		return x.IdTokenLifetime
+	}
+	return nil
+}
+
+func (x *CreateClientRequest) GetPkceOptional() bool {
+	if x != nil {
+		return x.PkceOptional
+	}
+	return false
+}
+
+func (x *CreateClientRequest) GetBackchannelLogoutUri() string {
+	if x != nil {
+		return x.BackchannelLogoutUri
+	}
+	return ""
+}
+
+func (x *CreateClientRequest) GetRequirePushedAuthorizationRequests() bool {
+	if x != nil {
+		return x.RequirePushedAuthorizationRequests
+	}
+	return false
 }
 
 type CreateClientResponse struct {
@@ -1321,18 +1607,2975 @@ func (*RemovePanelResponse) Descriptor() ([]byte, []int) {
 	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{22}
 }
 
+type RotateApiKeyRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Owner string                 `protobuf:"bytes,1,opt,name=owner,proto3" json:"owner,omitempty"`
+	Id    string                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	// How long the secret before stays good. Unset: not at all.
+	Overlap       *durationpb.Duration `protobuf:"bytes,3,opt,name=overlap,proto3" json:"overlap,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RotateApiKeyRequest) Reset() {
+	*x = RotateApiKeyRequest{}
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RotateApiKeyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RotateApiKeyRequest) ProtoMessage() {}
+
+func (x *RotateApiKeyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RotateApiKeyRequest.ProtoReflect.Descriptor instead.
+func (*RotateApiKeyRequest) Descriptor() ([]byte, []int) {
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *RotateApiKeyRequest) GetOwner() string {
+	if x != nil {
+		return x.Owner
+	}
+	return ""
+}
+
+func (x *RotateApiKeyRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *RotateApiKeyRequest) GetOverlap() *durationpb.Duration {
+	if x != nil {
+		return x.Overlap
+	}
+	return nil
+}
+
+type RotateApiKeyResponse struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	ApiKey *ApiKey                `protobuf:"bytes,1,opt,name=api_key,json=apiKey,proto3" json:"api_key,omitempty"`
+	// Shown once.
+	Secret        string `protobuf:"bytes,2,opt,name=secret,proto3" json:"secret,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RotateApiKeyResponse) Reset() {
+	*x = RotateApiKeyResponse{}
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RotateApiKeyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RotateApiKeyResponse) ProtoMessage() {}
+
+func (x *RotateApiKeyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RotateApiKeyResponse.ProtoReflect.Descriptor instead.
+func (*RotateApiKeyResponse) Descriptor() ([]byte, []int) {
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *RotateApiKeyResponse) GetApiKey() *ApiKey {
+	if x != nil {
+		return x.ApiKey
+	}
+	return nil
+}
+
+func (x *RotateApiKeyResponse) GetSecret() string {
+	if x != nil {
+		return x.Secret
+	}
+	return ""
+}
+
+// Address is a postal address (OpenID Connect Core, section 5.1.1).
+type Address struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The whole address as it stands on a letter, lines separated by newlines.
+	Formatted     string `protobuf:"bytes,1,opt,name=formatted,proto3" json:"formatted,omitempty"`
+	StreetAddress string `protobuf:"bytes,2,opt,name=street_address,json=streetAddress,proto3" json:"street_address,omitempty"`
+	Locality      string `protobuf:"bytes,3,opt,name=locality,proto3" json:"locality,omitempty"`
+	Region        string `protobuf:"bytes,4,opt,name=region,proto3" json:"region,omitempty"`
+	PostalCode    string `protobuf:"bytes,5,opt,name=postal_code,json=postalCode,proto3" json:"postal_code,omitempty"`
+	Country       string `protobuf:"bytes,6,opt,name=country,proto3" json:"country,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Address) Reset() {
+	*x = Address{}
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Address) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Address) ProtoMessage() {}
+
+func (x *Address) ProtoReflect() protoreflect.Message {
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Address.ProtoReflect.Descriptor instead.
+func (*Address) Descriptor() ([]byte, []int) {
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *Address) GetFormatted() string {
+	if x != nil {
+		return x.Formatted
+	}
+	return ""
+}
+
+func (x *Address) GetStreetAddress() string {
+	if x != nil {
+		return x.StreetAddress
+	}
+	return ""
+}
+
+func (x *Address) GetLocality() string {
+	if x != nil {
+		return x.Locality
+	}
+	return ""
+}
+
+func (x *Address) GetRegion() string {
+	if x != nil {
+		return x.Region
+	}
+	return ""
+}
+
+func (x *Address) GetPostalCode() string {
+	if x != nil {
+		return x.PostalCode
+	}
+	return ""
+}
+
+func (x *Address) GetCountry() string {
+	if x != nil {
+		return x.Country
+	}
+	return ""
+}
+
+type InviteUserRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Email         string                 `protobuf:"bytes,1,opt,name=email,proto3" json:"email,omitempty"`
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Roles         []string               `protobuf:"bytes,3,rep,name=roles,proto3" json:"roles,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InviteUserRequest) Reset() {
+	*x = InviteUserRequest{}
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InviteUserRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InviteUserRequest) ProtoMessage() {}
+
+func (x *InviteUserRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InviteUserRequest.ProtoReflect.Descriptor instead.
+func (*InviteUserRequest) Descriptor() ([]byte, []int) {
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *InviteUserRequest) GetEmail() string {
+	if x != nil {
+		return x.Email
+	}
+	return ""
+}
+
+func (x *InviteUserRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *InviteUserRequest) GetRoles() []string {
+	if x != nil {
+		return x.Roles
+	}
+	return nil
+}
+
+type InviteUserResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	User          *User                  `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InviteUserResponse) Reset() {
+	*x = InviteUserResponse{}
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InviteUserResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InviteUserResponse) ProtoMessage() {}
+
+func (x *InviteUserResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InviteUserResponse.ProtoReflect.Descriptor instead.
+func (*InviteUserResponse) Descriptor() ([]byte, []int) {
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *InviteUserResponse) GetUser() *User {
+	if x != nil {
+		return x.User
+	}
+	return nil
+}
+
+type ResendInvitationRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	UserId        string                 `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResendInvitationRequest) Reset() {
+	*x = ResendInvitationRequest{}
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResendInvitationRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResendInvitationRequest) ProtoMessage() {}
+
+func (x *ResendInvitationRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResendInvitationRequest.ProtoReflect.Descriptor instead.
+func (*ResendInvitationRequest) Descriptor() ([]byte, []int) {
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *ResendInvitationRequest) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+type ResendInvitationResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResendInvitationResponse) Reset() {
+	*x = ResendInvitationResponse{}
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResendInvitationResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResendInvitationResponse) ProtoMessage() {}
+
+func (x *ResendInvitationResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResendInvitationResponse.ProtoReflect.Descriptor instead.
+func (*ResendInvitationResponse) Descriptor() ([]byte, []int) {
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{29}
+}
+
+type ListUsersRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Only accounts whose address or name contains this, in any case.
+	Query string `protobuf:"bytes,1,opt,name=query,proto3" json:"query,omitempty"`
+	// At most this many; 0 means 50, more than 200 means 200.
+	PageSize      int32  `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListUsersRequest) Reset() {
+	*x = ListUsersRequest{}
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListUsersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListUsersRequest) ProtoMessage() {}
+
+func (x *ListUsersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListUsersRequest.ProtoReflect.Descriptor instead.
+func (*ListUsersRequest) Descriptor() ([]byte, []int) {
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *ListUsersRequest) GetQuery() string {
+	if x != nil {
+		return x.Query
+	}
+	return ""
+}
+
+func (x *ListUsersRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListUsersRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+type ListUsersResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Users []*User                `protobuf:"bytes,1,rep,name=users,proto3" json:"users,omitempty"`
+	// Empty on the last page.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListUsersResponse) Reset() {
+	*x = ListUsersResponse{}
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListUsersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListUsersResponse) ProtoMessage() {}
+
+func (x *ListUsersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListUsersResponse.ProtoReflect.Descriptor instead.
+func (*ListUsersResponse) Descriptor() ([]byte, []int) {
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *ListUsersResponse) GetUsers() []*User {
+	if x != nil {
+		return x.Users
+	}
+	return nil
+}
+
+func (x *ListUsersResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+type GetUserRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	UserId        string                 `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetUserRequest) Reset() {
+	*x = GetUserRequest{}
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetUserRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetUserRequest) ProtoMessage() {}
+
+func (x *GetUserRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetUserRequest.ProtoReflect.Descriptor instead.
+func (*GetUserRequest) Descriptor() ([]byte, []int) {
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *GetUserRequest) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+type GetUserResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	User          *User                  `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetUserResponse) Reset() {
+	*x = GetUserResponse{}
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetUserResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetUserResponse) ProtoMessage() {}
+
+func (x *GetUserResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetUserResponse.ProtoReflect.Descriptor instead.
+func (*GetUserResponse) Descriptor() ([]byte, []int) {
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *GetUserResponse) GetUser() *User {
+	if x != nil {
+		return x.User
+	}
+	return nil
+}
+
+type UpdateUserRequest struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	UserId string                 `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	// Unset: stays.
+	Name *string `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	// Unset: stays.
+	Email         *string `protobuf:"bytes,3,opt,name=email,proto3,oneof" json:"email,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateUserRequest) Reset() {
+	*x = UpdateUserRequest{}
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateUserRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateUserRequest) ProtoMessage() {}
+
+func (x *UpdateUserRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateUserRequest.ProtoReflect.Descriptor instead.
+func (*UpdateUserRequest) Descriptor() ([]byte, []int) {
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *UpdateUserRequest) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *UpdateUserRequest) GetName() string {
+	if x != nil && x.Name != nil {
+		return *x.Name
+	}
+	return ""
+}
+
+func (x *UpdateUserRequest) GetEmail() string {
+	if x != nil && x.Email != nil {
+		return *x.Email
+	}
+	return ""
+}
+
+type UpdateUserResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	User          *User                  `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateUserResponse) Reset() {
+	*x = UpdateUserResponse{}
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateUserResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateUserResponse) ProtoMessage() {}
+
+func (x *UpdateUserResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateUserResponse.ProtoReflect.Descriptor instead.
+func (*UpdateUserResponse) Descriptor() ([]byte, []int) {
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *UpdateUserResponse) GetUser() *User {
+	if x != nil {
+		return x.User
+	}
+	return nil
+}
+
+type SetUserRolesRequest struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	UserId string                 `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	// All that it has from then on.
+	Roles         []string `protobuf:"bytes,2,rep,name=roles,proto3" json:"roles,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetUserRolesRequest) Reset() {
+	*x = SetUserRolesRequest{}
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetUserRolesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetUserRolesRequest) ProtoMessage() {}
+
+func (x *SetUserRolesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetUserRolesRequest.ProtoReflect.Descriptor instead.
+func (*SetUserRolesRequest) Descriptor() ([]byte, []int) {
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *SetUserRolesRequest) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *SetUserRolesRequest) GetRoles() []string {
+	if x != nil {
+		return x.Roles
+	}
+	return nil
+}
+
+type SetUserRolesResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	User          *User                  `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetUserRolesResponse) Reset() {
+	*x = SetUserRolesResponse{}
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetUserRolesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetUserRolesResponse) ProtoMessage() {}
+
+func (x *SetUserRolesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetUserRolesResponse.ProtoReflect.Descriptor instead.
+func (*SetUserRolesResponse) Descriptor() ([]byte, []int) {
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *SetUserRolesResponse) GetUser() *User {
+	if x != nil {
+		return x.User
+	}
+	return nil
+}
+
+type DisableUserRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	UserId        string                 `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DisableUserRequest) Reset() {
+	*x = DisableUserRequest{}
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DisableUserRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DisableUserRequest) ProtoMessage() {}
+
+func (x *DisableUserRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DisableUserRequest.ProtoReflect.Descriptor instead.
+func (*DisableUserRequest) Descriptor() ([]byte, []int) {
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *DisableUserRequest) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+type DisableUserResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	User          *User                  `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DisableUserResponse) Reset() {
+	*x = DisableUserResponse{}
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DisableUserResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DisableUserResponse) ProtoMessage() {}
+
+func (x *DisableUserResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DisableUserResponse.ProtoReflect.Descriptor instead.
+func (*DisableUserResponse) Descriptor() ([]byte, []int) {
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *DisableUserResponse) GetUser() *User {
+	if x != nil {
+		return x.User
+	}
+	return nil
+}
+
+type EnableUserRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	UserId        string                 `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EnableUserRequest) Reset() {
+	*x = EnableUserRequest{}
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EnableUserRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EnableUserRequest) ProtoMessage() {}
+
+func (x *EnableUserRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EnableUserRequest.ProtoReflect.Descriptor instead.
+func (*EnableUserRequest) Descriptor() ([]byte, []int) {
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *EnableUserRequest) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+type EnableUserResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	User          *User                  `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EnableUserResponse) Reset() {
+	*x = EnableUserResponse{}
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EnableUserResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EnableUserResponse) ProtoMessage() {}
+
+func (x *EnableUserResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EnableUserResponse.ProtoReflect.Descriptor instead.
+func (*EnableUserResponse) Descriptor() ([]byte, []int) {
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *EnableUserResponse) GetUser() *User {
+	if x != nil {
+		return x.User
+	}
+	return nil
+}
+
+// LoginSession is a browser's login at the identity provider.
+type LoginSession struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The "sid" of its tokens. It is no credential.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// When its person last proved who they are.
+	AuthTime   *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=auth_time,json=authTime,proto3" json:"auth_time,omitempty"`
+	ExpireTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
+	// Where it was begun from.
+	Address string `protobuf:"bytes,4,opt,name=address,proto3" json:"address,omitempty"`
+	// What the browser said of itself.
+	UserAgent string `protobuf:"bytes,5,opt,name=user_agent,json=userAgent,proto3" json:"user_agent,omitempty"`
+	// The session that the caller asks from.
+	Current bool `protobuf:"varint,6,opt,name=current,proto3" json:"current,omitempty"`
+	// Applications that were opened in it.
+	ClientIds     []string `protobuf:"bytes,7,rep,name=client_ids,json=clientIds,proto3" json:"client_ids,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LoginSession) Reset() {
+	*x = LoginSession{}
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LoginSession) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LoginSession) ProtoMessage() {}
+
+func (x *LoginSession) ProtoReflect() protoreflect.Message {
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LoginSession.ProtoReflect.Descriptor instead.
+func (*LoginSession) Descriptor() ([]byte, []int) {
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *LoginSession) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *LoginSession) GetAuthTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.AuthTime
+	}
+	return nil
+}
+
+func (x *LoginSession) GetExpireTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpireTime
+	}
+	return nil
+}
+
+func (x *LoginSession) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *LoginSession) GetUserAgent() string {
+	if x != nil {
+		return x.UserAgent
+	}
+	return ""
+}
+
+func (x *LoginSession) GetCurrent() bool {
+	if x != nil {
+		return x.Current
+	}
+	return false
+}
+
+func (x *LoginSession) GetClientIds() []string {
+	if x != nil {
+		return x.ClientIds
+	}
+	return nil
+}
+
+type ListUserSessionsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	UserId        string                 `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListUserSessionsRequest) Reset() {
+	*x = ListUserSessionsRequest{}
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListUserSessionsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListUserSessionsRequest) ProtoMessage() {}
+
+func (x *ListUserSessionsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListUserSessionsRequest.ProtoReflect.Descriptor instead.
+func (*ListUserSessionsRequest) Descriptor() ([]byte, []int) {
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *ListUserSessionsRequest) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+type ListUserSessionsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Sessions      []*LoginSession        `protobuf:"bytes,1,rep,name=sessions,proto3" json:"sessions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListUserSessionsResponse) Reset() {
+	*x = ListUserSessionsResponse{}
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListUserSessionsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListUserSessionsResponse) ProtoMessage() {}
+
+func (x *ListUserSessionsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListUserSessionsResponse.ProtoReflect.Descriptor instead.
+func (*ListUserSessionsResponse) Descriptor() ([]byte, []int) {
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *ListUserSessionsResponse) GetSessions() []*LoginSession {
+	if x != nil {
+		return x.Sessions
+	}
+	return nil
+}
+
+type EndUserSessionRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	UserId        string                 `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	SessionId     string                 `protobuf:"bytes,2,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EndUserSessionRequest) Reset() {
+	*x = EndUserSessionRequest{}
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EndUserSessionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EndUserSessionRequest) ProtoMessage() {}
+
+func (x *EndUserSessionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EndUserSessionRequest.ProtoReflect.Descriptor instead.
+func (*EndUserSessionRequest) Descriptor() ([]byte, []int) {
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *EndUserSessionRequest) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *EndUserSessionRequest) GetSessionId() string {
+	if x != nil {
+		return x.SessionId
+	}
+	return ""
+}
+
+type EndUserSessionResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EndUserSessionResponse) Reset() {
+	*x = EndUserSessionResponse{}
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EndUserSessionResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EndUserSessionResponse) ProtoMessage() {}
+
+func (x *EndUserSessionResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EndUserSessionResponse.ProtoReflect.Descriptor instead.
+func (*EndUserSessionResponse) Descriptor() ([]byte, []int) {
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{46}
+}
+
+type SignOutUserRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	UserId        string                 `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SignOutUserRequest) Reset() {
+	*x = SignOutUserRequest{}
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SignOutUserRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SignOutUserRequest) ProtoMessage() {}
+
+func (x *SignOutUserRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SignOutUserRequest.ProtoReflect.Descriptor instead.
+func (*SignOutUserRequest) Descriptor() ([]byte, []int) {
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{47}
+}
+
+func (x *SignOutUserRequest) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+type SignOutUserResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SignOutUserResponse) Reset() {
+	*x = SignOutUserResponse{}
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SignOutUserResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SignOutUserResponse) ProtoMessage() {}
+
+func (x *SignOutUserResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SignOutUserResponse.ProtoReflect.Descriptor instead.
+func (*SignOutUserResponse) Descriptor() ([]byte, []int) {
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{48}
+}
+
+// Consent is what a person has allowed an application.
+type Consent struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	ClientId   string                 `protobuf:"bytes,1,opt,name=client_id,json=clientId,proto3" json:"client_id,omitempty"`
+	ClientName string                 `protobuf:"bytes,2,opt,name=client_name,json=clientName,proto3" json:"client_name,omitempty"`
+	Scopes     []string               `protobuf:"bytes,3,rep,name=scopes,proto3" json:"scopes,omitempty"`
+	// When it was last given or widened.
+	UpdateTime    *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Consent) Reset() {
+	*x = Consent{}
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Consent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Consent) ProtoMessage() {}
+
+func (x *Consent) ProtoReflect() protoreflect.Message {
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Consent.ProtoReflect.Descriptor instead.
+func (*Consent) Descriptor() ([]byte, []int) {
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *Consent) GetClientId() string {
+	if x != nil {
+		return x.ClientId
+	}
+	return ""
+}
+
+func (x *Consent) GetClientName() string {
+	if x != nil {
+		return x.ClientName
+	}
+	return ""
+}
+
+func (x *Consent) GetScopes() []string {
+	if x != nil {
+		return x.Scopes
+	}
+	return nil
+}
+
+func (x *Consent) GetUpdateTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.UpdateTime
+	}
+	return nil
+}
+
+type ListUserConsentsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	UserId        string                 `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListUserConsentsRequest) Reset() {
+	*x = ListUserConsentsRequest{}
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[50]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListUserConsentsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListUserConsentsRequest) ProtoMessage() {}
+
+func (x *ListUserConsentsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[50]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListUserConsentsRequest.ProtoReflect.Descriptor instead.
+func (*ListUserConsentsRequest) Descriptor() ([]byte, []int) {
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{50}
+}
+
+func (x *ListUserConsentsRequest) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+type ListUserConsentsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Consents      []*Consent             `protobuf:"bytes,1,rep,name=consents,proto3" json:"consents,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListUserConsentsResponse) Reset() {
+	*x = ListUserConsentsResponse{}
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[51]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListUserConsentsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListUserConsentsResponse) ProtoMessage() {}
+
+func (x *ListUserConsentsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[51]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListUserConsentsResponse.ProtoReflect.Descriptor instead.
+func (*ListUserConsentsResponse) Descriptor() ([]byte, []int) {
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{51}
+}
+
+func (x *ListUserConsentsResponse) GetConsents() []*Consent {
+	if x != nil {
+		return x.Consents
+	}
+	return nil
+}
+
+type RevokeUserConsentRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	UserId        string                 `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	ClientId      string                 `protobuf:"bytes,2,opt,name=client_id,json=clientId,proto3" json:"client_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevokeUserConsentRequest) Reset() {
+	*x = RevokeUserConsentRequest{}
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[52]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeUserConsentRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeUserConsentRequest) ProtoMessage() {}
+
+func (x *RevokeUserConsentRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[52]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeUserConsentRequest.ProtoReflect.Descriptor instead.
+func (*RevokeUserConsentRequest) Descriptor() ([]byte, []int) {
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{52}
+}
+
+func (x *RevokeUserConsentRequest) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *RevokeUserConsentRequest) GetClientId() string {
+	if x != nil {
+		return x.ClientId
+	}
+	return ""
+}
+
+type RevokeUserConsentResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevokeUserConsentResponse) Reset() {
+	*x = RevokeUserConsentResponse{}
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[53]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeUserConsentResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeUserConsentResponse) ProtoMessage() {}
+
+func (x *RevokeUserConsentResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[53]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeUserConsentResponse.ProtoReflect.Descriptor instead.
+func (*RevokeUserConsentResponse) Descriptor() ([]byte, []int) {
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{53}
+}
+
+type GetClientRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ClientId      string                 `protobuf:"bytes,1,opt,name=client_id,json=clientId,proto3" json:"client_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetClientRequest) Reset() {
+	*x = GetClientRequest{}
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[54]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetClientRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetClientRequest) ProtoMessage() {}
+
+func (x *GetClientRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[54]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetClientRequest.ProtoReflect.Descriptor instead.
+func (*GetClientRequest) Descriptor() ([]byte, []int) {
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{54}
+}
+
+func (x *GetClientRequest) GetClientId() string {
+	if x != nil {
+		return x.ClientId
+	}
+	return ""
+}
+
+type GetClientResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Client        *Client                `protobuf:"bytes,1,opt,name=client,proto3" json:"client,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetClientResponse) Reset() {
+	*x = GetClientResponse{}
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[55]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetClientResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetClientResponse) ProtoMessage() {}
+
+func (x *GetClientResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[55]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetClientResponse.ProtoReflect.Descriptor instead.
+func (*GetClientResponse) Descriptor() ([]byte, []int) {
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{55}
+}
+
+func (x *GetClientResponse) GetClient() *Client {
+	if x != nil {
+		return x.Client
+	}
+	return nil
+}
+
+type UpdateClientRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Named by its client_id.
+	Client *Client `protobuf:"bytes,1,opt,name=client,proto3" json:"client,omitempty"`
+	// Fields to change. Empty: those that are set in client.
+	UpdateMask    *fieldmaskpb.FieldMask `protobuf:"bytes,2,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateClientRequest) Reset() {
+	*x = UpdateClientRequest{}
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[56]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateClientRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateClientRequest) ProtoMessage() {}
+
+func (x *UpdateClientRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[56]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateClientRequest.ProtoReflect.Descriptor instead.
+func (*UpdateClientRequest) Descriptor() ([]byte, []int) {
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{56}
+}
+
+func (x *UpdateClientRequest) GetClient() *Client {
+	if x != nil {
+		return x.Client
+	}
+	return nil
+}
+
+func (x *UpdateClientRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
+	if x != nil {
+		return x.UpdateMask
+	}
+	return nil
+}
+
+type UpdateClientResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Client        *Client                `protobuf:"bytes,1,opt,name=client,proto3" json:"client,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateClientResponse) Reset() {
+	*x = UpdateClientResponse{}
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[57]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateClientResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateClientResponse) ProtoMessage() {}
+
+func (x *UpdateClientResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[57]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateClientResponse.ProtoReflect.Descriptor instead.
+func (*UpdateClientResponse) Descriptor() ([]byte, []int) {
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{57}
+}
+
+func (x *UpdateClientResponse) GetClient() *Client {
+	if x != nil {
+		return x.Client
+	}
+	return nil
+}
+
+type RotateClientSecretRequest struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	ClientId string                 `protobuf:"bytes,1,opt,name=client_id,json=clientId,proto3" json:"client_id,omitempty"`
+	// How long the secret before stays good. Unset: not at all.
+	Overlap       *durationpb.Duration `protobuf:"bytes,2,opt,name=overlap,proto3" json:"overlap,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RotateClientSecretRequest) Reset() {
+	*x = RotateClientSecretRequest{}
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[58]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RotateClientSecretRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RotateClientSecretRequest) ProtoMessage() {}
+
+func (x *RotateClientSecretRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[58]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RotateClientSecretRequest.ProtoReflect.Descriptor instead.
+func (*RotateClientSecretRequest) Descriptor() ([]byte, []int) {
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{58}
+}
+
+func (x *RotateClientSecretRequest) GetClientId() string {
+	if x != nil {
+		return x.ClientId
+	}
+	return ""
+}
+
+func (x *RotateClientSecretRequest) GetOverlap() *durationpb.Duration {
+	if x != nil {
+		return x.Overlap
+	}
+	return nil
+}
+
+type RotateClientSecretResponse struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Client *Client                `protobuf:"bytes,1,opt,name=client,proto3" json:"client,omitempty"`
+	// Shown once.
+	ClientSecret  string `protobuf:"bytes,2,opt,name=client_secret,json=clientSecret,proto3" json:"client_secret,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RotateClientSecretResponse) Reset() {
+	*x = RotateClientSecretResponse{}
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[59]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RotateClientSecretResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RotateClientSecretResponse) ProtoMessage() {}
+
+func (x *RotateClientSecretResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[59]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RotateClientSecretResponse.ProtoReflect.Descriptor instead.
+func (*RotateClientSecretResponse) Descriptor() ([]byte, []int) {
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{59}
+}
+
+func (x *RotateClientSecretResponse) GetClient() *Client {
+	if x != nil {
+		return x.Client
+	}
+	return nil
+}
+
+func (x *RotateClientSecretResponse) GetClientSecret() string {
+	if x != nil {
+		return x.ClientSecret
+	}
+	return ""
+}
+
+// SigningKey is a key that tokens are signed with.
+type SigningKey struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The "kid" of what it signs.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// `ES256`, `RS256` or `EdDSA`.
+	Alg string `protobuf:"bytes,2,opt,name=alg,proto3" json:"alg,omitempty"`
+	// `next`, `active`, `retired` or `revoked`.
+	Status     string                 `protobuf:"bytes,3,opt,name=status,proto3" json:"status,omitempty"`
+	CreateTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
+	// When it began to sign. Unset for a next key.
+	ActivateTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=activate_time,json=activateTime,proto3" json:"activate_time,omitempty"`
+	// When it ceased to sign.
+	RetireTime    *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=retire_time,json=retireTime,proto3" json:"retire_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SigningKey) Reset() {
+	*x = SigningKey{}
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[60]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SigningKey) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SigningKey) ProtoMessage() {}
+
+func (x *SigningKey) ProtoReflect() protoreflect.Message {
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[60]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SigningKey.ProtoReflect.Descriptor instead.
+func (*SigningKey) Descriptor() ([]byte, []int) {
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{60}
+}
+
+func (x *SigningKey) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *SigningKey) GetAlg() string {
+	if x != nil {
+		return x.Alg
+	}
+	return ""
+}
+
+func (x *SigningKey) GetStatus() string {
+	if x != nil {
+		return x.Status
+	}
+	return ""
+}
+
+func (x *SigningKey) GetCreateTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CreateTime
+	}
+	return nil
+}
+
+func (x *SigningKey) GetActivateTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ActivateTime
+	}
+	return nil
+}
+
+func (x *SigningKey) GetRetireTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.RetireTime
+	}
+	return nil
+}
+
+type ListSigningKeysRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSigningKeysRequest) Reset() {
+	*x = ListSigningKeysRequest{}
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[61]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSigningKeysRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSigningKeysRequest) ProtoMessage() {}
+
+func (x *ListSigningKeysRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[61]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSigningKeysRequest.ProtoReflect.Descriptor instead.
+func (*ListSigningKeysRequest) Descriptor() ([]byte, []int) {
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{61}
+}
+
+type ListSigningKeysResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Keys          []*SigningKey          `protobuf:"bytes,1,rep,name=keys,proto3" json:"keys,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSigningKeysResponse) Reset() {
+	*x = ListSigningKeysResponse{}
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[62]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSigningKeysResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSigningKeysResponse) ProtoMessage() {}
+
+func (x *ListSigningKeysResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[62]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSigningKeysResponse.ProtoReflect.Descriptor instead.
+func (*ListSigningKeysResponse) Descriptor() ([]byte, []int) {
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{62}
+}
+
+func (x *ListSigningKeysResponse) GetKeys() []*SigningKey {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
+type RotateSigningKeysRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Empty: every algorithm.
+	Algs          []string `protobuf:"bytes,1,rep,name=algs,proto3" json:"algs,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RotateSigningKeysRequest) Reset() {
+	*x = RotateSigningKeysRequest{}
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[63]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RotateSigningKeysRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RotateSigningKeysRequest) ProtoMessage() {}
+
+func (x *RotateSigningKeysRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[63]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RotateSigningKeysRequest.ProtoReflect.Descriptor instead.
+func (*RotateSigningKeysRequest) Descriptor() ([]byte, []int) {
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{63}
+}
+
+func (x *RotateSigningKeysRequest) GetAlgs() []string {
+	if x != nil {
+		return x.Algs
+	}
+	return nil
+}
+
+type RotateSigningKeysResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The keys that sign from now on.
+	Keys          []*SigningKey `protobuf:"bytes,1,rep,name=keys,proto3" json:"keys,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RotateSigningKeysResponse) Reset() {
+	*x = RotateSigningKeysResponse{}
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[64]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RotateSigningKeysResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RotateSigningKeysResponse) ProtoMessage() {}
+
+func (x *RotateSigningKeysResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[64]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RotateSigningKeysResponse.ProtoReflect.Descriptor instead.
+func (*RotateSigningKeysResponse) Descriptor() ([]byte, []int) {
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{64}
+}
+
+func (x *RotateSigningKeysResponse) GetKeys() []*SigningKey {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
+type RevokeSigningKeyRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	KeyId         string                 `protobuf:"bytes,1,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevokeSigningKeyRequest) Reset() {
+	*x = RevokeSigningKeyRequest{}
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[65]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeSigningKeyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeSigningKeyRequest) ProtoMessage() {}
+
+func (x *RevokeSigningKeyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[65]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeSigningKeyRequest.ProtoReflect.Descriptor instead.
+func (*RevokeSigningKeyRequest) Descriptor() ([]byte, []int) {
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{65}
+}
+
+func (x *RevokeSigningKeyRequest) GetKeyId() string {
+	if x != nil {
+		return x.KeyId
+	}
+	return ""
+}
+
+type RevokeSigningKeyResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Key           *SigningKey            `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevokeSigningKeyResponse) Reset() {
+	*x = RevokeSigningKeyResponse{}
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[66]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeSigningKeyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeSigningKeyResponse) ProtoMessage() {}
+
+func (x *RevokeSigningKeyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[66]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeSigningKeyResponse.ProtoReflect.Descriptor instead.
+func (*RevokeSigningKeyResponse) Descriptor() ([]byte, []int) {
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{66}
+}
+
+func (x *RevokeSigningKeyResponse) GetKey() *SigningKey {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+type UpdateMeRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// name, given_name, family_name, locale, zoneinfo, phone_number and address can be changed.
+	User *User `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
+	// Fields to change. Empty: those that are set in user.
+	UpdateMask    *fieldmaskpb.FieldMask `protobuf:"bytes,2,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateMeRequest) Reset() {
+	*x = UpdateMeRequest{}
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[67]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateMeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateMeRequest) ProtoMessage() {}
+
+func (x *UpdateMeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[67]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateMeRequest.ProtoReflect.Descriptor instead.
+func (*UpdateMeRequest) Descriptor() ([]byte, []int) {
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{67}
+}
+
+func (x *UpdateMeRequest) GetUser() *User {
+	if x != nil {
+		return x.User
+	}
+	return nil
+}
+
+func (x *UpdateMeRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
+	if x != nil {
+		return x.UpdateMask
+	}
+	return nil
+}
+
+type UpdateMeResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	User          *User                  `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateMeResponse) Reset() {
+	*x = UpdateMeResponse{}
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[68]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateMeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateMeResponse) ProtoMessage() {}
+
+func (x *UpdateMeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[68]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateMeResponse.ProtoReflect.Descriptor instead.
+func (*UpdateMeResponse) Descriptor() ([]byte, []int) {
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{68}
+}
+
+func (x *UpdateMeResponse) GetUser() *User {
+	if x != nil {
+		return x.User
+	}
+	return nil
+}
+
+type ChangePasswordRequest struct {
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	CurrentPassword string                 `protobuf:"bytes,1,opt,name=current_password,json=currentPassword,proto3" json:"current_password,omitempty"`
+	NewPassword     string                 `protobuf:"bytes,2,opt,name=new_password,json=newPassword,proto3" json:"new_password,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *ChangePasswordRequest) Reset() {
+	*x = ChangePasswordRequest{}
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[69]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChangePasswordRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChangePasswordRequest) ProtoMessage() {}
+
+func (x *ChangePasswordRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[69]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChangePasswordRequest.ProtoReflect.Descriptor instead.
+func (*ChangePasswordRequest) Descriptor() ([]byte, []int) {
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{69}
+}
+
+func (x *ChangePasswordRequest) GetCurrentPassword() string {
+	if x != nil {
+		return x.CurrentPassword
+	}
+	return ""
+}
+
+func (x *ChangePasswordRequest) GetNewPassword() string {
+	if x != nil {
+		return x.NewPassword
+	}
+	return ""
+}
+
+type ChangePasswordResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChangePasswordResponse) Reset() {
+	*x = ChangePasswordResponse{}
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[70]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChangePasswordResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChangePasswordResponse) ProtoMessage() {}
+
+func (x *ChangePasswordResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[70]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChangePasswordResponse.ProtoReflect.Descriptor instead.
+func (*ChangePasswordResponse) Descriptor() ([]byte, []int) {
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{70}
+}
+
+type ChangeEmailRequest struct {
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	Email           string                 `protobuf:"bytes,1,opt,name=email,proto3" json:"email,omitempty"`
+	CurrentPassword string                 `protobuf:"bytes,2,opt,name=current_password,json=currentPassword,proto3" json:"current_password,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *ChangeEmailRequest) Reset() {
+	*x = ChangeEmailRequest{}
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[71]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChangeEmailRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChangeEmailRequest) ProtoMessage() {}
+
+func (x *ChangeEmailRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[71]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChangeEmailRequest.ProtoReflect.Descriptor instead.
+func (*ChangeEmailRequest) Descriptor() ([]byte, []int) {
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{71}
+}
+
+func (x *ChangeEmailRequest) GetEmail() string {
+	if x != nil {
+		return x.Email
+	}
+	return ""
+}
+
+func (x *ChangeEmailRequest) GetCurrentPassword() string {
+	if x != nil {
+		return x.CurrentPassword
+	}
+	return ""
+}
+
+type ChangeEmailResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChangeEmailResponse) Reset() {
+	*x = ChangeEmailResponse{}
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[72]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChangeEmailResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChangeEmailResponse) ProtoMessage() {}
+
+func (x *ChangeEmailResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[72]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChangeEmailResponse.ProtoReflect.Descriptor instead.
+func (*ChangeEmailResponse) Descriptor() ([]byte, []int) {
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{72}
+}
+
+type VerifyEmailRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *VerifyEmailRequest) Reset() {
+	*x = VerifyEmailRequest{}
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[73]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *VerifyEmailRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*VerifyEmailRequest) ProtoMessage() {}
+
+func (x *VerifyEmailRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[73]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use VerifyEmailRequest.ProtoReflect.Descriptor instead.
+func (*VerifyEmailRequest) Descriptor() ([]byte, []int) {
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{73}
+}
+
+type VerifyEmailResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *VerifyEmailResponse) Reset() {
+	*x = VerifyEmailResponse{}
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[74]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *VerifyEmailResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*VerifyEmailResponse) ProtoMessage() {}
+
+func (x *VerifyEmailResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[74]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use VerifyEmailResponse.ProtoReflect.Descriptor instead.
+func (*VerifyEmailResponse) Descriptor() ([]byte, []int) {
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{74}
+}
+
+type ListMySessionsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListMySessionsRequest) Reset() {
+	*x = ListMySessionsRequest{}
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[75]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListMySessionsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListMySessionsRequest) ProtoMessage() {}
+
+func (x *ListMySessionsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[75]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListMySessionsRequest.ProtoReflect.Descriptor instead.
+func (*ListMySessionsRequest) Descriptor() ([]byte, []int) {
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{75}
+}
+
+type ListMySessionsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Sessions      []*LoginSession        `protobuf:"bytes,1,rep,name=sessions,proto3" json:"sessions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListMySessionsResponse) Reset() {
+	*x = ListMySessionsResponse{}
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[76]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListMySessionsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListMySessionsResponse) ProtoMessage() {}
+
+func (x *ListMySessionsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[76]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListMySessionsResponse.ProtoReflect.Descriptor instead.
+func (*ListMySessionsResponse) Descriptor() ([]byte, []int) {
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{76}
+}
+
+func (x *ListMySessionsResponse) GetSessions() []*LoginSession {
+	if x != nil {
+		return x.Sessions
+	}
+	return nil
+}
+
+type EndMySessionRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	SessionId     string                 `protobuf:"bytes,1,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EndMySessionRequest) Reset() {
+	*x = EndMySessionRequest{}
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[77]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EndMySessionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EndMySessionRequest) ProtoMessage() {}
+
+func (x *EndMySessionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[77]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EndMySessionRequest.ProtoReflect.Descriptor instead.
+func (*EndMySessionRequest) Descriptor() ([]byte, []int) {
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{77}
+}
+
+func (x *EndMySessionRequest) GetSessionId() string {
+	if x != nil {
+		return x.SessionId
+	}
+	return ""
+}
+
+type EndMySessionResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EndMySessionResponse) Reset() {
+	*x = EndMySessionResponse{}
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[78]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EndMySessionResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EndMySessionResponse) ProtoMessage() {}
+
+func (x *EndMySessionResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[78]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EndMySessionResponse.ProtoReflect.Descriptor instead.
+func (*EndMySessionResponse) Descriptor() ([]byte, []int) {
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{78}
+}
+
+type SignOutEverywhereRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SignOutEverywhereRequest) Reset() {
+	*x = SignOutEverywhereRequest{}
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[79]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SignOutEverywhereRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SignOutEverywhereRequest) ProtoMessage() {}
+
+func (x *SignOutEverywhereRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[79]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SignOutEverywhereRequest.ProtoReflect.Descriptor instead.
+func (*SignOutEverywhereRequest) Descriptor() ([]byte, []int) {
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{79}
+}
+
+type SignOutEverywhereResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SignOutEverywhereResponse) Reset() {
+	*x = SignOutEverywhereResponse{}
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[80]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SignOutEverywhereResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SignOutEverywhereResponse) ProtoMessage() {}
+
+func (x *SignOutEverywhereResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[80]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SignOutEverywhereResponse.ProtoReflect.Descriptor instead.
+func (*SignOutEverywhereResponse) Descriptor() ([]byte, []int) {
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{80}
+}
+
+type ListMyConsentsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListMyConsentsRequest) Reset() {
+	*x = ListMyConsentsRequest{}
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[81]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListMyConsentsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListMyConsentsRequest) ProtoMessage() {}
+
+func (x *ListMyConsentsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[81]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListMyConsentsRequest.ProtoReflect.Descriptor instead.
+func (*ListMyConsentsRequest) Descriptor() ([]byte, []int) {
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{81}
+}
+
+type ListMyConsentsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Consents      []*Consent             `protobuf:"bytes,1,rep,name=consents,proto3" json:"consents,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListMyConsentsResponse) Reset() {
+	*x = ListMyConsentsResponse{}
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[82]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListMyConsentsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListMyConsentsResponse) ProtoMessage() {}
+
+func (x *ListMyConsentsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[82]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListMyConsentsResponse.ProtoReflect.Descriptor instead.
+func (*ListMyConsentsResponse) Descriptor() ([]byte, []int) {
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{82}
+}
+
+func (x *ListMyConsentsResponse) GetConsents() []*Consent {
+	if x != nil {
+		return x.Consents
+	}
+	return nil
+}
+
+type RevokeMyConsentRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ClientId      string                 `protobuf:"bytes,1,opt,name=client_id,json=clientId,proto3" json:"client_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevokeMyConsentRequest) Reset() {
+	*x = RevokeMyConsentRequest{}
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[83]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeMyConsentRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeMyConsentRequest) ProtoMessage() {}
+
+func (x *RevokeMyConsentRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[83]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeMyConsentRequest.ProtoReflect.Descriptor instead.
+func (*RevokeMyConsentRequest) Descriptor() ([]byte, []int) {
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{83}
+}
+
+func (x *RevokeMyConsentRequest) GetClientId() string {
+	if x != nil {
+		return x.ClientId
+	}
+	return ""
+}
+
+type RevokeMyConsentResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevokeMyConsentResponse) Reset() {
+	*x = RevokeMyConsentResponse{}
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[84]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeMyConsentResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeMyConsentResponse) ProtoMessage() {}
+
+func (x *RevokeMyConsentResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[84]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeMyConsentResponse.ProtoReflect.Descriptor instead.
+func (*RevokeMyConsentResponse) Descriptor() ([]byte, []int) {
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{84}
+}
+
 var File_realguardio_token_v1_admin_proto protoreflect.FileDescriptor
 
 const file_realguardio_token_v1_admin_proto_rawDesc = "" +
 	"\n" +
-	" realguardio/token/v1/admin.proto\x12\x14realguardio.token.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a realguardio/mesh/v1/policy.proto\"\x93\x01\n" +
+	" realguardio/token/v1/admin.proto\x12\x14realguardio.token.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a realguardio/mesh/v1/policy.proto\"\xef\x03\n" +
 	"\x04User\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05email\x18\x02 \x01(\tR\x05email\x12\x12\n" +
 	"\x04name\x18\x03 \x01(\tR\x04name\x12\x14\n" +
 	"\x05roles\x18\x04 \x03(\tR\x05roles\x12;\n" +
 	"\vcreate_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"createTime\"\x9b\x01\n" +
+	"createTime\x12%\n" +
+	"\x0eemail_verified\x18\x06 \x01(\bR\remailVerified\x12\x1a\n" +
+	"\bdisabled\x18\a \x01(\bR\bdisabled\x12\x18\n" +
+	"\ainvited\x18\b \x01(\bR\ainvited\x12'\n" +
+	"\n" +
+	"given_name\x18\t \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\tgivenName\x12)\n" +
+	"\vfamily_name\x18\n" +
+	" \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\n" +
+	"familyName\x12\x1f\n" +
+	"\x06locale\x18\v \x01(\tB\a\xbaH\x04r\x02\x18#R\x06locale\x12#\n" +
+	"\bzoneinfo\x18\f \x01(\tB\a\xbaH\x04r\x02\x18@R\bzoneinfo\x12*\n" +
+	"\fphone_number\x18\r \x01(\tB\a\xbaH\x04r\x02\x18\x14R\vphoneNumber\x127\n" +
+	"\aaddress\x18\x0e \x01(\v2\x1d.realguardio.token.v1.AddressR\aaddress\"\x9b\x01\n" +
 	"\x14ProvisionUserRequest\x12 \n" +
 	"\x05email\x18\x01 \x01(\tB\n" +
 	"\xbaH\ar\x05\x18\xfe\x01`\x01R\x05email\x12\x1e\n" +
@@ -1340,7 +4583,7 @@ const file_realguardio_token_v1_admin_proto_rawDesc = "" +
 	"\xbaH\ar\x05\x10\x01\x18\xc8\x01R\x04name\x12A\n" +
 	"\x05roles\x18\x03 \x03(\tB+\xbaH(\x92\x01%\x10\b\"!r\x1fR\x1dREALGUARDIO_CUSTOMER_EMPLOYEER\x05roles\"G\n" +
 	"\x15ProvisionUserResponse\x12.\n" +
-	"\x04user\x18\x01 \x01(\v2\x1a.realguardio.token.v1.UserR\x04user\"\xbe\x01\n" +
+	"\x04user\x18\x01 \x01(\v2\x1a.realguardio.token.v1.UserR\x04user\"\xe0\x02\n" +
 	"\x06ApiKey\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x16\n" +
@@ -1348,13 +4591,19 @@ const file_realguardio_token_v1_admin_proto_rawDesc = "" +
 	"\vcreate_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"createTime\x12;\n" +
 	"\vrevoke_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"revokeTime\"\xd0\x01\n" +
+	"revokeTime\x12;\n" +
+	"\vexpire_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"expireTime\x12>\n" +
+	"\rlast_use_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\vlastUseTime\x12#\n" +
+	"\rsecret_prefix\x18\b \x01(\tR\fsecretPrefix\"\x8d\x02\n" +
 	"\x13CreateApiKeyRequest\x12 \n" +
 	"\x05owner\x18\x01 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x01\x18\x80\x01R\x05owner\x12\x1e\n" +
 	"\x04name\x18\x02 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x01\x18\xc8\x01R\x04name\x12w\n" +
-	"\x06scopes\x18\x03 \x03(\tB_\xbaH\\\x92\x01Y\b\x01\x10\x10\x18\x01\"QrOR\rcustomer.readR\x13securitysystem.readR\x12securitysystem.armR\x15securitysystem.disarmR\x06scopes\"j\n" +
+	"\x06scopes\x18\x03 \x03(\tB_\xbaH\\\x92\x01Y\b\x01\x10\x10\x18\x01\"QrOR\rcustomer.readR\x13securitysystem.readR\x12securitysystem.armR\x15securitysystem.disarmR\x06scopes\x12;\n" +
+	"\vexpire_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"expireTime\"j\n" +
 	"\x14CreateApiKeyResponse\x125\n" +
 	"\aapi_key\x18\x01 \x01(\v2\x1c.realguardio.token.v1.ApiKeyR\x06apiKey\x12\x1b\n" +
 	"\x06secret\x18\x02 \x01(\tB\x03\x80\x01\x01R\x06secret\"6\n" +
@@ -1374,7 +4623,7 @@ const file_realguardio_token_v1_admin_proto_rawDesc = "" +
 	"\xbaH\ar\x05\x10\x01\x18\xc8\x01R\x04name\"^\n" +
 	"\x15RegisterPanelResponse\x12\x1b\n" +
 	"\tclient_id\x18\x01 \x01(\tR\bclientId\x12(\n" +
-	"\rclient_secret\x18\x02 \x01(\tB\x03\x80\x01\x01R\fclientSecret\"\xb3\x03\n" +
+	"\rclient_secret\x18\x02 \x01(\tB\x03\x80\x01\x01R\fclientSecret\"\xd0\b\n" +
 	"\x06Client\x12\x1b\n" +
 	"\tclient_id\x18\x01 \x01(\tR\bclientId\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1f\n" +
@@ -1390,11 +4639,22 @@ const file_realguardio_token_v1_admin_proto_rawDesc = "" +
 	"\bdisabled\x18\n" +
 	" \x01(\bR\bdisabled\x12;\n" +
 	"\vcreate_time\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"createTime\"\xf5\x03\n" +
+	"createTime\x120\n" +
+	"\x14opaque_access_tokens\x18\f \x01(\bR\x12opaqueAccessTokens\x12\x1d\n" +
+	"\x04jwks\x18\r \x01(\tB\t\xbaH\x06r\x04\x18\x80\x80\x01R\x04jwks\x128\n" +
+	"\x14id_token_signing_alg\x18\x0e \x01(\tB\a\xbaH\x04r\x02\x18\x10R\x11idTokenSigningAlg\x12@\n" +
+	"\x18access_token_signing_alg\x18\x0f \x01(\tB\a\xbaH\x04r\x02\x18\x10R\x15accessTokenSigningAlg\x12b\n" +
+	"\x16refresh_token_lifetime\x18\x10 \x01(\v2\x19.google.protobuf.DurationB\x11\xbaH\x0e\xaa\x01\v\"\x05\b\x80\xe7\x84\x0f2\x02\b<R\x14refreshTokenLifetime\x12W\n" +
+	"\x11id_token_lifetime\x18\x11 \x01(\v2\x19.google.protobuf.DurationB\x10\xbaH\r\xaa\x01\n" +
+	"\"\x04\b\x80\xa3\x052\x02\b<R\x0fidTokenLifetime\x12#\n" +
+	"\rpkce_optional\x18\x12 \x01(\bR\fpkceOptional\x12>\n" +
+	"\x16backchannel_logout_uri\x18\x13 \x01(\tB\b\xbaH\x05r\x03\x18\xd0\x0fR\x14backchannelLogoutUri\x12Q\n" +
+	"%require_pushed_authorization_requests\x18\x14 \x01(\bR\"requirePushedAuthorizationRequests\x12Y\n" +
+	"\x1bprevious_secret_expire_time\x18\x15 \x01(\v2\x1a.google.protobuf.TimestampR\x18previousSecretExpireTime\"\xa6\t\n" +
 	"\x13CreateClientRequest\x12\x1e\n" +
 	"\x04name\x18\x01 \x01(\tB\n" +
-	"\xbaH\ar\x05\x10\x01\x18\xc8\x01R\x04name\x12r\n" +
-	"\vgrant_types\x18\x02 \x03(\tBQ\xbaHN\x92\x01K\b\x01\x10\b\x18\x01\"CrAR\x12authorization_codeR\x12client_credentialsR\rrefresh_tokenR\bpasswordR\n" +
+	"\xbaH\ar\x05\x10\x01\x18\xc8\x01R\x04name\x12\xe0\x01\n" +
+	"\vgrant_types\x18\x02 \x03(\tB\xbe\x01\xbaH\xba\x01\x92\x01\xb6\x01\b\x01\x10\b\x18\x01\"\xad\x01r\xaa\x01R\x12authorization_codeR\x12client_credentialsR\rrefresh_tokenR\bpasswordR\bimplicitR,urn:ietf:params:oauth:grant-type:device_codeR/urn:ietf:params:oauth:grant-type:token-exchangeR\n" +
 	"grantTypes\x126\n" +
 	"\rredirect_uris\x18\x03 \x03(\tB\x11\xbaH\x0e\x92\x01\v\x10\x10\"\ar\x05\x10\x01\x18\xd0\x0fR\fredirectUris\x12L\n" +
 	"\x19post_logout_redirect_uris\x18\x04 \x03(\tB\x11\xbaH\x0e\x92\x01\v\x10\x10\"\ar\x05\x10\x01\x18\xd0\x0fR\x16postLogoutRedirectUris\x12*\n" +
@@ -1403,7 +4663,18 @@ const file_realguardio_token_v1_admin_proto_rawDesc = "" +
 	"\vfirst_party\x18\a \x01(\bR\n" +
 	"firstParty\x12_\n" +
 	"\x15access_token_lifetime\x18\b \x01(\v2\x19.google.protobuf.DurationB\x10\xbaH\r\xaa\x01\n" +
-	"\"\x04\b\x80\xa3\x052\x02\b\x1eR\x13accessTokenLifetime\"v\n" +
+	"\"\x04\b\x80\xa3\x052\x02\b\x1eR\x13accessTokenLifetime\x120\n" +
+	"\x14opaque_access_tokens\x18\t \x01(\bR\x12opaqueAccessTokens\x12\x1d\n" +
+	"\x04jwks\x18\n" +
+	" \x01(\tB\t\xbaH\x06r\x04\x18\x80\x80\x01R\x04jwks\x128\n" +
+	"\x14id_token_signing_alg\x18\v \x01(\tB\a\xbaH\x04r\x02\x18\x10R\x11idTokenSigningAlg\x12@\n" +
+	"\x18access_token_signing_alg\x18\f \x01(\tB\a\xbaH\x04r\x02\x18\x10R\x15accessTokenSigningAlg\x12b\n" +
+	"\x16refresh_token_lifetime\x18\r \x01(\v2\x19.google.protobuf.DurationB\x11\xbaH\x0e\xaa\x01\v\"\x05\b\x80\xe7\x84\x0f2\x02\b<R\x14refreshTokenLifetime\x12W\n" +
+	"\x11id_token_lifetime\x18\x0e \x01(\v2\x19.google.protobuf.DurationB\x10\xbaH\r\xaa\x01\n" +
+	"\"\x04\b\x80\xa3\x052\x02\b<R\x0fidTokenLifetime\x12#\n" +
+	"\rpkce_optional\x18\x0f \x01(\bR\fpkceOptional\x12>\n" +
+	"\x16backchannel_logout_uri\x18\x10 \x01(\tB\b\xbaH\x05r\x03\x18\xd0\x0fR\x14backchannelLogoutUri\x12Q\n" +
+	"%require_pushed_authorization_requests\x18\x11 \x01(\bR\"requirePushedAuthorizationRequests\"v\n" +
 	"\x14CreateClientResponse\x124\n" +
 	"\x06client\x18\x01 \x01(\v2\x1c.realguardio.token.v1.ClientR\x06client\x12(\n" +
 	"\rclient_secret\x18\x02 \x01(\tB\x03\x80\x01\x01R\fclientSecret\"c\n" +
@@ -1423,8 +4694,176 @@ const file_realguardio_token_v1_admin_proto_rawDesc = "" +
 	"\x04user\x18\x01 \x01(\v2\x1a.realguardio.token.v1.UserR\x04user\"<\n" +
 	"\x12RemovePanelRequest\x12&\n" +
 	"\tclient_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\bclientId\"\x15\n" +
-	"\x13RemovePanelResponse2\x9f\n" +
+	"\x13RemovePanelResponse\"\x98\x01\n" +
+	"\x13RotateApiKeyRequest\x12 \n" +
+	"\x05owner\x18\x01 \x01(\tB\n" +
+	"\xbaH\ar\x05\x10\x01\x18\x80\x01R\x05owner\x12\x19\n" +
+	"\x02id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x02id\x12D\n" +
+	"\aoverlap\x18\x03 \x01(\v2\x19.google.protobuf.DurationB\x0f\xbaH\f\xaa\x01\t\"\x05\b\x80\x9a\x9e\x012\x00R\aoverlap\"j\n" +
+	"\x14RotateApiKeyResponse\x125\n" +
+	"\aapi_key\x18\x01 \x01(\v2\x1c.realguardio.token.v1.ApiKeyR\x06apiKey\x12\x1b\n" +
+	"\x06secret\x18\x02 \x01(\tB\x03\x80\x01\x01R\x06secret\"\xf7\x01\n" +
+	"\aAddress\x12&\n" +
+	"\tformatted\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\xf4\x03R\tformatted\x12/\n" +
+	"\x0estreet_address\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\rstreetAddress\x12$\n" +
+	"\blocality\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\blocality\x12 \n" +
+	"\x06region\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\x06region\x12(\n" +
+	"\vpostal_code\x18\x05 \x01(\tB\a\xbaH\x04r\x02\x18(R\n" +
+	"postalCode\x12!\n" +
+	"\acountry\x18\x06 \x01(\tB\a\xbaH\x04r\x02\x18dR\acountry\"\xad\x01\n" +
+	"\x11InviteUserRequest\x12 \n" +
+	"\x05email\x18\x01 \x01(\tB\n" +
+	"\xbaH\ar\x05\x18\xfe\x01`\x01R\x05email\x12\x1e\n" +
+	"\x04name\x18\x02 \x01(\tB\n" +
+	"\xbaH\ar\x05\x10\x01\x18\xc8\x01R\x04name\x12V\n" +
+	"\x05roles\x18\x03 \x03(\tB@\xbaH=\x92\x01:\x10\b\x18\x01\"4r2R\x11REALGUARDIO_ADMINR\x1dREALGUARDIO_CUSTOMER_EMPLOYEER\x05roles\"D\n" +
+	"\x12InviteUserResponse\x12.\n" +
+	"\x04user\x18\x01 \x01(\v2\x1a.realguardio.token.v1.UserR\x04user\"=\n" +
+	"\x17ResendInvitationRequest\x12\"\n" +
+	"\auser_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x06userId\"\x1a\n" +
+	"\x18ResendInvitationResponse\"\x81\x01\n" +
+	"\x10ListUsersRequest\x12\x1e\n" +
+	"\x05query\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\xfe\x01R\x05query\x12$\n" +
+	"\tpage_size\x18\x02 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12'\n" +
 	"\n" +
+	"page_token\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x10R\tpageToken\"m\n" +
+	"\x11ListUsersResponse\x120\n" +
+	"\x05users\x18\x01 \x03(\v2\x1a.realguardio.token.v1.UserR\x05users\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"4\n" +
+	"\x0eGetUserRequest\x12\"\n" +
+	"\auser_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x06userId\"A\n" +
+	"\x0fGetUserResponse\x12.\n" +
+	"\x04user\x18\x01 \x01(\v2\x1a.realguardio.token.v1.UserR\x04user\"\x96\x01\n" +
+	"\x11UpdateUserRequest\x12\"\n" +
+	"\auser_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x06userId\x12#\n" +
+	"\x04name\x18\x02 \x01(\tB\n" +
+	"\xbaH\ar\x05\x10\x01\x18\xc8\x01H\x00R\x04name\x88\x01\x01\x12%\n" +
+	"\x05email\x18\x03 \x01(\tB\n" +
+	"\xbaH\ar\x05\x18\xfe\x01`\x01H\x01R\x05email\x88\x01\x01B\a\n" +
+	"\x05_nameB\b\n" +
+	"\x06_email\"D\n" +
+	"\x12UpdateUserResponse\x12.\n" +
+	"\x04user\x18\x01 \x01(\v2\x1a.realguardio.token.v1.UserR\x04user\"\x91\x01\n" +
+	"\x13SetUserRolesRequest\x12\"\n" +
+	"\auser_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x06userId\x12V\n" +
+	"\x05roles\x18\x02 \x03(\tB@\xbaH=\x92\x01:\x10\b\x18\x01\"4r2R\x11REALGUARDIO_ADMINR\x1dREALGUARDIO_CUSTOMER_EMPLOYEER\x05roles\"F\n" +
+	"\x14SetUserRolesResponse\x12.\n" +
+	"\x04user\x18\x01 \x01(\v2\x1a.realguardio.token.v1.UserR\x04user\"8\n" +
+	"\x12DisableUserRequest\x12\"\n" +
+	"\auser_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x06userId\"E\n" +
+	"\x13DisableUserResponse\x12.\n" +
+	"\x04user\x18\x01 \x01(\v2\x1a.realguardio.token.v1.UserR\x04user\"7\n" +
+	"\x11EnableUserRequest\x12\"\n" +
+	"\auser_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x06userId\"D\n" +
+	"\x12EnableUserResponse\x12.\n" +
+	"\x04user\x18\x01 \x01(\v2\x1a.realguardio.token.v1.UserR\x04user\"\x86\x02\n" +
+	"\fLoginSession\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x127\n" +
+	"\tauth_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\bauthTime\x12;\n" +
+	"\vexpire_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"expireTime\x12\x18\n" +
+	"\aaddress\x18\x04 \x01(\tR\aaddress\x12\x1d\n" +
+	"\n" +
+	"user_agent\x18\x05 \x01(\tR\tuserAgent\x12\x18\n" +
+	"\acurrent\x18\x06 \x01(\bR\acurrent\x12\x1d\n" +
+	"\n" +
+	"client_ids\x18\a \x03(\tR\tclientIds\"=\n" +
+	"\x17ListUserSessionsRequest\x12\"\n" +
+	"\auser_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x06userId\"Z\n" +
+	"\x18ListUserSessionsResponse\x12>\n" +
+	"\bsessions\x18\x01 \x03(\v2\".realguardio.token.v1.LoginSessionR\bsessions\"e\n" +
+	"\x15EndUserSessionRequest\x12\"\n" +
+	"\auser_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x06userId\x12(\n" +
+	"\n" +
+	"session_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\tsessionId\"\x18\n" +
+	"\x16EndUserSessionResponse\"8\n" +
+	"\x12SignOutUserRequest\x12\"\n" +
+	"\auser_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x06userId\"\x15\n" +
+	"\x13SignOutUserResponse\"\x9c\x01\n" +
+	"\aConsent\x12\x1b\n" +
+	"\tclient_id\x18\x01 \x01(\tR\bclientId\x12\x1f\n" +
+	"\vclient_name\x18\x02 \x01(\tR\n" +
+	"clientName\x12\x16\n" +
+	"\x06scopes\x18\x03 \x03(\tR\x06scopes\x12;\n" +
+	"\vupdate_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"updateTime\"=\n" +
+	"\x17ListUserConsentsRequest\x12\"\n" +
+	"\auser_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x06userId\"U\n" +
+	"\x18ListUserConsentsResponse\x129\n" +
+	"\bconsents\x18\x01 \x03(\v2\x1d.realguardio.token.v1.ConsentR\bconsents\"f\n" +
+	"\x18RevokeUserConsentRequest\x12\"\n" +
+	"\auser_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x06userId\x12&\n" +
+	"\tclient_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\bclientId\"\x1b\n" +
+	"\x19RevokeUserConsentResponse\":\n" +
+	"\x10GetClientRequest\x12&\n" +
+	"\tclient_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\bclientId\"I\n" +
+	"\x11GetClientResponse\x124\n" +
+	"\x06client\x18\x01 \x01(\v2\x1c.realguardio.token.v1.ClientR\x06client\"\x90\x01\n" +
+	"\x13UpdateClientRequest\x12<\n" +
+	"\x06client\x18\x01 \x01(\v2\x1c.realguardio.token.v1.ClientB\x06\xbaH\x03\xc8\x01\x01R\x06client\x12;\n" +
+	"\vupdate_mask\x18\x02 \x01(\v2\x1a.google.protobuf.FieldMaskR\n" +
+	"updateMask\"L\n" +
+	"\x14UpdateClientResponse\x124\n" +
+	"\x06client\x18\x01 \x01(\v2\x1c.realguardio.token.v1.ClientR\x06client\"\x89\x01\n" +
+	"\x19RotateClientSecretRequest\x12&\n" +
+	"\tclient_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\bclientId\x12D\n" +
+	"\aoverlap\x18\x02 \x01(\v2\x19.google.protobuf.DurationB\x0f\xbaH\f\xaa\x01\t\"\x05\b\x80\x9a\x9e\x012\x00R\aoverlap\"|\n" +
+	"\x1aRotateClientSecretResponse\x124\n" +
+	"\x06client\x18\x01 \x01(\v2\x1c.realguardio.token.v1.ClientR\x06client\x12(\n" +
+	"\rclient_secret\x18\x02 \x01(\tB\x03\x80\x01\x01R\fclientSecret\"\x81\x02\n" +
+	"\n" +
+	"SigningKey\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x10\n" +
+	"\x03alg\x18\x02 \x01(\tR\x03alg\x12\x16\n" +
+	"\x06status\x18\x03 \x01(\tR\x06status\x12;\n" +
+	"\vcreate_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"createTime\x12?\n" +
+	"\ractivate_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\factivateTime\x12;\n" +
+	"\vretire_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"retireTime\"\x18\n" +
+	"\x16ListSigningKeysRequest\"O\n" +
+	"\x17ListSigningKeysResponse\x124\n" +
+	"\x04keys\x18\x01 \x03(\v2 .realguardio.token.v1.SigningKeyR\x04keys\"S\n" +
+	"\x18RotateSigningKeysRequest\x127\n" +
+	"\x04algs\x18\x01 \x03(\tB#\xbaH \x92\x01\x1d\x10\b\x18\x01\"\x17r\x15R\x05ES256R\x05RS256R\x05EdDSAR\x04algs\"Q\n" +
+	"\x19RotateSigningKeysResponse\x124\n" +
+	"\x04keys\x18\x01 \x03(\v2 .realguardio.token.v1.SigningKeyR\x04keys\";\n" +
+	"\x17RevokeSigningKeyRequest\x12 \n" +
+	"\x06key_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x05keyId\"N\n" +
+	"\x18RevokeSigningKeyResponse\x122\n" +
+	"\x03key\x18\x01 \x01(\v2 .realguardio.token.v1.SigningKeyR\x03key\"\x86\x01\n" +
+	"\x0fUpdateMeRequest\x126\n" +
+	"\x04user\x18\x01 \x01(\v2\x1a.realguardio.token.v1.UserB\x06\xbaH\x03\xc8\x01\x01R\x04user\x12;\n" +
+	"\vupdate_mask\x18\x02 \x01(\v2\x1a.google.protobuf.FieldMaskR\n" +
+	"updateMask\"B\n" +
+	"\x10UpdateMeResponse\x12.\n" +
+	"\x04user\x18\x01 \x01(\v2\x1a.realguardio.token.v1.UserR\x04user\"\x83\x01\n" +
+	"\x15ChangePasswordRequest\x128\n" +
+	"\x10current_password\x18\x01 \x01(\tB\r\xbaH\ar\x05\x10\x01\x18\x80\b\x80\x01\x01R\x0fcurrentPassword\x120\n" +
+	"\fnew_password\x18\x02 \x01(\tB\r\xbaH\ar\x05\x10\x01\x18\x80\b\x80\x01\x01R\vnewPassword\"\x18\n" +
+	"\x16ChangePasswordResponse\"p\n" +
+	"\x12ChangeEmailRequest\x12 \n" +
+	"\x05email\x18\x01 \x01(\tB\n" +
+	"\xbaH\ar\x05\x18\xfe\x01`\x01R\x05email\x128\n" +
+	"\x10current_password\x18\x02 \x01(\tB\r\xbaH\ar\x05\x10\x01\x18\x80\b\x80\x01\x01R\x0fcurrentPassword\"\x15\n" +
+	"\x13ChangeEmailResponse\"\x14\n" +
+	"\x12VerifyEmailRequest\"\x15\n" +
+	"\x13VerifyEmailResponse\"\x17\n" +
+	"\x15ListMySessionsRequest\"X\n" +
+	"\x16ListMySessionsResponse\x12>\n" +
+	"\bsessions\x18\x01 \x03(\v2\".realguardio.token.v1.LoginSessionR\bsessions\"?\n" +
+	"\x13EndMySessionRequest\x12(\n" +
+	"\n" +
+	"session_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\tsessionId\"\x16\n" +
+	"\x14EndMySessionResponse\"\x1a\n" +
+	"\x18SignOutEverywhereRequest\"\x1b\n" +
+	"\x19SignOutEverywhereResponse\"\x17\n" +
+	"\x15ListMyConsentsRequest\"S\n" +
+	"\x16ListMyConsentsResponse\x129\n" +
+	"\bconsents\x18\x01 \x03(\v2\x1d.realguardio.token.v1.ConsentR\bconsents\"@\n" +
+	"\x16RevokeMyConsentRequest\x12&\n" +
+	"\tclient_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\bclientId\"\x19\n" +
+	"\x17RevokeMyConsentResponse2\xa0'\n" +
 	"\fAdminService\x12\x80\x01\n" +
 	"\rProvisionUser\x12*.realguardio.token.v1.ProvisionUserRequest\x1a+.realguardio.token.v1.ProvisionUserResponse\"\x16\xda\xe7\x18\x0f\x12\x01\x03*\bcustomer8\x01\x90\x02\x02\x12z\n" +
 	"\fCreateApiKey\x12).realguardio.token.v1.CreateApiKeyRequest\x1a*.realguardio.token.v1.CreateApiKeyResponse\"\x13\xda\xe7\x18\x0f\x12\x01\x03*\bcustomer8\x01\x12x\n" +
@@ -1434,10 +4873,43 @@ const file_realguardio_token_v1_admin_proto_rawDesc = "" +
 	"\vRemovePanel\x12(.realguardio.token.v1.RemovePanelRequest\x1a).realguardio.token.v1.RemovePanelResponse\"\x1c\xda\xe7\x18\x15\x12\x01\x03*\x0esecuritysystem8\x01\x90\x02\x02\x12\xa6\x01\n" +
 	"\fCreateClient\x12).realguardio.token.v1.CreateClientRequest\x1a*.realguardio.token.v1.CreateClientResponse\"?\xda\xe7\x18!\x12\x01\x01\x1a\x11REALGUARDIO_ADMIN\"\x05admin0\x018\x01\x82\xd3\xe4\x93\x02\x14:\x01*\"\x0f/api/v1/clients\x12\xa1\x01\n" +
 	"\vListClients\x12(.realguardio.token.v1.ListClientsRequest\x1a).realguardio.token.v1.ListClientsResponse\"=\xda\xe7\x18\x1f\x12\x01\x01\x1a\x11REALGUARDIO_ADMIN\"\x05admin0\x01\x82\xd3\xe4\x93\x02\x11\x12\x0f/api/v1/clients\x90\x02\x01\x12\xc0\x01\n" +
-	"\rDisableClient\x12*.realguardio.token.v1.DisableClientRequest\x1a+.realguardio.token.v1.DisableClientResponse\"V\xda\xe7\x18!\x12\x01\x01\x1a\x11REALGUARDIO_ADMIN\"\x05admin0\x018\x01\x82\xd3\xe4\x93\x02(:\x01*\"#/api/v1/clients/{client_id}:disable\x90\x02\x022\x88\x01\n" +
+	"\rDisableClient\x12*.realguardio.token.v1.DisableClientRequest\x1a+.realguardio.token.v1.DisableClientResponse\"V\xda\xe7\x18!\x12\x01\x01\x1a\x11REALGUARDIO_ADMIN\"\x05admin0\x018\x01\x82\xd3\xe4\x93\x02(:\x01*\"#/api/v1/clients/{client_id}:disable\x90\x02\x02\x12z\n" +
+	"\fRotateApiKey\x12).realguardio.token.v1.RotateApiKeyRequest\x1a*.realguardio.token.v1.RotateApiKeyResponse\"\x13\xda\xe7\x18\x0f\x12\x01\x03*\bcustomer8\x01\x12\x9e\x01\n" +
+	"\n" +
+	"InviteUser\x12'.realguardio.token.v1.InviteUserRequest\x1a(.realguardio.token.v1.InviteUserResponse\"=\xda\xe7\x18!\x12\x01\x01\x1a\x11REALGUARDIO_ADMIN\"\x05admin0\x018\x01\x82\xd3\xe4\x93\x02\x12:\x01*\"\r/api/v1/users\x12\xcb\x01\n" +
+	"\x10ResendInvitation\x12-.realguardio.token.v1.ResendInvitationRequest\x1a..realguardio.token.v1.ResendInvitationResponse\"X\xda\xe7\x18!\x12\x01\x01\x1a\x11REALGUARDIO_ADMIN\"\x05admin0\x018\x01\x82\xd3\xe4\x93\x02-:\x01*\"(/api/v1/users/{user_id}:resendInvitation\x12\x99\x01\n" +
+	"\tListUsers\x12&.realguardio.token.v1.ListUsersRequest\x1a'.realguardio.token.v1.ListUsersResponse\";\xda\xe7\x18\x1f\x12\x01\x01\x1a\x11REALGUARDIO_ADMIN\"\x05admin0\x01\x82\xd3\xe4\x93\x02\x0f\x12\r/api/v1/users\x90\x02\x01\x12\xa3\x01\n" +
+	"\aGetUser\x12$.realguardio.token.v1.GetUserRequest\x1a%.realguardio.token.v1.GetUserResponse\"K\xda\xe7\x18\x1f\x12\x01\x01\x1a\x11REALGUARDIO_ADMIN\"\x05admin0\x01\x82\xd3\xe4\x93\x02\x1fb\x04user\x12\x17/api/v1/users/{user_id}\x90\x02\x01\x12\xb1\x01\n" +
+	"\n" +
+	"UpdateUser\x12'.realguardio.token.v1.UpdateUserRequest\x1a(.realguardio.token.v1.UpdateUserResponse\"P\xda\xe7\x18!\x12\x01\x01\x1a\x11REALGUARDIO_ADMIN\"\x05admin0\x018\x01\x82\xd3\xe4\x93\x02\":\x01*b\x04user2\x17/api/v1/users/{user_id}\x90\x02\x02\x12\xc0\x01\n" +
+	"\fSetUserRoles\x12).realguardio.token.v1.SetUserRolesRequest\x1a*.realguardio.token.v1.SetUserRolesResponse\"Y\xda\xe7\x18!\x12\x01\x01\x1a\x11REALGUARDIO_ADMIN\"\x05admin0\x018\x01\x82\xd3\xe4\x93\x02+:\x01*b\x04user\" /api/v1/users/{user_id}:setRoles\x90\x02\x02\x12\xbc\x01\n" +
+	"\vDisableUser\x12(.realguardio.token.v1.DisableUserRequest\x1a).realguardio.token.v1.DisableUserResponse\"X\xda\xe7\x18!\x12\x01\x01\x1a\x11REALGUARDIO_ADMIN\"\x05admin0\x018\x01\x82\xd3\xe4\x93\x02*:\x01*b\x04user\"\x1f/api/v1/users/{user_id}:disable\x90\x02\x02\x12\xb8\x01\n" +
+	"\n" +
+	"EnableUser\x12'.realguardio.token.v1.EnableUserRequest\x1a(.realguardio.token.v1.EnableUserResponse\"W\xda\xe7\x18!\x12\x01\x01\x1a\x11REALGUARDIO_ADMIN\"\x05admin0\x018\x01\x82\xd3\xe4\x93\x02):\x01*b\x04user\"\x1e/api/v1/users/{user_id}:enable\x90\x02\x02\x12\xc1\x01\n" +
+	"\x10ListUserSessions\x12-.realguardio.token.v1.ListUserSessionsRequest\x1a..realguardio.token.v1.ListUserSessionsResponse\"N\xda\xe7\x18\x1f\x12\x01\x01\x1a\x11REALGUARDIO_ADMIN\"\x05admin0\x01\x82\xd3\xe4\x93\x02\"\x12 /api/v1/users/{user_id}/sessions\x90\x02\x01\x12\xca\x01\n" +
+	"\x0eEndUserSession\x12+.realguardio.token.v1.EndUserSessionRequest\x1a,.realguardio.token.v1.EndUserSessionResponse\"]\xda\xe7\x18!\x12\x01\x01\x1a\x11REALGUARDIO_ADMIN\"\x05admin0\x018\x01\x82\xd3\xe4\x93\x02/*-/api/v1/users/{user_id}/sessions/{session_id}\x90\x02\x02\x12\xb6\x01\n" +
+	"\vSignOutUser\x12(.realguardio.token.v1.SignOutUserRequest\x1a).realguardio.token.v1.SignOutUserResponse\"R\xda\xe7\x18!\x12\x01\x01\x1a\x11REALGUARDIO_ADMIN\"\x05admin0\x018\x01\x82\xd3\xe4\x93\x02$:\x01*\"\x1f/api/v1/users/{user_id}:signOut\x90\x02\x02\x12\xc1\x01\n" +
+	"\x10ListUserConsents\x12-.realguardio.token.v1.ListUserConsentsRequest\x1a..realguardio.token.v1.ListUserConsentsResponse\"N\xda\xe7\x18\x1f\x12\x01\x01\x1a\x11REALGUARDIO_ADMIN\"\x05admin0\x01\x82\xd3\xe4\x93\x02\"\x12 /api/v1/users/{user_id}/consents\x90\x02\x01\x12\xd2\x01\n" +
+	"\x11RevokeUserConsent\x12..realguardio.token.v1.RevokeUserConsentRequest\x1a/.realguardio.token.v1.RevokeUserConsentResponse\"\\\xda\xe7\x18!\x12\x01\x01\x1a\x11REALGUARDIO_ADMIN\"\x05admin0\x018\x01\x82\xd3\xe4\x93\x02.*,/api/v1/users/{user_id}/consents/{client_id}\x90\x02\x02\x12\xaf\x01\n" +
+	"\tGetClient\x12&.realguardio.token.v1.GetClientRequest\x1a'.realguardio.token.v1.GetClientResponse\"Q\xda\xe7\x18\x1f\x12\x01\x01\x1a\x11REALGUARDIO_ADMIN\"\x05admin0\x01\x82\xd3\xe4\x93\x02%b\x06client\x12\x1b/api/v1/clients/{client_id}\x90\x02\x01\x12\xc9\x01\n" +
+	"\fUpdateClient\x12).realguardio.token.v1.UpdateClientRequest\x1a*.realguardio.token.v1.UpdateClientResponse\"b\xda\xe7\x18!\x12\x01\x01\x1a\x11REALGUARDIO_ADMIN\"\x05admin0\x018\x01\x82\xd3\xe4\x93\x024:\x06clientb\x06client2\"/api/v1/clients/{client.client_id}\x90\x02\x02\x12\xd1\x01\n" +
+	"\x12RotateClientSecret\x12/.realguardio.token.v1.RotateClientSecretRequest\x1a0.realguardio.token.v1.RotateClientSecretResponse\"X\xda\xe7\x18!\x12\x01\x01\x1a\x11REALGUARDIO_ADMIN\"\x05admin0\x018\x01\x82\xd3\xe4\x93\x02-:\x01*\"(/api/v1/clients/{client_id}:rotateSecret\x12\xaa\x01\n" +
+	"\x0fListSigningKeys\x12,.realguardio.token.v1.ListSigningKeysRequest\x1a-.realguardio.token.v1.ListSigningKeysResponse\":\xda\xe7\x18\x1f\x12\x01\x01\x1a\x11REALGUARDIO_ADMIN\"\x05admin0\x01\x82\xd3\xe4\x93\x02\x0e\x12\f/api/v1/keys\x90\x02\x01\x12\xb9\x01\n" +
+	"\x11RotateSigningKeys\x12..realguardio.token.v1.RotateSigningKeysRequest\x1a/.realguardio.token.v1.RotateSigningKeysResponse\"C\xda\xe7\x18!\x12\x01\x01\x1a\x11REALGUARDIO_ADMIN\"\x05admin0\x018\x01\x82\xd3\xe4\x93\x02\x18:\x01*\"\x13/api/v1/keys:rotate\x12\xc2\x01\n" +
+	"\x10RevokeSigningKey\x12-.realguardio.token.v1.RevokeSigningKeyRequest\x1a..realguardio.token.v1.RevokeSigningKeyResponse\"O\xda\xe7\x18!\x12\x01\x01\x1a\x11REALGUARDIO_ADMIN\"\x05admin0\x018\x01\x82\xd3\xe4\x93\x02!:\x01*\"\x1c/api/v1/keys/{key_id}:revoke\x90\x02\x022\x80\r\n" +
 	"\x0eAccountService\x12v\n" +
 	"\x05GetMe\x12\".realguardio.token.v1.GetMeRequest\x1a#.realguardio.token.v1.GetMeResponse\"$\xda\xe7\x18\x05\x12\x01\x010\x01\x82\xd3\xe4\x93\x02\x12b\x04user\x12\n" +
-	"/api/v1/me\x90\x02\x01B\xe0\x01\n" +
+	"/api/v1/me\x90\x02\x01\x12\x96\x01\n" +
+	"\bUpdateMe\x12%.realguardio.token.v1.UpdateMeRequest\x1a&.realguardio.token.v1.UpdateMeResponse\";\xda\xe7\x18\x16\x12\x01\x01\"\raccount.write0\x018\x01\x82\xd3\xe4\x93\x02\x18:\x04userb\x04user2\n" +
+	"/api/v1/me\x90\x02\x02\x12\xab\x01\n" +
+	"\x0eChangePassword\x12+.realguardio.token.v1.ChangePasswordRequest\x1a,.realguardio.token.v1.ChangePasswordResponse\">\xda\xe7\x18\x16\x12\x01\x01\"\raccount.write0\x018\x01\x82\xd3\xe4\x93\x02\x1e:\x01*\"\x19/api/v1/me:changePassword\x12\x9f\x01\n" +
+	"\vChangeEmail\x12(.realguardio.token.v1.ChangeEmailRequest\x1a).realguardio.token.v1.ChangeEmailResponse\";\xda\xe7\x18\x16\x12\x01\x01\"\raccount.write0\x018\x01\x82\xd3\xe4\x93\x02\x1b:\x01*\"\x16/api/v1/me:changeEmail\x12\x9f\x01\n" +
+	"\vVerifyEmail\x12(.realguardio.token.v1.VerifyEmailRequest\x1a).realguardio.token.v1.VerifyEmailResponse\";\xda\xe7\x18\x16\x12\x01\x01\"\raccount.write0\x018\x01\x82\xd3\xe4\x93\x02\x1b:\x01*\"\x16/api/v1/me:verifyEmail\x12\xa2\x01\n" +
+	"\x0eListMySessions\x12+.realguardio.token.v1.ListMySessionsRequest\x1a,.realguardio.token.v1.ListMySessionsResponse\"5\xda\xe7\x18\x13\x12\x01\x01\"\faccount.read0\x01\x82\xd3\xe4\x93\x02\x15\x12\x13/api/v1/me/sessions\x90\x02\x01\x12\xac\x01\n" +
+	"\fEndMySession\x12).realguardio.token.v1.EndMySessionRequest\x1a*.realguardio.token.v1.EndMySessionResponse\"E\xda\xe7\x18\x16\x12\x01\x01\"\raccount.write0\x018\x01\x82\xd3\xe4\x93\x02\"* /api/v1/me/sessions/{session_id}\x90\x02\x02\x12\xba\x01\n" +
+	"\x11SignOutEverywhere\x12..realguardio.token.v1.SignOutEverywhereRequest\x1a/.realguardio.token.v1.SignOutEverywhereResponse\"D\xda\xe7\x18\x16\x12\x01\x01\"\raccount.write0\x018\x01\x82\xd3\xe4\x93\x02!:\x01*\"\x1c/api/v1/me:signOutEverywhere\x90\x02\x02\x12\xa2\x01\n" +
+	"\x0eListMyConsents\x12+.realguardio.token.v1.ListMyConsentsRequest\x1a,.realguardio.token.v1.ListMyConsentsResponse\"5\xda\xe7\x18\x13\x12\x01\x01\"\faccount.read0\x01\x82\xd3\xe4\x93\x02\x15\x12\x13/api/v1/me/consents\x90\x02\x01\x12\xb4\x01\n" +
+	"\x0fRevokeMyConsent\x12,.realguardio.token.v1.RevokeMyConsentRequest\x1a-.realguardio.token.v1.RevokeMyConsentResponse\"D\xda\xe7\x18\x16\x12\x01\x01\"\raccount.write0\x018\x01\x82\xd3\xe4\x93\x02!*\x1f/api/v1/me/consents/{client_id}\x90\x02\x02B\xe0\x01\n" +
 	"\x18com.realguardio.token.v1B\n" +
 	"AdminProtoP\x01ZFgithub.com/realguardio/realguardio/gen/go/realguardio/token/v1;tokenv1\xa2\x02\x03RTX\xaa\x02\x14Realguardio.Token.V1\xca\x02\x14Realguardio\\Token\\V1\xe2\x02 Realguardio\\Token\\V1\\GPBMetadata\xea\x02\x16Realguardio::Token::V1b\x06proto3"
 
@@ -1453,74 +4925,235 @@ func file_realguardio_token_v1_admin_proto_rawDescGZIP() []byte {
 	return file_realguardio_token_v1_admin_proto_rawDescData
 }
 
-var file_realguardio_token_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
+var file_realguardio_token_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 85)
 var file_realguardio_token_v1_admin_proto_goTypes = []any{
-	(*User)(nil),                  // 0: realguardio.token.v1.User
-	(*ProvisionUserRequest)(nil),  // 1: realguardio.token.v1.ProvisionUserRequest
-	(*ProvisionUserResponse)(nil), // 2: realguardio.token.v1.ProvisionUserResponse
-	(*ApiKey)(nil),                // 3: realguardio.token.v1.ApiKey
-	(*CreateApiKeyRequest)(nil),   // 4: realguardio.token.v1.CreateApiKeyRequest
-	(*CreateApiKeyResponse)(nil),  // 5: realguardio.token.v1.CreateApiKeyResponse
-	(*ListApiKeysRequest)(nil),    // 6: realguardio.token.v1.ListApiKeysRequest
-	(*ListApiKeysResponse)(nil),   // 7: realguardio.token.v1.ListApiKeysResponse
-	(*RevokeApiKeyRequest)(nil),   // 8: realguardio.token.v1.RevokeApiKeyRequest
-	(*RevokeApiKeyResponse)(nil),  // 9: realguardio.token.v1.RevokeApiKeyResponse
-	(*RegisterPanelRequest)(nil),  // 10: realguardio.token.v1.RegisterPanelRequest
-	(*RegisterPanelResponse)(nil), // 11: realguardio.token.v1.RegisterPanelResponse
-	(*Client)(nil),                // 12: realguardio.token.v1.Client
-	(*CreateClientRequest)(nil),   // 13: realguardio.token.v1.CreateClientRequest
-	(*CreateClientResponse)(nil),  // 14: realguardio.token.v1.CreateClientResponse
-	(*ListClientsRequest)(nil),    // 15: realguardio.token.v1.ListClientsRequest
-	(*ListClientsResponse)(nil),   // 16: realguardio.token.v1.ListClientsResponse
-	(*DisableClientRequest)(nil),  // 17: realguardio.token.v1.DisableClientRequest
-	(*DisableClientResponse)(nil), // 18: realguardio.token.v1.DisableClientResponse
-	(*GetMeRequest)(nil),          // 19: realguardio.token.v1.GetMeRequest
-	(*GetMeResponse)(nil),         // 20: realguardio.token.v1.GetMeResponse
-	(*RemovePanelRequest)(nil),    // 21: realguardio.token.v1.RemovePanelRequest
-	(*RemovePanelResponse)(nil),   // 22: realguardio.token.v1.RemovePanelResponse
-	(*timestamppb.Timestamp)(nil), // 23: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 24: google.protobuf.Duration
+	(*User)(nil),                       // 0: realguardio.token.v1.User
+	(*ProvisionUserRequest)(nil),       // 1: realguardio.token.v1.ProvisionUserRequest
+	(*ProvisionUserResponse)(nil),      // 2: realguardio.token.v1.ProvisionUserResponse
+	(*ApiKey)(nil),                     // 3: realguardio.token.v1.ApiKey
+	(*CreateApiKeyRequest)(nil),        // 4: realguardio.token.v1.CreateApiKeyRequest
+	(*CreateApiKeyResponse)(nil),       // 5: realguardio.token.v1.CreateApiKeyResponse
+	(*ListApiKeysRequest)(nil),         // 6: realguardio.token.v1.ListApiKeysRequest
+	(*ListApiKeysResponse)(nil),        // 7: realguardio.token.v1.ListApiKeysResponse
+	(*RevokeApiKeyRequest)(nil),        // 8: realguardio.token.v1.RevokeApiKeyRequest
+	(*RevokeApiKeyResponse)(nil),       // 9: realguardio.token.v1.RevokeApiKeyResponse
+	(*RegisterPanelRequest)(nil),       // 10: realguardio.token.v1.RegisterPanelRequest
+	(*RegisterPanelResponse)(nil),      // 11: realguardio.token.v1.RegisterPanelResponse
+	(*Client)(nil),                     // 12: realguardio.token.v1.Client
+	(*CreateClientRequest)(nil),        // 13: realguardio.token.v1.CreateClientRequest
+	(*CreateClientResponse)(nil),       // 14: realguardio.token.v1.CreateClientResponse
+	(*ListClientsRequest)(nil),         // 15: realguardio.token.v1.ListClientsRequest
+	(*ListClientsResponse)(nil),        // 16: realguardio.token.v1.ListClientsResponse
+	(*DisableClientRequest)(nil),       // 17: realguardio.token.v1.DisableClientRequest
+	(*DisableClientResponse)(nil),      // 18: realguardio.token.v1.DisableClientResponse
+	(*GetMeRequest)(nil),               // 19: realguardio.token.v1.GetMeRequest
+	(*GetMeResponse)(nil),              // 20: realguardio.token.v1.GetMeResponse
+	(*RemovePanelRequest)(nil),         // 21: realguardio.token.v1.RemovePanelRequest
+	(*RemovePanelResponse)(nil),        // 22: realguardio.token.v1.RemovePanelResponse
+	(*RotateApiKeyRequest)(nil),        // 23: realguardio.token.v1.RotateApiKeyRequest
+	(*RotateApiKeyResponse)(nil),       // 24: realguardio.token.v1.RotateApiKeyResponse
+	(*Address)(nil),                    // 25: realguardio.token.v1.Address
+	(*InviteUserRequest)(nil),          // 26: realguardio.token.v1.InviteUserRequest
+	(*InviteUserResponse)(nil),         // 27: realguardio.token.v1.InviteUserResponse
+	(*ResendInvitationRequest)(nil),    // 28: realguardio.token.v1.ResendInvitationRequest
+	(*ResendInvitationResponse)(nil),   // 29: realguardio.token.v1.ResendInvitationResponse
+	(*ListUsersRequest)(nil),           // 30: realguardio.token.v1.ListUsersRequest
+	(*ListUsersResponse)(nil),          // 31: realguardio.token.v1.ListUsersResponse
+	(*GetUserRequest)(nil),             // 32: realguardio.token.v1.GetUserRequest
+	(*GetUserResponse)(nil),            // 33: realguardio.token.v1.GetUserResponse
+	(*UpdateUserRequest)(nil),          // 34: realguardio.token.v1.UpdateUserRequest
+	(*UpdateUserResponse)(nil),         // 35: realguardio.token.v1.UpdateUserResponse
+	(*SetUserRolesRequest)(nil),        // 36: realguardio.token.v1.SetUserRolesRequest
+	(*SetUserRolesResponse)(nil),       // 37: realguardio.token.v1.SetUserRolesResponse
+	(*DisableUserRequest)(nil),         // 38: realguardio.token.v1.DisableUserRequest
+	(*DisableUserResponse)(nil),        // 39: realguardio.token.v1.DisableUserResponse
+	(*EnableUserRequest)(nil),          // 40: realguardio.token.v1.EnableUserRequest
+	(*EnableUserResponse)(nil),         // 41: realguardio.token.v1.EnableUserResponse
+	(*LoginSession)(nil),               // 42: realguardio.token.v1.LoginSession
+	(*ListUserSessionsRequest)(nil),    // 43: realguardio.token.v1.ListUserSessionsRequest
+	(*ListUserSessionsResponse)(nil),   // 44: realguardio.token.v1.ListUserSessionsResponse
+	(*EndUserSessionRequest)(nil),      // 45: realguardio.token.v1.EndUserSessionRequest
+	(*EndUserSessionResponse)(nil),     // 46: realguardio.token.v1.EndUserSessionResponse
+	(*SignOutUserRequest)(nil),         // 47: realguardio.token.v1.SignOutUserRequest
+	(*SignOutUserResponse)(nil),        // 48: realguardio.token.v1.SignOutUserResponse
+	(*Consent)(nil),                    // 49: realguardio.token.v1.Consent
+	(*ListUserConsentsRequest)(nil),    // 50: realguardio.token.v1.ListUserConsentsRequest
+	(*ListUserConsentsResponse)(nil),   // 51: realguardio.token.v1.ListUserConsentsResponse
+	(*RevokeUserConsentRequest)(nil),   // 52: realguardio.token.v1.RevokeUserConsentRequest
+	(*RevokeUserConsentResponse)(nil),  // 53: realguardio.token.v1.RevokeUserConsentResponse
+	(*GetClientRequest)(nil),           // 54: realguardio.token.v1.GetClientRequest
+	(*GetClientResponse)(nil),          // 55: realguardio.token.v1.GetClientResponse
+	(*UpdateClientRequest)(nil),        // 56: realguardio.token.v1.UpdateClientRequest
+	(*UpdateClientResponse)(nil),       // 57: realguardio.token.v1.UpdateClientResponse
+	(*RotateClientSecretRequest)(nil),  // 58: realguardio.token.v1.RotateClientSecretRequest
+	(*RotateClientSecretResponse)(nil), // 59: realguardio.token.v1.RotateClientSecretResponse
+	(*SigningKey)(nil),                 // 60: realguardio.token.v1.SigningKey
+	(*ListSigningKeysRequest)(nil),     // 61: realguardio.token.v1.ListSigningKeysRequest
+	(*ListSigningKeysResponse)(nil),    // 62: realguardio.token.v1.ListSigningKeysResponse
+	(*RotateSigningKeysRequest)(nil),   // 63: realguardio.token.v1.RotateSigningKeysRequest
+	(*RotateSigningKeysResponse)(nil),  // 64: realguardio.token.v1.RotateSigningKeysResponse
+	(*RevokeSigningKeyRequest)(nil),    // 65: realguardio.token.v1.RevokeSigningKeyRequest
+	(*RevokeSigningKeyResponse)(nil),   // 66: realguardio.token.v1.RevokeSigningKeyResponse
+	(*UpdateMeRequest)(nil),            // 67: realguardio.token.v1.UpdateMeRequest
+	(*UpdateMeResponse)(nil),           // 68: realguardio.token.v1.UpdateMeResponse
+	(*ChangePasswordRequest)(nil),      // 69: realguardio.token.v1.ChangePasswordRequest
+	(*ChangePasswordResponse)(nil),     // 70: realguardio.token.v1.ChangePasswordResponse
+	(*ChangeEmailRequest)(nil),         // 71: realguardio.token.v1.ChangeEmailRequest
+	(*ChangeEmailResponse)(nil),        // 72: realguardio.token.v1.ChangeEmailResponse
+	(*VerifyEmailRequest)(nil),         // 73: realguardio.token.v1.VerifyEmailRequest
+	(*VerifyEmailResponse)(nil),        // 74: realguardio.token.v1.VerifyEmailResponse
+	(*ListMySessionsRequest)(nil),      // 75: realguardio.token.v1.ListMySessionsRequest
+	(*ListMySessionsResponse)(nil),     // 76: realguardio.token.v1.ListMySessionsResponse
+	(*EndMySessionRequest)(nil),        // 77: realguardio.token.v1.EndMySessionRequest
+	(*EndMySessionResponse)(nil),       // 78: realguardio.token.v1.EndMySessionResponse
+	(*SignOutEverywhereRequest)(nil),   // 79: realguardio.token.v1.SignOutEverywhereRequest
+	(*SignOutEverywhereResponse)(nil),  // 80: realguardio.token.v1.SignOutEverywhereResponse
+	(*ListMyConsentsRequest)(nil),      // 81: realguardio.token.v1.ListMyConsentsRequest
+	(*ListMyConsentsResponse)(nil),     // 82: realguardio.token.v1.ListMyConsentsResponse
+	(*RevokeMyConsentRequest)(nil),     // 83: realguardio.token.v1.RevokeMyConsentRequest
+	(*RevokeMyConsentResponse)(nil),    // 84: realguardio.token.v1.RevokeMyConsentResponse
+	(*timestamppb.Timestamp)(nil),      // 85: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),        // 86: google.protobuf.Duration
+	(*fieldmaskpb.FieldMask)(nil),      // 87: google.protobuf.FieldMask
 }
 var file_realguardio_token_v1_admin_proto_depIdxs = []int32{
-	23, // 0: realguardio.token.v1.User.create_time:type_name -> google.protobuf.Timestamp
-	0,  // 1: realguardio.token.v1.ProvisionUserResponse.user:type_name -> realguardio.token.v1.User
-	23, // 2: realguardio.token.v1.ApiKey.create_time:type_name -> google.protobuf.Timestamp
-	23, // 3: realguardio.token.v1.ApiKey.revoke_time:type_name -> google.protobuf.Timestamp
-	3,  // 4: realguardio.token.v1.CreateApiKeyResponse.api_key:type_name -> realguardio.token.v1.ApiKey
-	3,  // 5: realguardio.token.v1.ListApiKeysResponse.api_keys:type_name -> realguardio.token.v1.ApiKey
-	3,  // 6: realguardio.token.v1.RevokeApiKeyResponse.api_key:type_name -> realguardio.token.v1.ApiKey
-	24, // 7: realguardio.token.v1.Client.access_token_lifetime:type_name -> google.protobuf.Duration
-	23, // 8: realguardio.token.v1.Client.create_time:type_name -> google.protobuf.Timestamp
-	24, // 9: realguardio.token.v1.CreateClientRequest.access_token_lifetime:type_name -> google.protobuf.Duration
-	12, // 10: realguardio.token.v1.CreateClientResponse.client:type_name -> realguardio.token.v1.Client
-	12, // 11: realguardio.token.v1.ListClientsResponse.clients:type_name -> realguardio.token.v1.Client
-	12, // 12: realguardio.token.v1.DisableClientResponse.client:type_name -> realguardio.token.v1.Client
-	0,  // 13: realguardio.token.v1.GetMeResponse.user:type_name -> realguardio.token.v1.User
-	1,  // 14: realguardio.token.v1.AdminService.ProvisionUser:input_type -> realguardio.token.v1.ProvisionUserRequest
-	4,  // 15: realguardio.token.v1.AdminService.CreateApiKey:input_type -> realguardio.token.v1.CreateApiKeyRequest
-	6,  // 16: realguardio.token.v1.AdminService.ListApiKeys:input_type -> realguardio.token.v1.ListApiKeysRequest
-	8,  // 17: realguardio.token.v1.AdminService.RevokeApiKey:input_type -> realguardio.token.v1.RevokeApiKeyRequest
-	10, // 18: realguardio.token.v1.AdminService.RegisterPanel:input_type -> realguardio.token.v1.RegisterPanelRequest
-	21, // 19: realguardio.token.v1.AdminService.RemovePanel:input_type -> realguardio.token.v1.RemovePanelRequest
-	13, // 20: realguardio.token.v1.AdminService.CreateClient:input_type -> realguardio.token.v1.CreateClientRequest
-	15, // 21: realguardio.token.v1.AdminService.ListClients:input_type -> realguardio.token.v1.ListClientsRequest
-	17, // 22: realguardio.token.v1.AdminService.DisableClient:input_type -> realguardio.token.v1.DisableClientRequest
-	19, // 23: realguardio.token.v1.AccountService.GetMe:input_type -> realguardio.token.v1.GetMeRequest
-	2,  // 24: realguardio.token.v1.AdminService.ProvisionUser:output_type -> realguardio.token.v1.ProvisionUserResponse
-	5,  // 25: realguardio.token.v1.AdminService.CreateApiKey:output_type -> realguardio.token.v1.CreateApiKeyResponse
-	7,  // 26: realguardio.token.v1.AdminService.ListApiKeys:output_type -> realguardio.token.v1.ListApiKeysResponse
-	9,  // 27: realguardio.token.v1.AdminService.RevokeApiKey:output_type -> realguardio.token.v1.RevokeApiKeyResponse
-	11, // 28: realguardio.token.v1.AdminService.RegisterPanel:output_type -> realguardio.token.v1.RegisterPanelResponse
-	22, // 29: realguardio.token.v1.AdminService.RemovePanel:output_type -> realguardio.token.v1.RemovePanelResponse
-	14, // 30: realguardio.token.v1.AdminService.CreateClient:output_type -> realguardio.token.v1.CreateClientResponse
-	16, // 31: realguardio.token.v1.AdminService.ListClients:output_type -> realguardio.token.v1.ListClientsResponse
-	18, // 32: realguardio.token.v1.AdminService.DisableClient:output_type -> realguardio.token.v1.DisableClientResponse
-	20, // 33: realguardio.token.v1.AccountService.GetMe:output_type -> realguardio.token.v1.GetMeResponse
-	24, // [24:34] is the sub-list for method output_type
-	14, // [14:24] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	85, // 0: realguardio.token.v1.User.create_time:type_name -> google.protobuf.Timestamp
+	25, // 1: realguardio.token.v1.User.address:type_name -> realguardio.token.v1.Address
+	0,  // 2: realguardio.token.v1.ProvisionUserResponse.user:type_name -> realguardio.token.v1.User
+	85, // 3: realguardio.token.v1.ApiKey.create_time:type_name -> google.protobuf.Timestamp
+	85, // 4: realguardio.token.v1.ApiKey.revoke_time:type_name -> google.protobuf.Timestamp
+	85, // 5: realguardio.token.v1.ApiKey.expire_time:type_name -> google.protobuf.Timestamp
+	85, // 6: realguardio.token.v1.ApiKey.last_use_time:type_name -> google.protobuf.Timestamp
+	85, // 7: realguardio.token.v1.CreateApiKeyRequest.expire_time:type_name -> google.protobuf.Timestamp
+	3,  // 8: realguardio.token.v1.CreateApiKeyResponse.api_key:type_name -> realguardio.token.v1.ApiKey
+	3,  // 9: realguardio.token.v1.ListApiKeysResponse.api_keys:type_name -> realguardio.token.v1.ApiKey
+	3,  // 10: realguardio.token.v1.RevokeApiKeyResponse.api_key:type_name -> realguardio.token.v1.ApiKey
+	86, // 11: realguardio.token.v1.Client.access_token_lifetime:type_name -> google.protobuf.Duration
+	85, // 12: realguardio.token.v1.Client.create_time:type_name -> google.protobuf.Timestamp
+	86, // 13: realguardio.token.v1.Client.refresh_token_lifetime:type_name -> google.protobuf.Duration
+	86, // 14: realguardio.token.v1.Client.id_token_lifetime:type_name -> google.protobuf.Duration
+	85, // 15: realguardio.token.v1.Client.previous_secret_expire_time:type_name -> google.protobuf.Timestamp
+	86, // 16: realguardio.token.v1.CreateClientRequest.access_token_lifetime:type_name -> google.protobuf.Duration
+	86, // 17: realguardio.token.v1.CreateClientRequest.refresh_token_lifetime:type_name -> google.protobuf.Duration
+	86, // 18: realguardio.token.v1.CreateClientRequest.id_token_lifetime:type_name -> google.protobuf.Duration
+	12, // 19: realguardio.token.v1.CreateClientResponse.client:type_name -> realguardio.token.v1.Client
+	12, // 20: realguardio.token.v1.ListClientsResponse.clients:type_name -> realguardio.token.v1.Client
+	12, // 21: realguardio.token.v1.DisableClientResponse.client:type_name -> realguardio.token.v1.Client
+	0,  // 22: realguardio.token.v1.GetMeResponse.user:type_name -> realguardio.token.v1.User
+	86, // 23: realguardio.token.v1.RotateApiKeyRequest.overlap:type_name -> google.protobuf.Duration
+	3,  // 24: realguardio.token.v1.RotateApiKeyResponse.api_key:type_name -> realguardio.token.v1.ApiKey
+	0,  // 25: realguardio.token.v1.InviteUserResponse.user:type_name -> realguardio.token.v1.User
+	0,  // 26: realguardio.token.v1.ListUsersResponse.users:type_name -> realguardio.token.v1.User
+	0,  // 27: realguardio.token.v1.GetUserResponse.user:type_name -> realguardio.token.v1.User
+	0,  // 28: realguardio.token.v1.UpdateUserResponse.user:type_name -> realguardio.token.v1.User
+	0,  // 29: realguardio.token.v1.SetUserRolesResponse.user:type_name -> realguardio.token.v1.User
+	0,  // 30: realguardio.token.v1.DisableUserResponse.user:type_name -> realguardio.token.v1.User
+	0,  // 31: realguardio.token.v1.EnableUserResponse.user:type_name -> realguardio.token.v1.User
+	85, // 32: realguardio.token.v1.LoginSession.auth_time:type_name -> google.protobuf.Timestamp
+	85, // 33: realguardio.token.v1.LoginSession.expire_time:type_name -> google.protobuf.Timestamp
+	42, // 34: realguardio.token.v1.ListUserSessionsResponse.sessions:type_name -> realguardio.token.v1.LoginSession
+	85, // 35: realguardio.token.v1.Consent.update_time:type_name -> google.protobuf.Timestamp
+	49, // 36: realguardio.token.v1.ListUserConsentsResponse.consents:type_name -> realguardio.token.v1.Consent
+	12, // 37: realguardio.token.v1.GetClientResponse.client:type_name -> realguardio.token.v1.Client
+	12, // 38: realguardio.token.v1.UpdateClientRequest.client:type_name -> realguardio.token.v1.Client
+	87, // 39: realguardio.token.v1.UpdateClientRequest.update_mask:type_name -> google.protobuf.FieldMask
+	12, // 40: realguardio.token.v1.UpdateClientResponse.client:type_name -> realguardio.token.v1.Client
+	86, // 41: realguardio.token.v1.RotateClientSecretRequest.overlap:type_name -> google.protobuf.Duration
+	12, // 42: realguardio.token.v1.RotateClientSecretResponse.client:type_name -> realguardio.token.v1.Client
+	85, // 43: realguardio.token.v1.SigningKey.create_time:type_name -> google.protobuf.Timestamp
+	85, // 44: realguardio.token.v1.SigningKey.activate_time:type_name -> google.protobuf.Timestamp
+	85, // 45: realguardio.token.v1.SigningKey.retire_time:type_name -> google.protobuf.Timestamp
+	60, // 46: realguardio.token.v1.ListSigningKeysResponse.keys:type_name -> realguardio.token.v1.SigningKey
+	60, // 47: realguardio.token.v1.RotateSigningKeysResponse.keys:type_name -> realguardio.token.v1.SigningKey
+	60, // 48: realguardio.token.v1.RevokeSigningKeyResponse.key:type_name -> realguardio.token.v1.SigningKey
+	0,  // 49: realguardio.token.v1.UpdateMeRequest.user:type_name -> realguardio.token.v1.User
+	87, // 50: realguardio.token.v1.UpdateMeRequest.update_mask:type_name -> google.protobuf.FieldMask
+	0,  // 51: realguardio.token.v1.UpdateMeResponse.user:type_name -> realguardio.token.v1.User
+	42, // 52: realguardio.token.v1.ListMySessionsResponse.sessions:type_name -> realguardio.token.v1.LoginSession
+	49, // 53: realguardio.token.v1.ListMyConsentsResponse.consents:type_name -> realguardio.token.v1.Consent
+	1,  // 54: realguardio.token.v1.AdminService.ProvisionUser:input_type -> realguardio.token.v1.ProvisionUserRequest
+	4,  // 55: realguardio.token.v1.AdminService.CreateApiKey:input_type -> realguardio.token.v1.CreateApiKeyRequest
+	6,  // 56: realguardio.token.v1.AdminService.ListApiKeys:input_type -> realguardio.token.v1.ListApiKeysRequest
+	8,  // 57: realguardio.token.v1.AdminService.RevokeApiKey:input_type -> realguardio.token.v1.RevokeApiKeyRequest
+	10, // 58: realguardio.token.v1.AdminService.RegisterPanel:input_type -> realguardio.token.v1.RegisterPanelRequest
+	21, // 59: realguardio.token.v1.AdminService.RemovePanel:input_type -> realguardio.token.v1.RemovePanelRequest
+	13, // 60: realguardio.token.v1.AdminService.CreateClient:input_type -> realguardio.token.v1.CreateClientRequest
+	15, // 61: realguardio.token.v1.AdminService.ListClients:input_type -> realguardio.token.v1.ListClientsRequest
+	17, // 62: realguardio.token.v1.AdminService.DisableClient:input_type -> realguardio.token.v1.DisableClientRequest
+	23, // 63: realguardio.token.v1.AdminService.RotateApiKey:input_type -> realguardio.token.v1.RotateApiKeyRequest
+	26, // 64: realguardio.token.v1.AdminService.InviteUser:input_type -> realguardio.token.v1.InviteUserRequest
+	28, // 65: realguardio.token.v1.AdminService.ResendInvitation:input_type -> realguardio.token.v1.ResendInvitationRequest
+	30, // 66: realguardio.token.v1.AdminService.ListUsers:input_type -> realguardio.token.v1.ListUsersRequest
+	32, // 67: realguardio.token.v1.AdminService.GetUser:input_type -> realguardio.token.v1.GetUserRequest
+	34, // 68: realguardio.token.v1.AdminService.UpdateUser:input_type -> realguardio.token.v1.UpdateUserRequest
+	36, // 69: realguardio.token.v1.AdminService.SetUserRoles:input_type -> realguardio.token.v1.SetUserRolesRequest
+	38, // 70: realguardio.token.v1.AdminService.DisableUser:input_type -> realguardio.token.v1.DisableUserRequest
+	40, // 71: realguardio.token.v1.AdminService.EnableUser:input_type -> realguardio.token.v1.EnableUserRequest
+	43, // 72: realguardio.token.v1.AdminService.ListUserSessions:input_type -> realguardio.token.v1.ListUserSessionsRequest
+	45, // 73: realguardio.token.v1.AdminService.EndUserSession:input_type -> realguardio.token.v1.EndUserSessionRequest
+	47, // 74: realguardio.token.v1.AdminService.SignOutUser:input_type -> realguardio.token.v1.SignOutUserRequest
+	50, // 75: realguardio.token.v1.AdminService.ListUserConsents:input_type -> realguardio.token.v1.ListUserConsentsRequest
+	52, // 76: realguardio.token.v1.AdminService.RevokeUserConsent:input_type -> realguardio.token.v1.RevokeUserConsentRequest
+	54, // 77: realguardio.token.v1.AdminService.GetClient:input_type -> realguardio.token.v1.GetClientRequest
+	56, // 78: realguardio.token.v1.AdminService.UpdateClient:input_type -> realguardio.token.v1.UpdateClientRequest
+	58, // 79: realguardio.token.v1.AdminService.RotateClientSecret:input_type -> realguardio.token.v1.RotateClientSecretRequest
+	61, // 80: realguardio.token.v1.AdminService.ListSigningKeys:input_type -> realguardio.token.v1.ListSigningKeysRequest
+	63, // 81: realguardio.token.v1.AdminService.RotateSigningKeys:input_type -> realguardio.token.v1.RotateSigningKeysRequest
+	65, // 82: realguardio.token.v1.AdminService.RevokeSigningKey:input_type -> realguardio.token.v1.RevokeSigningKeyRequest
+	19, // 83: realguardio.token.v1.AccountService.GetMe:input_type -> realguardio.token.v1.GetMeRequest
+	67, // 84: realguardio.token.v1.AccountService.UpdateMe:input_type -> realguardio.token.v1.UpdateMeRequest
+	69, // 85: realguardio.token.v1.AccountService.ChangePassword:input_type -> realguardio.token.v1.ChangePasswordRequest
+	71, // 86: realguardio.token.v1.AccountService.ChangeEmail:input_type -> realguardio.token.v1.ChangeEmailRequest
+	73, // 87: realguardio.token.v1.AccountService.VerifyEmail:input_type -> realguardio.token.v1.VerifyEmailRequest
+	75, // 88: realguardio.token.v1.AccountService.ListMySessions:input_type -> realguardio.token.v1.ListMySessionsRequest
+	77, // 89: realguardio.token.v1.AccountService.EndMySession:input_type -> realguardio.token.v1.EndMySessionRequest
+	79, // 90: realguardio.token.v1.AccountService.SignOutEverywhere:input_type -> realguardio.token.v1.SignOutEverywhereRequest
+	81, // 91: realguardio.token.v1.AccountService.ListMyConsents:input_type -> realguardio.token.v1.ListMyConsentsRequest
+	83, // 92: realguardio.token.v1.AccountService.RevokeMyConsent:input_type -> realguardio.token.v1.RevokeMyConsentRequest
+	2,  // 93: realguardio.token.v1.AdminService.ProvisionUser:output_type -> realguardio.token.v1.ProvisionUserResponse
+	5,  // 94: realguardio.token.v1.AdminService.CreateApiKey:output_type -> realguardio.token.v1.CreateApiKeyResponse
+	7,  // 95: realguardio.token.v1.AdminService.ListApiKeys:output_type -> realguardio.token.v1.ListApiKeysResponse
+	9,  // 96: realguardio.token.v1.AdminService.RevokeApiKey:output_type -> realguardio.token.v1.RevokeApiKeyResponse
+	11, // 97: realguardio.token.v1.AdminService.RegisterPanel:output_type -> realguardio.token.v1.RegisterPanelResponse
+	22, // 98: realguardio.token.v1.AdminService.RemovePanel:output_type -> realguardio.token.v1.RemovePanelResponse
+	14, // 99: realguardio.token.v1.AdminService.CreateClient:output_type -> realguardio.token.v1.CreateClientResponse
+	16, // 100: realguardio.token.v1.AdminService.ListClients:output_type -> realguardio.token.v1.ListClientsResponse
+	18, // 101: realguardio.token.v1.AdminService.DisableClient:output_type -> realguardio.token.v1.DisableClientResponse
+	24, // 102: realguardio.token.v1.AdminService.RotateApiKey:output_type -> realguardio.token.v1.RotateApiKeyResponse
+	27, // 103: realguardio.token.v1.AdminService.InviteUser:output_type -> realguardio.token.v1.InviteUserResponse
+	29, // 104: realguardio.token.v1.AdminService.ResendInvitation:output_type -> realguardio.token.v1.ResendInvitationResponse
+	31, // 105: realguardio.token.v1.AdminService.ListUsers:output_type -> realguardio.token.v1.ListUsersResponse
+	33, // 106: realguardio.token.v1.AdminService.GetUser:output_type -> realguardio.token.v1.GetUserResponse
+	35, // 107: realguardio.token.v1.AdminService.UpdateUser:output_type -> realguardio.token.v1.UpdateUserResponse
+	37, // 108: realguardio.token.v1.AdminService.SetUserRoles:output_type -> realguardio.token.v1.SetUserRolesResponse
+	39, // 109: realguardio.token.v1.AdminService.DisableUser:output_type -> realguardio.token.v1.DisableUserResponse
+	41, // 110: realguardio.token.v1.AdminService.EnableUser:output_type -> realguardio.token.v1.EnableUserResponse
+	44, // 111: realguardio.token.v1.AdminService.ListUserSessions:output_type -> realguardio.token.v1.ListUserSessionsResponse
+	46, // 112: realguardio.token.v1.AdminService.EndUserSession:output_type -> realguardio.token.v1.EndUserSessionResponse
+	48, // 113: realguardio.token.v1.AdminService.SignOutUser:output_type -> realguardio.token.v1.SignOutUserResponse
+	51, // 114: realguardio.token.v1.AdminService.ListUserConsents:output_type -> realguardio.token.v1.ListUserConsentsResponse
+	53, // 115: realguardio.token.v1.AdminService.RevokeUserConsent:output_type -> realguardio.token.v1.RevokeUserConsentResponse
+	55, // 116: realguardio.token.v1.AdminService.GetClient:output_type -> realguardio.token.v1.GetClientResponse
+	57, // 117: realguardio.token.v1.AdminService.UpdateClient:output_type -> realguardio.token.v1.UpdateClientResponse
+	59, // 118: realguardio.token.v1.AdminService.RotateClientSecret:output_type -> realguardio.token.v1.RotateClientSecretResponse
+	62, // 119: realguardio.token.v1.AdminService.ListSigningKeys:output_type -> realguardio.token.v1.ListSigningKeysResponse
+	64, // 120: realguardio.token.v1.AdminService.RotateSigningKeys:output_type -> realguardio.token.v1.RotateSigningKeysResponse
+	66, // 121: realguardio.token.v1.AdminService.RevokeSigningKey:output_type -> realguardio.token.v1.RevokeSigningKeyResponse
+	20, // 122: realguardio.token.v1.AccountService.GetMe:output_type -> realguardio.token.v1.GetMeResponse
+	68, // 123: realguardio.token.v1.AccountService.UpdateMe:output_type -> realguardio.token.v1.UpdateMeResponse
+	70, // 124: realguardio.token.v1.AccountService.ChangePassword:output_type -> realguardio.token.v1.ChangePasswordResponse
+	72, // 125: realguardio.token.v1.AccountService.ChangeEmail:output_type -> realguardio.token.v1.ChangeEmailResponse
+	74, // 126: realguardio.token.v1.AccountService.VerifyEmail:output_type -> realguardio.token.v1.VerifyEmailResponse
+	76, // 127: realguardio.token.v1.AccountService.ListMySessions:output_type -> realguardio.token.v1.ListMySessionsResponse
+	78, // 128: realguardio.token.v1.AccountService.EndMySession:output_type -> realguardio.token.v1.EndMySessionResponse
+	80, // 129: realguardio.token.v1.AccountService.SignOutEverywhere:output_type -> realguardio.token.v1.SignOutEverywhereResponse
+	82, // 130: realguardio.token.v1.AccountService.ListMyConsents:output_type -> realguardio.token.v1.ListMyConsentsResponse
+	84, // 131: realguardio.token.v1.AccountService.RevokeMyConsent:output_type -> realguardio.token.v1.RevokeMyConsentResponse
+	93, // [93:132] is the sub-list for method output_type
+	54, // [54:93] is the sub-list for method input_type
+	54, // [54:54] is the sub-list for extension type_name
+	54, // [54:54] is the sub-list for extension extendee
+	0,  // [0:54] is the sub-list for field type_name
 }
 
 func init() { file_realguardio_token_v1_admin_proto_init() }
@@ -1528,13 +5161,14 @@ func file_realguardio_token_v1_admin_proto_init() {
 	if File_realguardio_token_v1_admin_proto != nil {
 		return
 	}
+	file_realguardio_token_v1_admin_proto_msgTypes[34].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_realguardio_token_v1_admin_proto_rawDesc), len(file_realguardio_token_v1_admin_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   23,
+			NumMessages:   85,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

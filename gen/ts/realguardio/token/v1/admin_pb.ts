@@ -6,8 +6,8 @@ import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegen
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_buf_validate_validate } from "../../../buf/validate/validate_pb";
 import { file_google_api_annotations } from "../../../google/api/annotations_pb";
-import type { Duration, DurationJson, Timestamp, TimestampJson } from "@bufbuild/protobuf/wkt";
-import { file_google_protobuf_duration, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { Duration, DurationJson, FieldMask, FieldMaskJson, Timestamp, TimestampJson } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_duration, file_google_protobuf_field_mask, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import { file_realguardio_mesh_v1_policy } from "../../mesh/v1/policy_pb";
 import type { Message } from "@bufbuild/protobuf";
 
@@ -15,7 +15,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file realguardio/token/v1/admin.proto.
  */
 export const file_realguardio_token_v1_admin: GenFile = /*@__PURE__*/
-  fileDesc("CiByZWFsZ3VhcmRpby90b2tlbi92MS9hZG1pbi5wcm90bxIUcmVhbGd1YXJkaW8udG9rZW4udjEibwoEVXNlchIKCgJpZBgBIAEoCRINCgVlbWFpbBgCIAEoCRIMCgRuYW1lGAMgASgJEg0KBXJvbGVzGAQgAygJEi8KC2NyZWF0ZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKHAQoUUHJvdmlzaW9uVXNlclJlcXVlc3QSGQoFZW1haWwYASABKAlCCrpIB3IFGP4BYAESGAoEbmFtZRgCIAEoCUIKukgHcgUQARjIARI6CgVyb2xlcxgDIAMoCUIrukgokgElEAgiIXIfUh1SRUFMR1VBUkRJT19DVVNUT01FUl9FTVBMT1lFRSJBChVQcm92aXNpb25Vc2VyUmVzcG9uc2USKAoEdXNlchgBIAEoCzIaLnJlYWxndWFyZGlvLnRva2VuLnYxLlVzZXIilAEKBkFwaUtleRIKCgJpZBgBIAEoCRIMCgRuYW1lGAIgASgJEg4KBnNjb3BlcxgDIAMoCRIvCgtjcmVhdGVfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLcmV2b2tlX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIrsBChNDcmVhdGVBcGlLZXlSZXF1ZXN0EhkKBW93bmVyGAEgASgJQgq6SAdyBRABGIABEhgKBG5hbWUYAiABKAlCCrpIB3IFEAEYyAESbwoGc2NvcGVzGAMgAygJQl+6SFySAVkIARAQGAEiUXJPUg1jdXN0b21lci5yZWFkUhNzZWN1cml0eXN5c3RlbS5yZWFkUhJzZWN1cml0eXN5c3RlbS5hcm1SFXNlY3VyaXR5c3lzdGVtLmRpc2FybSJaChRDcmVhdGVBcGlLZXlSZXNwb25zZRItCgdhcGlfa2V5GAEgASgLMhwucmVhbGd1YXJkaW8udG9rZW4udjEuQXBpS2V5EhMKBnNlY3JldBgCIAEoCUIDgAEBIi8KEkxpc3RBcGlLZXlzUmVxdWVzdBIZCgVvd25lchgBIAEoCUIKukgHcgUQARiAASJFChNMaXN0QXBpS2V5c1Jlc3BvbnNlEi4KCGFwaV9rZXlzGAEgAygLMhwucmVhbGd1YXJkaW8udG9rZW4udjEuQXBpS2V5IkcKE1Jldm9rZUFwaUtleVJlcXVlc3QSGQoFb3duZXIYASABKAlCCrpIB3IFEAEYgAESFQoCaWQYAiABKAlCCbpIBnIEEAEYQCJFChRSZXZva2VBcGlLZXlSZXNwb25zZRItCgdhcGlfa2V5GAEgASgLMhwucmVhbGd1YXJkaW8udG9rZW4udjEuQXBpS2V5IjAKFFJlZ2lzdGVyUGFuZWxSZXF1ZXN0EhgKBG5hbWUYASABKAlCCrpIB3IFEAEYyAEiRgoVUmVnaXN0ZXJQYW5lbFJlc3BvbnNlEhEKCWNsaWVudF9pZBgBIAEoCRIaCg1jbGllbnRfc2VjcmV0GAIgASgJQgOAAQEiqgIKBkNsaWVudBIRCgljbGllbnRfaWQYASABKAkSDAoEbmFtZRgCIAEoCRITCgtncmFudF90eXBlcxgDIAMoCRIVCg1yZWRpcmVjdF91cmlzGAQgAygJEiEKGXBvc3RfbG9nb3V0X3JlZGlyZWN0X3VyaXMYBSADKAkSDgoGc2NvcGVzGAYgAygJEg4KBnB1YmxpYxgHIAEoCBITCgtmaXJzdF9wYXJ0eRgIIAEoCBI4ChVhY2Nlc3NfdG9rZW5fbGlmZXRpbWUYCSABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SEAoIZGlzYWJsZWQYCiABKAgSLwoLY3JlYXRlX3RpbWUYCyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIowDChNDcmVhdGVDbGllbnRSZXF1ZXN0EhgKBG5hbWUYASABKAlCCrpIB3IFEAEYyAESZgoLZ3JhbnRfdHlwZXMYAiADKAlCUbpITpIBSwgBEAgYASJDckFSEmF1dGhvcml6YXRpb25fY29kZVISY2xpZW50X2NyZWRlbnRpYWxzUg1yZWZyZXNoX3Rva2VuUghwYXNzd29yZBIoCg1yZWRpcmVjdF91cmlzGAMgAygJQhG6SA6SAQsQECIHcgUQARjQDxI0Chlwb3N0X2xvZ291dF9yZWRpcmVjdF91cmlzGAQgAygJQhG6SA6SAQsQECIHcgUQARjQDxIiCgZzY29wZXMYBSADKAlCErpID5IBDBAgGAEiBnIEEAEYQBIOCgZwdWJsaWMYBiABKAgSEwoLZmlyc3RfcGFydHkYByABKAgSSgoVYWNjZXNzX3Rva2VuX2xpZmV0aW1lGAggASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQhC6SA2qAQoiBAiAowUyAggeImAKFENyZWF0ZUNsaWVudFJlc3BvbnNlEiwKBmNsaWVudBgBIAEoCzIcLnJlYWxndWFyZGlvLnRva2VuLnYxLkNsaWVudBIaCg1jbGllbnRfc2VjcmV0GAIgASgJQgOAAQEiTgoSTGlzdENsaWVudHNSZXF1ZXN0EhoKCXBhZ2Vfc2l6ZRgBIAEoBUIHukgEGgIoABIcCgpwYWdlX3Rva2VuGAIgASgJQgi6SAVyAxiAECJdChNMaXN0Q2xpZW50c1Jlc3BvbnNlEi0KB2NsaWVudHMYASADKAsyHC5yZWFsZ3VhcmRpby50b2tlbi52MS5DbGllbnQSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIjQKFERpc2FibGVDbGllbnRSZXF1ZXN0EhwKCWNsaWVudF9pZBgBIAEoCUIJukgGcgQQARhAIkUKFURpc2FibGVDbGllbnRSZXNwb25zZRIsCgZjbGllbnQYASABKAsyHC5yZWFsZ3VhcmRpby50b2tlbi52MS5DbGllbnQiDgoMR2V0TWVSZXF1ZXN0IjkKDUdldE1lUmVzcG9uc2USKAoEdXNlchgBIAEoCzIaLnJlYWxndWFyZGlvLnRva2VuLnYxLlVzZXIiMgoSUmVtb3ZlUGFuZWxSZXF1ZXN0EhwKCWNsaWVudF9pZBgBIAEoCUIJukgGcgQQARhAIhUKE1JlbW92ZVBhbmVsUmVzcG9uc2UynwoKDEFkbWluU2VydmljZRKAAQoNUHJvdmlzaW9uVXNlchIqLnJlYWxndWFyZGlvLnRva2VuLnYxLlByb3Zpc2lvblVzZXJSZXF1ZXN0GisucmVhbGd1YXJkaW8udG9rZW4udjEuUHJvdmlzaW9uVXNlclJlc3BvbnNlIhaQAgLa5xgPEgEDKghjdXN0b21lcjgBEnoKDENyZWF0ZUFwaUtleRIpLnJlYWxndWFyZGlvLnRva2VuLnYxLkNyZWF0ZUFwaUtleVJlcXVlc3QaKi5yZWFsZ3VhcmRpby50b2tlbi52MS5DcmVhdGVBcGlLZXlSZXNwb25zZSIT2ucYDxIBAyoIY3VzdG9tZXI4ARJ4CgtMaXN0QXBpS2V5cxIoLnJlYWxndWFyZGlvLnRva2VuLnYxLkxpc3RBcGlLZXlzUmVxdWVzdBopLnJlYWxndWFyZGlvLnRva2VuLnYxLkxpc3RBcGlLZXlzUmVzcG9uc2UiFJACAdrnGA0SAQMqCGN1c3RvbWVyEn0KDFJldm9rZUFwaUtleRIpLnJlYWxndWFyZGlvLnRva2VuLnYxLlJldm9rZUFwaUtleVJlcXVlc3QaKi5yZWFsZ3VhcmRpby50b2tlbi52MS5SZXZva2VBcGlLZXlSZXNwb25zZSIWkAIC2ucYDxIBAyoIY3VzdG9tZXI4ARKDAQoNUmVnaXN0ZXJQYW5lbBIqLnJlYWxndWFyZGlvLnRva2VuLnYxLlJlZ2lzdGVyUGFuZWxSZXF1ZXN0GisucmVhbGd1YXJkaW8udG9rZW4udjEuUmVnaXN0ZXJQYW5lbFJlc3BvbnNlIhna5xgVEgEDKg5zZWN1cml0eXN5c3RlbTgBEoABCgtSZW1vdmVQYW5lbBIoLnJlYWxndWFyZGlvLnRva2VuLnYxLlJlbW92ZVBhbmVsUmVxdWVzdBopLnJlYWxndWFyZGlvLnRva2VuLnYxLlJlbW92ZVBhbmVsUmVzcG9uc2UiHJACAtrnGBUSAQMqDnNlY3VyaXR5c3lzdGVtOAESpgEKDENyZWF0ZUNsaWVudBIpLnJlYWxndWFyZGlvLnRva2VuLnYxLkNyZWF0ZUNsaWVudFJlcXVlc3QaKi5yZWFsZ3VhcmRpby50b2tlbi52MS5DcmVhdGVDbGllbnRSZXNwb25zZSI/2ucYIRIBARoRUkVBTEdVQVJESU9fQURNSU4iBWFkbWluMAE4AYLT5JMCFDoBKiIPL2FwaS92MS9jbGllbnRzEqEBCgtMaXN0Q2xpZW50cxIoLnJlYWxndWFyZGlvLnRva2VuLnYxLkxpc3RDbGllbnRzUmVxdWVzdBopLnJlYWxndWFyZGlvLnRva2VuLnYxLkxpc3RDbGllbnRzUmVzcG9uc2UiPZACAdrnGB8SAQEaEVJFQUxHVUFSRElPX0FETUlOIgVhZG1pbjABgtPkkwIREg8vYXBpL3YxL2NsaWVudHMSwAEKDURpc2FibGVDbGllbnQSKi5yZWFsZ3VhcmRpby50b2tlbi52MS5EaXNhYmxlQ2xpZW50UmVxdWVzdBorLnJlYWxndWFyZGlvLnRva2VuLnYxLkRpc2FibGVDbGllbnRSZXNwb25zZSJWkAIC2ucYIRIBARoRUkVBTEdVQVJESU9fQURNSU4iBWFkbWluMAE4AYLT5JMCKDoBKiIjL2FwaS92MS9jbGllbnRzL3tjbGllbnRfaWR9OmRpc2FibGUyiAEKDkFjY291bnRTZXJ2aWNlEnYKBUdldE1lEiIucmVhbGd1YXJkaW8udG9rZW4udjEuR2V0TWVSZXF1ZXN0GiMucmVhbGd1YXJkaW8udG9rZW4udjEuR2V0TWVSZXNwb25zZSIkkAIB2ucYBRIBATABgtPkkwISYgR1c2VyEgovYXBpL3YxL21lQuABChhjb20ucmVhbGd1YXJkaW8udG9rZW4udjFCCkFkbWluUHJvdG9QAVpGZ2l0aHViLmNvbS9yZWFsZ3VhcmRpby9yZWFsZ3VhcmRpby9nZW4vZ28vcmVhbGd1YXJkaW8vdG9rZW4vdjE7dG9rZW52MaICA1JUWKoCFFJlYWxndWFyZGlvLlRva2VuLlYxygIUUmVhbGd1YXJkaW9cVG9rZW5cVjHiAiBSZWFsZ3VhcmRpb1xUb2tlblxWMVxHUEJNZXRhZGF0YeoCFlJlYWxndWFyZGlvOjpUb2tlbjo6VjFiBnByb3RvMw", [file_buf_validate_validate, file_google_api_annotations, file_google_protobuf_duration, file_google_protobuf_timestamp, file_realguardio_mesh_v1_policy]);
+  fileDesc("CiByZWFsZ3VhcmRpby90b2tlbi92MS9hZG1pbi5wcm90bxIUcmVhbGd1YXJkaW8udG9rZW4udjEi6gIKBFVzZXISCgoCaWQYASABKAkSDQoFZW1haWwYAiABKAkSDAoEbmFtZRgDIAEoCRINCgVyb2xlcxgEIAMoCRIvCgtjcmVhdGVfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFgoOZW1haWxfdmVyaWZpZWQYBiABKAgSEAoIZGlzYWJsZWQYByABKAgSDwoHaW52aXRlZBgIIAEoCBIcCgpnaXZlbl9uYW1lGAkgASgJQgi6SAVyAxjIARIdCgtmYW1pbHlfbmFtZRgKIAEoCUIIukgFcgMYyAESFwoGbG9jYWxlGAsgASgJQge6SARyAhgjEhkKCHpvbmVpbmZvGAwgASgJQge6SARyAhhAEh0KDHBob25lX251bWJlchgNIAEoCUIHukgEcgIYFBIuCgdhZGRyZXNzGA4gASgLMh0ucmVhbGd1YXJkaW8udG9rZW4udjEuQWRkcmVzcyKHAQoUUHJvdmlzaW9uVXNlclJlcXVlc3QSGQoFZW1haWwYASABKAlCCrpIB3IFGP4BYAESGAoEbmFtZRgCIAEoCUIKukgHcgUQARjIARI6CgVyb2xlcxgDIAMoCUIrukgokgElEAgiIXIfUh1SRUFMR1VBUkRJT19DVVNUT01FUl9FTVBMT1lFRSJBChVQcm92aXNpb25Vc2VyUmVzcG9uc2USKAoEdXNlchgBIAEoCzIaLnJlYWxndWFyZGlvLnRva2VuLnYxLlVzZXIijwIKBkFwaUtleRIKCgJpZBgBIAEoCRIMCgRuYW1lGAIgASgJEg4KBnNjb3BlcxgDIAMoCRIvCgtjcmVhdGVfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLcmV2b2tlX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC2V4cGlyZV90aW1lGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIxCg1sYXN0X3VzZV90aW1lGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIVCg1zZWNyZXRfcHJlZml4GAggASgJIuwBChNDcmVhdGVBcGlLZXlSZXF1ZXN0EhkKBW93bmVyGAEgASgJQgq6SAdyBRABGIABEhgKBG5hbWUYAiABKAlCCrpIB3IFEAEYyAESbwoGc2NvcGVzGAMgAygJQl+6SFySAVkIARAQGAEiUXJPUg1jdXN0b21lci5yZWFkUhNzZWN1cml0eXN5c3RlbS5yZWFkUhJzZWN1cml0eXN5c3RlbS5hcm1SFXNlY3VyaXR5c3lzdGVtLmRpc2FybRIvCgtleHBpcmVfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiWgoUQ3JlYXRlQXBpS2V5UmVzcG9uc2USLQoHYXBpX2tleRgBIAEoCzIcLnJlYWxndWFyZGlvLnRva2VuLnYxLkFwaUtleRITCgZzZWNyZXQYAiABKAlCA4ABASIvChJMaXN0QXBpS2V5c1JlcXVlc3QSGQoFb3duZXIYASABKAlCCrpIB3IFEAEYgAEiRQoTTGlzdEFwaUtleXNSZXNwb25zZRIuCghhcGlfa2V5cxgBIAMoCzIcLnJlYWxndWFyZGlvLnRva2VuLnYxLkFwaUtleSJHChNSZXZva2VBcGlLZXlSZXF1ZXN0EhkKBW93bmVyGAEgASgJQgq6SAdyBRABGIABEhUKAmlkGAIgASgJQgm6SAZyBBABGEAiRQoUUmV2b2tlQXBpS2V5UmVzcG9uc2USLQoHYXBpX2tleRgBIAEoCzIcLnJlYWxndWFyZGlvLnRva2VuLnYxLkFwaUtleSIwChRSZWdpc3RlclBhbmVsUmVxdWVzdBIYCgRuYW1lGAEgASgJQgq6SAdyBRABGMgBIkYKFVJlZ2lzdGVyUGFuZWxSZXNwb25zZRIRCgljbGllbnRfaWQYASABKAkSGgoNY2xpZW50X3NlY3JldBgCIAEoCUIDgAEBIvoFCgZDbGllbnQSEQoJY2xpZW50X2lkGAEgASgJEgwKBG5hbWUYAiABKAkSEwoLZ3JhbnRfdHlwZXMYAyADKAkSFQoNcmVkaXJlY3RfdXJpcxgEIAMoCRIhChlwb3N0X2xvZ291dF9yZWRpcmVjdF91cmlzGAUgAygJEg4KBnNjb3BlcxgGIAMoCRIOCgZwdWJsaWMYByABKAgSEwoLZmlyc3RfcGFydHkYCCABKAgSOAoVYWNjZXNzX3Rva2VuX2xpZmV0aW1lGAkgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhAKCGRpc2FibGVkGAogASgIEi8KC2NyZWF0ZV90aW1lGAsgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIcChRvcGFxdWVfYWNjZXNzX3Rva2VucxgMIAEoCBIXCgRqd2tzGA0gASgJQgm6SAZyBBiAgAESJQoUaWRfdG9rZW5fc2lnbmluZ19hbGcYDiABKAlCB7pIBHICGBASKQoYYWNjZXNzX3Rva2VuX3NpZ25pbmdfYWxnGA8gASgJQge6SARyAhgQEkwKFnJlZnJlc2hfdG9rZW5fbGlmZXRpbWUYECABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CEbpIDqoBCyIFCIDnhA8yAgg8EkYKEWlkX3Rva2VuX2xpZmV0aW1lGBEgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQhC6SA2qAQoiBAiAowUyAgg8EhUKDXBrY2Vfb3B0aW9uYWwYEiABKAgSKAoWYmFja2NoYW5uZWxfbG9nb3V0X3VyaRgTIAEoCUIIukgFcgMY0A8SLQolcmVxdWlyZV9wdXNoZWRfYXV0aG9yaXphdGlvbl9yZXF1ZXN0cxgUIAEoCBI/ChtwcmV2aW91c19zZWNyZXRfZXhwaXJlX3RpbWUYFSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIooHChNDcmVhdGVDbGllbnRSZXF1ZXN0EhgKBG5hbWUYASABKAlCCrpIB3IFEAEYyAES1AEKC2dyYW50X3R5cGVzGAIgAygJQr4Buki6AZIBtgEIARAIGAEirQFyqgFSEmF1dGhvcml6YXRpb25fY29kZVISY2xpZW50X2NyZWRlbnRpYWxzUg1yZWZyZXNoX3Rva2VuUghwYXNzd29yZFIIaW1wbGljaXRSLHVybjppZXRmOnBhcmFtczpvYXV0aDpncmFudC10eXBlOmRldmljZV9jb2RlUi91cm46aWV0ZjpwYXJhbXM6b2F1dGg6Z3JhbnQtdHlwZTp0b2tlbi1leGNoYW5nZRIoCg1yZWRpcmVjdF91cmlzGAMgAygJQhG6SA6SAQsQECIHcgUQARjQDxI0Chlwb3N0X2xvZ291dF9yZWRpcmVjdF91cmlzGAQgAygJQhG6SA6SAQsQECIHcgUQARjQDxIiCgZzY29wZXMYBSADKAlCErpID5IBDBAgGAEiBnIEEAEYQBIOCgZwdWJsaWMYBiABKAgSEwoLZmlyc3RfcGFydHkYByABKAgSSgoVYWNjZXNzX3Rva2VuX2xpZmV0aW1lGAggASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQhC6SA2qAQoiBAiAowUyAggeEhwKFG9wYXF1ZV9hY2Nlc3NfdG9rZW5zGAkgASgIEhcKBGp3a3MYCiABKAlCCbpIBnIEGICAARIlChRpZF90b2tlbl9zaWduaW5nX2FsZxgLIAEoCUIHukgEcgIYEBIpChhhY2Nlc3NfdG9rZW5fc2lnbmluZ19hbGcYDCABKAlCB7pIBHICGBASTAoWcmVmcmVzaF90b2tlbl9saWZldGltZRgNIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkIRukgOqgELIgUIgOeEDzICCDwSRgoRaWRfdG9rZW5fbGlmZXRpbWUYDiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CELpIDaoBCiIECICjBTICCDwSFQoNcGtjZV9vcHRpb25hbBgPIAEoCBIoChZiYWNrY2hhbm5lbF9sb2dvdXRfdXJpGBAgASgJQgi6SAVyAxjQDxItCiVyZXF1aXJlX3B1c2hlZF9hdXRob3JpemF0aW9uX3JlcXVlc3RzGBEgASgIImAKFENyZWF0ZUNsaWVudFJlc3BvbnNlEiwKBmNsaWVudBgBIAEoCzIcLnJlYWxndWFyZGlvLnRva2VuLnYxLkNsaWVudBIaCg1jbGllbnRfc2VjcmV0GAIgASgJQgOAAQEiTgoSTGlzdENsaWVudHNSZXF1ZXN0EhoKCXBhZ2Vfc2l6ZRgBIAEoBUIHukgEGgIoABIcCgpwYWdlX3Rva2VuGAIgASgJQgi6SAVyAxiAECJdChNMaXN0Q2xpZW50c1Jlc3BvbnNlEi0KB2NsaWVudHMYASADKAsyHC5yZWFsZ3VhcmRpby50b2tlbi52MS5DbGllbnQSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIjQKFERpc2FibGVDbGllbnRSZXF1ZXN0EhwKCWNsaWVudF9pZBgBIAEoCUIJukgGcgQQARhAIkUKFURpc2FibGVDbGllbnRSZXNwb25zZRIsCgZjbGllbnQYASABKAsyHC5yZWFsZ3VhcmRpby50b2tlbi52MS5DbGllbnQiDgoMR2V0TWVSZXF1ZXN0IjkKDUdldE1lUmVzcG9uc2USKAoEdXNlchgBIAEoCzIaLnJlYWxndWFyZGlvLnRva2VuLnYxLlVzZXIiMgoSUmVtb3ZlUGFuZWxSZXF1ZXN0EhwKCWNsaWVudF9pZBgBIAEoCUIJukgGcgQQARhAIhUKE1JlbW92ZVBhbmVsUmVzcG9uc2UihAEKE1JvdGF0ZUFwaUtleVJlcXVlc3QSGQoFb3duZXIYASABKAlCCrpIB3IFEAEYgAESFQoCaWQYAiABKAlCCbpIBnIEEAEYQBI7CgdvdmVybGFwGAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQg+6SAyqAQkiBQiAmp4BMgAiWgoUUm90YXRlQXBpS2V5UmVzcG9uc2USLQoHYXBpX2tleRgBIAEoCzIcLnJlYWxndWFyZGlvLnRva2VuLnYxLkFwaUtleRITCgZzZWNyZXQYAiABKAlCA4ABASK2AQoHQWRkcmVzcxIbCglmb3JtYXR0ZWQYASABKAlCCLpIBXIDGPQDEiAKDnN0cmVldF9hZGRyZXNzGAIgASgJQgi6SAVyAxjIARIaCghsb2NhbGl0eRgDIAEoCUIIukgFcgMYyAESGAoGcmVnaW9uGAQgASgJQgi6SAVyAxjIARIcCgtwb3N0YWxfY29kZRgFIAEoCUIHukgEcgIYKBIYCgdjb3VudHJ5GAYgASgJQge6SARyAhhkIpkBChFJbnZpdGVVc2VyUmVxdWVzdBIZCgVlbWFpbBgBIAEoCUIKukgHcgUY/gFgARIYCgRuYW1lGAIgASgJQgq6SAdyBRABGMgBEk8KBXJvbGVzGAMgAygJQkC6SD2SAToQCBgBIjRyMlIRUkVBTEdVQVJESU9fQURNSU5SHVJFQUxHVUFSRElPX0NVU1RPTUVSX0VNUExPWUVFIj4KEkludml0ZVVzZXJSZXNwb25zZRIoCgR1c2VyGAEgASgLMhoucmVhbGd1YXJkaW8udG9rZW4udjEuVXNlciI1ChdSZXNlbmRJbnZpdGF0aW9uUmVxdWVzdBIaCgd1c2VyX2lkGAEgASgJQgm6SAZyBBABGEAiGgoYUmVzZW5kSW52aXRhdGlvblJlc3BvbnNlImUKEExpc3RVc2Vyc1JlcXVlc3QSFwoFcXVlcnkYASABKAlCCLpIBXIDGP4BEhoKCXBhZ2Vfc2l6ZRgCIAEoBUIHukgEGgIoABIcCgpwYWdlX3Rva2VuGAMgASgJQgi6SAVyAxiAECJXChFMaXN0VXNlcnNSZXNwb25zZRIpCgV1c2VycxgBIAMoCzIaLnJlYWxndWFyZGlvLnRva2VuLnYxLlVzZXISFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIiwKDkdldFVzZXJSZXF1ZXN0EhoKB3VzZXJfaWQYASABKAlCCbpIBnIEEAEYQCI7Cg9HZXRVc2VyUmVzcG9uc2USKAoEdXNlchgBIAEoCzIaLnJlYWxndWFyZGlvLnRva2VuLnYxLlVzZXIigQEKEVVwZGF0ZVVzZXJSZXF1ZXN0EhoKB3VzZXJfaWQYASABKAlCCbpIBnIEEAEYQBIdCgRuYW1lGAIgASgJQgq6SAdyBRABGMgBSACIAQESHgoFZW1haWwYAyABKAlCCrpIB3IFGP4BYAFIAYgBAUIHCgVfbmFtZUIICgZfZW1haWwiPgoSVXBkYXRlVXNlclJlc3BvbnNlEigKBHVzZXIYASABKAsyGi5yZWFsZ3VhcmRpby50b2tlbi52MS5Vc2VyIoIBChNTZXRVc2VyUm9sZXNSZXF1ZXN0EhoKB3VzZXJfaWQYASABKAlCCbpIBnIEEAEYQBJPCgVyb2xlcxgCIAMoCUJAukg9kgE6EAgYASI0cjJSEVJFQUxHVUFSRElPX0FETUlOUh1SRUFMR1VBUkRJT19DVVNUT01FUl9FTVBMT1lFRSJAChRTZXRVc2VyUm9sZXNSZXNwb25zZRIoCgR1c2VyGAEgASgLMhoucmVhbGd1YXJkaW8udG9rZW4udjEuVXNlciIwChJEaXNhYmxlVXNlclJlcXVlc3QSGgoHdXNlcl9pZBgBIAEoCUIJukgGcgQQARhAIj8KE0Rpc2FibGVVc2VyUmVzcG9uc2USKAoEdXNlchgBIAEoCzIaLnJlYWxndWFyZGlvLnRva2VuLnYxLlVzZXIiLwoRRW5hYmxlVXNlclJlcXVlc3QSGgoHdXNlcl9pZBgBIAEoCUIJukgGcgQQARhAIj4KEkVuYWJsZVVzZXJSZXNwb25zZRIoCgR1c2VyGAEgASgLMhoucmVhbGd1YXJkaW8udG9rZW4udjEuVXNlciLEAQoMTG9naW5TZXNzaW9uEgoKAmlkGAEgASgJEi0KCWF1dGhfdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLZXhwaXJlX3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg8KB2FkZHJlc3MYBCABKAkSEgoKdXNlcl9hZ2VudBgFIAEoCRIPCgdjdXJyZW50GAYgASgIEhIKCmNsaWVudF9pZHMYByADKAkiNQoXTGlzdFVzZXJTZXNzaW9uc1JlcXVlc3QSGgoHdXNlcl9pZBgBIAEoCUIJukgGcgQQARhAIlAKGExpc3RVc2VyU2Vzc2lvbnNSZXNwb25zZRI0CghzZXNzaW9ucxgBIAMoCzIiLnJlYWxndWFyZGlvLnRva2VuLnYxLkxvZ2luU2Vzc2lvbiJSChVFbmRVc2VyU2Vzc2lvblJlcXVlc3QSGgoHdXNlcl9pZBgBIAEoCUIJukgGcgQQARhAEh0KCnNlc3Npb25faWQYAiABKAlCCbpIBnIEEAEYQCIYChZFbmRVc2VyU2Vzc2lvblJlc3BvbnNlIjAKElNpZ25PdXRVc2VyUmVxdWVzdBIaCgd1c2VyX2lkGAEgASgJQgm6SAZyBBABGEAiFQoTU2lnbk91dFVzZXJSZXNwb25zZSJyCgdDb25zZW50EhEKCWNsaWVudF9pZBgBIAEoCRITCgtjbGllbnRfbmFtZRgCIAEoCRIOCgZzY29wZXMYAyADKAkSLwoLdXBkYXRlX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIjUKF0xpc3RVc2VyQ29uc2VudHNSZXF1ZXN0EhoKB3VzZXJfaWQYASABKAlCCbpIBnIEEAEYQCJLChhMaXN0VXNlckNvbnNlbnRzUmVzcG9uc2USLwoIY29uc2VudHMYASADKAsyHS5yZWFsZ3VhcmRpby50b2tlbi52MS5Db25zZW50IlQKGFJldm9rZVVzZXJDb25zZW50UmVxdWVzdBIaCgd1c2VyX2lkGAEgASgJQgm6SAZyBBABGEASHAoJY2xpZW50X2lkGAIgASgJQgm6SAZyBBABGEAiGwoZUmV2b2tlVXNlckNvbnNlbnRSZXNwb25zZSIwChBHZXRDbGllbnRSZXF1ZXN0EhwKCWNsaWVudF9pZBgBIAEoCUIJukgGcgQQARhAIkEKEUdldENsaWVudFJlc3BvbnNlEiwKBmNsaWVudBgBIAEoCzIcLnJlYWxndWFyZGlvLnRva2VuLnYxLkNsaWVudCJ8ChNVcGRhdGVDbGllbnRSZXF1ZXN0EjQKBmNsaWVudBgBIAEoCzIcLnJlYWxndWFyZGlvLnRva2VuLnYxLkNsaWVudEIGukgDyAEBEi8KC3VwZGF0ZV9tYXNrGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLkZpZWxkTWFzayJEChRVcGRhdGVDbGllbnRSZXNwb25zZRIsCgZjbGllbnQYASABKAsyHC5yZWFsZ3VhcmRpby50b2tlbi52MS5DbGllbnQidgoZUm90YXRlQ2xpZW50U2VjcmV0UmVxdWVzdBIcCgljbGllbnRfaWQYASABKAlCCbpIBnIEEAEYQBI7CgdvdmVybGFwGAIgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQg+6SAyqAQkiBQiAmp4BMgAiZgoaUm90YXRlQ2xpZW50U2VjcmV0UmVzcG9uc2USLAoGY2xpZW50GAEgASgLMhwucmVhbGd1YXJkaW8udG9rZW4udjEuQ2xpZW50EhoKDWNsaWVudF9zZWNyZXQYAiABKAlCA4ABASLKAQoKU2lnbmluZ0tleRIKCgJpZBgBIAEoCRILCgNhbGcYAiABKAkSDgoGc3RhdHVzGAMgASgJEi8KC2NyZWF0ZV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIxCg1hY3RpdmF0ZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtyZXRpcmVfdGltZRgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiGAoWTGlzdFNpZ25pbmdLZXlzUmVxdWVzdCJJChdMaXN0U2lnbmluZ0tleXNSZXNwb25zZRIuCgRrZXlzGAEgAygLMiAucmVhbGd1YXJkaW8udG9rZW4udjEuU2lnbmluZ0tleSJNChhSb3RhdGVTaWduaW5nS2V5c1JlcXVlc3QSMQoEYWxncxgBIAMoCUIjukggkgEdEAgYASIXchVSBUVTMjU2UgVSUzI1NlIFRWREU0EiSwoZUm90YXRlU2lnbmluZ0tleXNSZXNwb25zZRIuCgRrZXlzGAEgAygLMiAucmVhbGd1YXJkaW8udG9rZW4udjEuU2lnbmluZ0tleSI0ChdSZXZva2VTaWduaW5nS2V5UmVxdWVzdBIZCgZrZXlfaWQYASABKAlCCbpIBnIEEAEYQCJJChhSZXZva2VTaWduaW5nS2V5UmVzcG9uc2USLQoDa2V5GAEgASgLMiAucmVhbGd1YXJkaW8udG9rZW4udjEuU2lnbmluZ0tleSJ0Cg9VcGRhdGVNZVJlcXVlc3QSMAoEdXNlchgBIAEoCzIaLnJlYWxndWFyZGlvLnRva2VuLnYxLlVzZXJCBrpIA8gBARIvCgt1cGRhdGVfbWFzaxgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE1hc2siPAoQVXBkYXRlTWVSZXNwb25zZRIoCgR1c2VyGAEgASgLMhoucmVhbGd1YXJkaW8udG9rZW4udjEuVXNlciJlChVDaGFuZ2VQYXNzd29yZFJlcXVlc3QSJwoQY3VycmVudF9wYXNzd29yZBgBIAEoCUINgAEBukgHcgUQARiACBIjCgxuZXdfcGFzc3dvcmQYAiABKAlCDYABAbpIB3IFEAEYgAgiGAoWQ2hhbmdlUGFzc3dvcmRSZXNwb25zZSJYChJDaGFuZ2VFbWFpbFJlcXVlc3QSGQoFZW1haWwYASABKAlCCrpIB3IFGP4BYAESJwoQY3VycmVudF9wYXNzd29yZBgCIAEoCUINgAEBukgHcgUQARiACCIVChNDaGFuZ2VFbWFpbFJlc3BvbnNlIhQKElZlcmlmeUVtYWlsUmVxdWVzdCIVChNWZXJpZnlFbWFpbFJlc3BvbnNlIhcKFUxpc3RNeVNlc3Npb25zUmVxdWVzdCJOChZMaXN0TXlTZXNzaW9uc1Jlc3BvbnNlEjQKCHNlc3Npb25zGAEgAygLMiIucmVhbGd1YXJkaW8udG9rZW4udjEuTG9naW5TZXNzaW9uIjQKE0VuZE15U2Vzc2lvblJlcXVlc3QSHQoKc2Vzc2lvbl9pZBgBIAEoCUIJukgGcgQQARhAIhYKFEVuZE15U2Vzc2lvblJlc3BvbnNlIhoKGFNpZ25PdXRFdmVyeXdoZXJlUmVxdWVzdCIbChlTaWduT3V0RXZlcnl3aGVyZVJlc3BvbnNlIhcKFUxpc3RNeUNvbnNlbnRzUmVxdWVzdCJJChZMaXN0TXlDb25zZW50c1Jlc3BvbnNlEi8KCGNvbnNlbnRzGAEgAygLMh0ucmVhbGd1YXJkaW8udG9rZW4udjEuQ29uc2VudCI2ChZSZXZva2VNeUNvbnNlbnRSZXF1ZXN0EhwKCWNsaWVudF9pZBgBIAEoCUIJukgGcgQQARhAIhkKF1Jldm9rZU15Q29uc2VudFJlc3BvbnNlMqAnCgxBZG1pblNlcnZpY2USgAEKDVByb3Zpc2lvblVzZXISKi5yZWFsZ3VhcmRpby50b2tlbi52MS5Qcm92aXNpb25Vc2VyUmVxdWVzdBorLnJlYWxndWFyZGlvLnRva2VuLnYxLlByb3Zpc2lvblVzZXJSZXNwb25zZSIWkAIC2ucYDxIBAyoIY3VzdG9tZXI4ARJ6CgxDcmVhdGVBcGlLZXkSKS5yZWFsZ3VhcmRpby50b2tlbi52MS5DcmVhdGVBcGlLZXlSZXF1ZXN0GioucmVhbGd1YXJkaW8udG9rZW4udjEuQ3JlYXRlQXBpS2V5UmVzcG9uc2UiE9rnGA8SAQMqCGN1c3RvbWVyOAESeAoLTGlzdEFwaUtleXMSKC5yZWFsZ3VhcmRpby50b2tlbi52MS5MaXN0QXBpS2V5c1JlcXVlc3QaKS5yZWFsZ3VhcmRpby50b2tlbi52MS5MaXN0QXBpS2V5c1Jlc3BvbnNlIhSQAgHa5xgNEgEDKghjdXN0b21lchJ9CgxSZXZva2VBcGlLZXkSKS5yZWFsZ3VhcmRpby50b2tlbi52MS5SZXZva2VBcGlLZXlSZXF1ZXN0GioucmVhbGd1YXJkaW8udG9rZW4udjEuUmV2b2tlQXBpS2V5UmVzcG9uc2UiFpACAtrnGA8SAQMqCGN1c3RvbWVyOAESgwEKDVJlZ2lzdGVyUGFuZWwSKi5yZWFsZ3VhcmRpby50b2tlbi52MS5SZWdpc3RlclBhbmVsUmVxdWVzdBorLnJlYWxndWFyZGlvLnRva2VuLnYxLlJlZ2lzdGVyUGFuZWxSZXNwb25zZSIZ2ucYFRIBAyoOc2VjdXJpdHlzeXN0ZW04ARKAAQoLUmVtb3ZlUGFuZWwSKC5yZWFsZ3VhcmRpby50b2tlbi52MS5SZW1vdmVQYW5lbFJlcXVlc3QaKS5yZWFsZ3VhcmRpby50b2tlbi52MS5SZW1vdmVQYW5lbFJlc3BvbnNlIhyQAgLa5xgVEgEDKg5zZWN1cml0eXN5c3RlbTgBEqYBCgxDcmVhdGVDbGllbnQSKS5yZWFsZ3VhcmRpby50b2tlbi52MS5DcmVhdGVDbGllbnRSZXF1ZXN0GioucmVhbGd1YXJkaW8udG9rZW4udjEuQ3JlYXRlQ2xpZW50UmVzcG9uc2UiP9rnGCESAQEaEVJFQUxHVUFSRElPX0FETUlOIgVhZG1pbjABOAGC0+STAhQ6ASoiDy9hcGkvdjEvY2xpZW50cxKhAQoLTGlzdENsaWVudHMSKC5yZWFsZ3VhcmRpby50b2tlbi52MS5MaXN0Q2xpZW50c1JlcXVlc3QaKS5yZWFsZ3VhcmRpby50b2tlbi52MS5MaXN0Q2xpZW50c1Jlc3BvbnNlIj2QAgHa5xgfEgEBGhFSRUFMR1VBUkRJT19BRE1JTiIFYWRtaW4wAYLT5JMCERIPL2FwaS92MS9jbGllbnRzEsABCg1EaXNhYmxlQ2xpZW50EioucmVhbGd1YXJkaW8udG9rZW4udjEuRGlzYWJsZUNsaWVudFJlcXVlc3QaKy5yZWFsZ3VhcmRpby50b2tlbi52MS5EaXNhYmxlQ2xpZW50UmVzcG9uc2UiVpACAtrnGCESAQEaEVJFQUxHVUFSRElPX0FETUlOIgVhZG1pbjABOAGC0+STAig6ASoiIy9hcGkvdjEvY2xpZW50cy97Y2xpZW50X2lkfTpkaXNhYmxlEnoKDFJvdGF0ZUFwaUtleRIpLnJlYWxndWFyZGlvLnRva2VuLnYxLlJvdGF0ZUFwaUtleVJlcXVlc3QaKi5yZWFsZ3VhcmRpby50b2tlbi52MS5Sb3RhdGVBcGlLZXlSZXNwb25zZSIT2ucYDxIBAyoIY3VzdG9tZXI4ARKeAQoKSW52aXRlVXNlchInLnJlYWxndWFyZGlvLnRva2VuLnYxLkludml0ZVVzZXJSZXF1ZXN0GigucmVhbGd1YXJkaW8udG9rZW4udjEuSW52aXRlVXNlclJlc3BvbnNlIj3a5xghEgEBGhFSRUFMR1VBUkRJT19BRE1JTiIFYWRtaW4wATgBgtPkkwISOgEqIg0vYXBpL3YxL3VzZXJzEssBChBSZXNlbmRJbnZpdGF0aW9uEi0ucmVhbGd1YXJkaW8udG9rZW4udjEuUmVzZW5kSW52aXRhdGlvblJlcXVlc3QaLi5yZWFsZ3VhcmRpby50b2tlbi52MS5SZXNlbmRJbnZpdGF0aW9uUmVzcG9uc2UiWNrnGCESAQEaEVJFQUxHVUFSRElPX0FETUlOIgVhZG1pbjABOAGC0+STAi06ASoiKC9hcGkvdjEvdXNlcnMve3VzZXJfaWR9OnJlc2VuZEludml0YXRpb24SmQEKCUxpc3RVc2VycxImLnJlYWxndWFyZGlvLnRva2VuLnYxLkxpc3RVc2Vyc1JlcXVlc3QaJy5yZWFsZ3VhcmRpby50b2tlbi52MS5MaXN0VXNlcnNSZXNwb25zZSI7kAIB2ucYHxIBARoRUkVBTEdVQVJESU9fQURNSU4iBWFkbWluMAGC0+STAg8SDS9hcGkvdjEvdXNlcnMSowEKB0dldFVzZXISJC5yZWFsZ3VhcmRpby50b2tlbi52MS5HZXRVc2VyUmVxdWVzdBolLnJlYWxndWFyZGlvLnRva2VuLnYxLkdldFVzZXJSZXNwb25zZSJLkAIB2ucYHxIBARoRUkVBTEdVQVJESU9fQURNSU4iBWFkbWluMAGC0+STAh9iBHVzZXISFy9hcGkvdjEvdXNlcnMve3VzZXJfaWR9ErEBCgpVcGRhdGVVc2VyEicucmVhbGd1YXJkaW8udG9rZW4udjEuVXBkYXRlVXNlclJlcXVlc3QaKC5yZWFsZ3VhcmRpby50b2tlbi52MS5VcGRhdGVVc2VyUmVzcG9uc2UiUJACAtrnGCESAQEaEVJFQUxHVUFSRElPX0FETUlOIgVhZG1pbjABOAGC0+STAiI6ASpiBHVzZXIyFy9hcGkvdjEvdXNlcnMve3VzZXJfaWR9EsABCgxTZXRVc2VyUm9sZXMSKS5yZWFsZ3VhcmRpby50b2tlbi52MS5TZXRVc2VyUm9sZXNSZXF1ZXN0GioucmVhbGd1YXJkaW8udG9rZW4udjEuU2V0VXNlclJvbGVzUmVzcG9uc2UiWZACAtrnGCESAQEaEVJFQUxHVUFSRElPX0FETUlOIgVhZG1pbjABOAGC0+STAis6ASpiBHVzZXIiIC9hcGkvdjEvdXNlcnMve3VzZXJfaWR9OnNldFJvbGVzErwBCgtEaXNhYmxlVXNlchIoLnJlYWxndWFyZGlvLnRva2VuLnYxLkRpc2FibGVVc2VyUmVxdWVzdBopLnJlYWxndWFyZGlvLnRva2VuLnYxLkRpc2FibGVVc2VyUmVzcG9uc2UiWJACAtrnGCESAQEaEVJFQUxHVUFSRElPX0FETUlOIgVhZG1pbjABOAGC0+STAio6ASpiBHVzZXIiHy9hcGkvdjEvdXNlcnMve3VzZXJfaWR9OmRpc2FibGUSuAEKCkVuYWJsZVVzZXISJy5yZWFsZ3VhcmRpby50b2tlbi52MS5FbmFibGVVc2VyUmVxdWVzdBooLnJlYWxndWFyZGlvLnRva2VuLnYxLkVuYWJsZVVzZXJSZXNwb25zZSJXkAIC2ucYIRIBARoRUkVBTEdVQVJESU9fQURNSU4iBWFkbWluMAE4AYLT5JMCKToBKmIEdXNlciIeL2FwaS92MS91c2Vycy97dXNlcl9pZH06ZW5hYmxlEsEBChBMaXN0VXNlclNlc3Npb25zEi0ucmVhbGd1YXJkaW8udG9rZW4udjEuTGlzdFVzZXJTZXNzaW9uc1JlcXVlc3QaLi5yZWFsZ3VhcmRpby50b2tlbi52MS5MaXN0VXNlclNlc3Npb25zUmVzcG9uc2UiTpACAdrnGB8SAQEaEVJFQUxHVUFSRElPX0FETUlOIgVhZG1pbjABgtPkkwIiEiAvYXBpL3YxL3VzZXJzL3t1c2VyX2lkfS9zZXNzaW9ucxLKAQoORW5kVXNlclNlc3Npb24SKy5yZWFsZ3VhcmRpby50b2tlbi52MS5FbmRVc2VyU2Vzc2lvblJlcXVlc3QaLC5yZWFsZ3VhcmRpby50b2tlbi52MS5FbmRVc2VyU2Vzc2lvblJlc3BvbnNlIl2QAgLa5xghEgEBGhFSRUFMR1VBUkRJT19BRE1JTiIFYWRtaW4wATgBgtPkkwIvKi0vYXBpL3YxL3VzZXJzL3t1c2VyX2lkfS9zZXNzaW9ucy97c2Vzc2lvbl9pZH0StgEKC1NpZ25PdXRVc2VyEigucmVhbGd1YXJkaW8udG9rZW4udjEuU2lnbk91dFVzZXJSZXF1ZXN0GikucmVhbGd1YXJkaW8udG9rZW4udjEuU2lnbk91dFVzZXJSZXNwb25zZSJSkAIC2ucYIRIBARoRUkVBTEdVQVJESU9fQURNSU4iBWFkbWluMAE4AYLT5JMCJDoBKiIfL2FwaS92MS91c2Vycy97dXNlcl9pZH06c2lnbk91dBLBAQoQTGlzdFVzZXJDb25zZW50cxItLnJlYWxndWFyZGlvLnRva2VuLnYxLkxpc3RVc2VyQ29uc2VudHNSZXF1ZXN0Gi4ucmVhbGd1YXJkaW8udG9rZW4udjEuTGlzdFVzZXJDb25zZW50c1Jlc3BvbnNlIk6QAgHa5xgfEgEBGhFSRUFMR1VBUkRJT19BRE1JTiIFYWRtaW4wAYLT5JMCIhIgL2FwaS92MS91c2Vycy97dXNlcl9pZH0vY29uc2VudHMS0gEKEVJldm9rZVVzZXJDb25zZW50Ei4ucmVhbGd1YXJkaW8udG9rZW4udjEuUmV2b2tlVXNlckNvbnNlbnRSZXF1ZXN0Gi8ucmVhbGd1YXJkaW8udG9rZW4udjEuUmV2b2tlVXNlckNvbnNlbnRSZXNwb25zZSJckAIC2ucYIRIBARoRUkVBTEdVQVJESU9fQURNSU4iBWFkbWluMAE4AYLT5JMCLiosL2FwaS92MS91c2Vycy97dXNlcl9pZH0vY29uc2VudHMve2NsaWVudF9pZH0SrwEKCUdldENsaWVudBImLnJlYWxndWFyZGlvLnRva2VuLnYxLkdldENsaWVudFJlcXVlc3QaJy5yZWFsZ3VhcmRpby50b2tlbi52MS5HZXRDbGllbnRSZXNwb25zZSJRkAIB2ucYHxIBARoRUkVBTEdVQVJESU9fQURNSU4iBWFkbWluMAGC0+STAiViBmNsaWVudBIbL2FwaS92MS9jbGllbnRzL3tjbGllbnRfaWR9EskBCgxVcGRhdGVDbGllbnQSKS5yZWFsZ3VhcmRpby50b2tlbi52MS5VcGRhdGVDbGllbnRSZXF1ZXN0GioucmVhbGd1YXJkaW8udG9rZW4udjEuVXBkYXRlQ2xpZW50UmVzcG9uc2UiYpACAtrnGCESAQEaEVJFQUxHVUFSRElPX0FETUlOIgVhZG1pbjABOAGC0+STAjQ6BmNsaWVudGIGY2xpZW50MiIvYXBpL3YxL2NsaWVudHMve2NsaWVudC5jbGllbnRfaWR9EtEBChJSb3RhdGVDbGllbnRTZWNyZXQSLy5yZWFsZ3VhcmRpby50b2tlbi52MS5Sb3RhdGVDbGllbnRTZWNyZXRSZXF1ZXN0GjAucmVhbGd1YXJkaW8udG9rZW4udjEuUm90YXRlQ2xpZW50U2VjcmV0UmVzcG9uc2UiWNrnGCESAQEaEVJFQUxHVUFSRElPX0FETUlOIgVhZG1pbjABOAGC0+STAi06ASoiKC9hcGkvdjEvY2xpZW50cy97Y2xpZW50X2lkfTpyb3RhdGVTZWNyZXQSqgEKD0xpc3RTaWduaW5nS2V5cxIsLnJlYWxndWFyZGlvLnRva2VuLnYxLkxpc3RTaWduaW5nS2V5c1JlcXVlc3QaLS5yZWFsZ3VhcmRpby50b2tlbi52MS5MaXN0U2lnbmluZ0tleXNSZXNwb25zZSI6kAIB2ucYHxIBARoRUkVBTEdVQVJESU9fQURNSU4iBWFkbWluMAGC0+STAg4SDC9hcGkvdjEva2V5cxK5AQoRUm90YXRlU2lnbmluZ0tleXMSLi5yZWFsZ3VhcmRpby50b2tlbi52MS5Sb3RhdGVTaWduaW5nS2V5c1JlcXVlc3QaLy5yZWFsZ3VhcmRpby50b2tlbi52MS5Sb3RhdGVTaWduaW5nS2V5c1Jlc3BvbnNlIkPa5xghEgEBGhFSRUFMR1VBUkRJT19BRE1JTiIFYWRtaW4wATgBgtPkkwIYOgEqIhMvYXBpL3YxL2tleXM6cm90YXRlEsIBChBSZXZva2VTaWduaW5nS2V5Ei0ucmVhbGd1YXJkaW8udG9rZW4udjEuUmV2b2tlU2lnbmluZ0tleVJlcXVlc3QaLi5yZWFsZ3VhcmRpby50b2tlbi52MS5SZXZva2VTaWduaW5nS2V5UmVzcG9uc2UiT5ACAtrnGCESAQEaEVJFQUxHVUFSRElPX0FETUlOIgVhZG1pbjABOAGC0+STAiE6ASoiHC9hcGkvdjEva2V5cy97a2V5X2lkfTpyZXZva2UygA0KDkFjY291bnRTZXJ2aWNlEnYKBUdldE1lEiIucmVhbGd1YXJkaW8udG9rZW4udjEuR2V0TWVSZXF1ZXN0GiMucmVhbGd1YXJkaW8udG9rZW4udjEuR2V0TWVSZXNwb25zZSIkkAIB2ucYBRIBATABgtPkkwISYgR1c2VyEgovYXBpL3YxL21lEpYBCghVcGRhdGVNZRIlLnJlYWxndWFyZGlvLnRva2VuLnYxLlVwZGF0ZU1lUmVxdWVzdBomLnJlYWxndWFyZGlvLnRva2VuLnYxLlVwZGF0ZU1lUmVzcG9uc2UiO5ACAtrnGBYSAQEiDWFjY291bnQud3JpdGUwATgBgtPkkwIYOgR1c2VyYgR1c2VyMgovYXBpL3YxL21lEqsBCg5DaGFuZ2VQYXNzd29yZBIrLnJlYWxndWFyZGlvLnRva2VuLnYxLkNoYW5nZVBhc3N3b3JkUmVxdWVzdBosLnJlYWxndWFyZGlvLnRva2VuLnYxLkNoYW5nZVBhc3N3b3JkUmVzcG9uc2UiPtrnGBYSAQEiDWFjY291bnQud3JpdGUwATgBgtPkkwIeOgEqIhkvYXBpL3YxL21lOmNoYW5nZVBhc3N3b3JkEp8BCgtDaGFuZ2VFbWFpbBIoLnJlYWxndWFyZGlvLnRva2VuLnYxLkNoYW5nZUVtYWlsUmVxdWVzdBopLnJlYWxndWFyZGlvLnRva2VuLnYxLkNoYW5nZUVtYWlsUmVzcG9uc2UiO9rnGBYSAQEiDWFjY291bnQud3JpdGUwATgBgtPkkwIbOgEqIhYvYXBpL3YxL21lOmNoYW5nZUVtYWlsEp8BCgtWZXJpZnlFbWFpbBIoLnJlYWxndWFyZGlvLnRva2VuLnYxLlZlcmlmeUVtYWlsUmVxdWVzdBopLnJlYWxndWFyZGlvLnRva2VuLnYxLlZlcmlmeUVtYWlsUmVzcG9uc2UiO9rnGBYSAQEiDWFjY291bnQud3JpdGUwATgBgtPkkwIbOgEqIhYvYXBpL3YxL21lOnZlcmlmeUVtYWlsEqIBCg5MaXN0TXlTZXNzaW9ucxIrLnJlYWxndWFyZGlvLnRva2VuLnYxLkxpc3RNeVNlc3Npb25zUmVxdWVzdBosLnJlYWxndWFyZGlvLnRva2VuLnYxLkxpc3RNeVNlc3Npb25zUmVzcG9uc2UiNZACAdrnGBMSAQEiDGFjY291bnQucmVhZDABgtPkkwIVEhMvYXBpL3YxL21lL3Nlc3Npb25zEqwBCgxFbmRNeVNlc3Npb24SKS5yZWFsZ3VhcmRpby50b2tlbi52MS5FbmRNeVNlc3Npb25SZXF1ZXN0GioucmVhbGd1YXJkaW8udG9rZW4udjEuRW5kTXlTZXNzaW9uUmVzcG9uc2UiRZACAtrnGBYSAQEiDWFjY291bnQud3JpdGUwATgBgtPkkwIiKiAvYXBpL3YxL21lL3Nlc3Npb25zL3tzZXNzaW9uX2lkfRK6AQoRU2lnbk91dEV2ZXJ5d2hlcmUSLi5yZWFsZ3VhcmRpby50b2tlbi52MS5TaWduT3V0RXZlcnl3aGVyZVJlcXVlc3QaLy5yZWFsZ3VhcmRpby50b2tlbi52MS5TaWduT3V0RXZlcnl3aGVyZVJlc3BvbnNlIkSQAgLa5xgWEgEBIg1hY2NvdW50LndyaXRlMAE4AYLT5JMCIToBKiIcL2FwaS92MS9tZTpzaWduT3V0RXZlcnl3aGVyZRKiAQoOTGlzdE15Q29uc2VudHMSKy5yZWFsZ3VhcmRpby50b2tlbi52MS5MaXN0TXlDb25zZW50c1JlcXVlc3QaLC5yZWFsZ3VhcmRpby50b2tlbi52MS5MaXN0TXlDb25zZW50c1Jlc3BvbnNlIjWQAgHa5xgTEgEBIgxhY2NvdW50LnJlYWQwAYLT5JMCFRITL2FwaS92MS9tZS9jb25zZW50cxK0AQoPUmV2b2tlTXlDb25zZW50EiwucmVhbGd1YXJkaW8udG9rZW4udjEuUmV2b2tlTXlDb25zZW50UmVxdWVzdBotLnJlYWxndWFyZGlvLnRva2VuLnYxLlJldm9rZU15Q29uc2VudFJlc3BvbnNlIkSQAgLa5xgWEgEBIg1hY2NvdW50LndyaXRlMAE4AYLT5JMCISofL2FwaS92MS9tZS9jb25zZW50cy97Y2xpZW50X2lkfULgAQoYY29tLnJlYWxndWFyZGlvLnRva2VuLnYxQgpBZG1pblByb3RvUAFaRmdpdGh1Yi5jb20vcmVhbGd1YXJkaW8vcmVhbGd1YXJkaW8vZ2VuL2dvL3JlYWxndWFyZGlvL3Rva2VuL3YxO3Rva2VudjGiAgNSVFiqAhRSZWFsZ3VhcmRpby5Ub2tlbi5WMcoCFFJlYWxndWFyZGlvXFRva2VuXFYx4gIgUmVhbGd1YXJkaW9cVG9rZW5cVjFcR1BCTWV0YWRhdGHqAhZSZWFsZ3VhcmRpbzo6VG9rZW46OlYxYgZwcm90bzM", [file_buf_validate_validate, file_google_api_annotations, file_google_protobuf_duration, file_google_protobuf_field_mask, file_google_protobuf_timestamp, file_realguardio_mesh_v1_policy]);
 
 /**
  * User is an account.
@@ -51,6 +51,61 @@ export type User = Message<"realguardio.token.v1.User"> & {
    * @generated from field: google.protobuf.Timestamp create_time = 5;
    */
   createTime?: Timestamp | undefined;
+
+  /**
+   * Somebody at the address has shown to read it.
+   *
+   * @generated from field: bool email_verified = 6;
+   */
+  emailVerified: boolean;
+
+  /**
+   * @generated from field: bool disabled = 7;
+   */
+  disabled: boolean;
+
+  /**
+   * No password has been chosen yet: the invitation is open.
+   *
+   * @generated from field: bool invited = 8;
+   */
+  invited: boolean;
+
+  /**
+   * @generated from field: string given_name = 9;
+   */
+  givenName: string;
+
+  /**
+   * @generated from field: string family_name = 10;
+   */
+  familyName: string;
+
+  /**
+   * BCP 47, such as `en-US`.
+   *
+   * @generated from field: string locale = 11;
+   */
+  locale: string;
+
+  /**
+   * A name of the time zone database, such as `Europe/Berlin`.
+   *
+   * @generated from field: string zoneinfo = 12;
+   */
+  zoneinfo: string;
+
+  /**
+   * E.164, such as `+14155550123`.
+   *
+   * @generated from field: string phone_number = 13;
+   */
+  phoneNumber: string;
+
+  /**
+   * @generated from field: realguardio.token.v1.Address address = 14;
+   */
+  address?: Address | undefined;
 };
 
 /**
@@ -87,6 +142,61 @@ export type UserJson = {
    * @generated from field: google.protobuf.Timestamp create_time = 5;
    */
   createTime?: TimestampJson;
+
+  /**
+   * Somebody at the address has shown to read it.
+   *
+   * @generated from field: bool email_verified = 6;
+   */
+  emailVerified?: boolean;
+
+  /**
+   * @generated from field: bool disabled = 7;
+   */
+  disabled?: boolean;
+
+  /**
+   * No password has been chosen yet: the invitation is open.
+   *
+   * @generated from field: bool invited = 8;
+   */
+  invited?: boolean;
+
+  /**
+   * @generated from field: string given_name = 9;
+   */
+  givenName?: string;
+
+  /**
+   * @generated from field: string family_name = 10;
+   */
+  familyName?: string;
+
+  /**
+   * BCP 47, such as `en-US`.
+   *
+   * @generated from field: string locale = 11;
+   */
+  locale?: string;
+
+  /**
+   * A name of the time zone database, such as `Europe/Berlin`.
+   *
+   * @generated from field: string zoneinfo = 12;
+   */
+  zoneinfo?: string;
+
+  /**
+   * E.164, such as `+14155550123`.
+   *
+   * @generated from field: string phone_number = 13;
+   */
+  phoneNumber?: string;
+
+  /**
+   * @generated from field: realguardio.token.v1.Address address = 14;
+   */
+  address?: AddressJson;
 };
 
 /**
@@ -212,6 +322,27 @@ export type ApiKey = Message<"realguardio.token.v1.ApiKey"> & {
    * @generated from field: google.protobuf.Timestamp revoke_time = 5;
    */
   revokeTime?: Timestamp | undefined;
+
+  /**
+   * When it ends by itself. Unset: it does not.
+   *
+   * @generated from field: google.protobuf.Timestamp expire_time = 6;
+   */
+  expireTime?: Timestamp | undefined;
+
+  /**
+   * When it was last exchanged for a token, to the minute. Unset: never.
+   *
+   * @generated from field: google.protobuf.Timestamp last_use_time = 7;
+   */
+  lastUseTime?: Timestamp | undefined;
+
+  /**
+   * The first characters of its secret, by which its holder tells it from others.
+   *
+   * @generated from field: string secret_prefix = 8;
+   */
+  secretPrefix: string;
 };
 
 /**
@@ -248,6 +379,27 @@ export type ApiKeyJson = {
    * @generated from field: google.protobuf.Timestamp revoke_time = 5;
    */
   revokeTime?: TimestampJson;
+
+  /**
+   * When it ends by itself. Unset: it does not.
+   *
+   * @generated from field: google.protobuf.Timestamp expire_time = 6;
+   */
+  expireTime?: TimestampJson;
+
+  /**
+   * When it was last exchanged for a token, to the minute. Unset: never.
+   *
+   * @generated from field: google.protobuf.Timestamp last_use_time = 7;
+   */
+  lastUseTime?: TimestampJson;
+
+  /**
+   * The first characters of its secret, by which its holder tells it from others.
+   *
+   * @generated from field: string secret_prefix = 8;
+   */
+  secretPrefix?: string;
 };
 
 /**
@@ -277,6 +429,13 @@ export type CreateApiKeyRequest = Message<"realguardio.token.v1.CreateApiKeyRequ
    * @generated from field: repeated string scopes = 3;
    */
   scopes: string[];
+
+  /**
+   * When the key ends by itself. Unset: it does not.
+   *
+   * @generated from field: google.protobuf.Timestamp expire_time = 4;
+   */
+  expireTime?: Timestamp | undefined;
 };
 
 /**
@@ -299,6 +458,13 @@ export type CreateApiKeyRequestJson = {
    * @generated from field: repeated string scopes = 3;
    */
   scopes?: string[];
+
+  /**
+   * When the key ends by itself. Unset: it does not.
+   *
+   * @generated from field: google.protobuf.Timestamp expire_time = 4;
+   */
+  expireTime?: TimestampJson;
 };
 
 /**
@@ -552,7 +718,8 @@ export type Client = Message<"realguardio.token.v1.Client"> & {
   name: string;
 
   /**
-   * `authorization_code`, `client_credentials`, `refresh_token`, `password`.
+   * `authorization_code`, `client_credentials`, `refresh_token`, `password`, `implicit`,
+   * `urn:ietf:params:oauth:grant-type:device_code`, `urn:ietf:params:oauth:grant-type:token-exchange`.
    *
    * @generated from field: repeated string grant_types = 3;
    */
@@ -603,6 +770,76 @@ export type Client = Message<"realguardio.token.v1.Client"> & {
    * @generated from field: google.protobuf.Timestamp create_time = 11;
    */
   createTime?: Timestamp | undefined;
+
+  /**
+   * Access tokens are opaque and have to be introspected (RFC 7662); otherwise they are JWTs (RFC 9068).
+   *
+   * @generated from field: bool opaque_access_tokens = 12;
+   */
+  opaqueAccessTokens: boolean;
+
+  /**
+   * Authenticates by private_key_jwt with one of these keys (a JWK Set as JSON), and by nothing else. Empty: by a secret.
+   *
+   * @generated from field: string jwks = 13;
+   */
+  jwks: string;
+
+  /**
+   * `ES256`, `RS256` or `EdDSA`. Default: `RS256`, and `ES256` for first-party clients.
+   *
+   * @generated from field: string id_token_signing_alg = 14;
+   */
+  idTokenSigningAlg: string;
+
+  /**
+   * `ES256`, `RS256` or `EdDSA`. Default: `ES256`.
+   *
+   * @generated from field: string access_token_signing_alg = 15;
+   */
+  accessTokenSigningAlg: string;
+
+  /**
+   * How long a refresh token family lives. Default 30 days.
+   *
+   * @generated from field: google.protobuf.Duration refresh_token_lifetime = 16;
+   */
+  refreshTokenLifetime?: Duration | undefined;
+
+  /**
+   * How long its ID tokens live. Default 1 hour.
+   *
+   * @generated from field: google.protobuf.Duration id_token_lifetime = 17;
+   */
+  idTokenLifetime?: Duration | undefined;
+
+  /**
+   * A confidential client that cannot send a PKCE challenge. Public clients always must.
+   *
+   * @generated from field: bool pkce_optional = 18;
+   */
+  pkceOptional: boolean;
+
+  /**
+   * Told of every sign-out of a session that it was opened in (OpenID Connect Back-Channel Logout 1.0).
+   *
+   * @generated from field: string backchannel_logout_uri = 19;
+   */
+  backchannelLogoutUri: string;
+
+  /**
+   * Pushed authorization requests only (RFC 9126).
+   *
+   * @generated from field: bool require_pushed_authorization_requests = 20;
+   */
+  requirePushedAuthorizationRequests: boolean;
+
+  /**
+   * When the secret before the last rotation ends. Unset: there is none.
+   *
+   * @generated from field: google.protobuf.Timestamp previous_secret_expire_time = 21;
+   */
+  previousSecretExpireTime?: Timestamp | undefined;
 };
 
 /**
@@ -622,7 +859,8 @@ export type ClientJson = {
   name?: string;
 
   /**
-   * `authorization_code`, `client_credentials`, `refresh_token`, `password`.
+   * `authorization_code`, `client_credentials`, `refresh_token`, `password`, `implicit`,
+   * `urn:ietf:params:oauth:grant-type:device_code`, `urn:ietf:params:oauth:grant-type:token-exchange`.
    *
    * @generated from field: repeated string grant_types = 3;
    */
@@ -673,6 +911,76 @@ export type ClientJson = {
    * @generated from field: google.protobuf.Timestamp create_time = 11;
    */
   createTime?: TimestampJson;
+
+  /**
+   * Access tokens are opaque and have to be introspected (RFC 7662); otherwise they are JWTs (RFC 9068).
+   *
+   * @generated from field: bool opaque_access_tokens = 12;
+   */
+  opaqueAccessTokens?: boolean;
+
+  /**
+   * Authenticates by private_key_jwt with one of these keys (a JWK Set as JSON), and by nothing else. Empty: by a secret.
+   *
+   * @generated from field: string jwks = 13;
+   */
+  jwks?: string;
+
+  /**
+   * `ES256`, `RS256` or `EdDSA`. Default: `RS256`, and `ES256` for first-party clients.
+   *
+   * @generated from field: string id_token_signing_alg = 14;
+   */
+  idTokenSigningAlg?: string;
+
+  /**
+   * `ES256`, `RS256` or `EdDSA`. Default: `ES256`.
+   *
+   * @generated from field: string access_token_signing_alg = 15;
+   */
+  accessTokenSigningAlg?: string;
+
+  /**
+   * How long a refresh token family lives. Default 30 days.
+   *
+   * @generated from field: google.protobuf.Duration refresh_token_lifetime = 16;
+   */
+  refreshTokenLifetime?: DurationJson;
+
+  /**
+   * How long its ID tokens live. Default 1 hour.
+   *
+   * @generated from field: google.protobuf.Duration id_token_lifetime = 17;
+   */
+  idTokenLifetime?: DurationJson;
+
+  /**
+   * A confidential client that cannot send a PKCE challenge. Public clients always must.
+   *
+   * @generated from field: bool pkce_optional = 18;
+   */
+  pkceOptional?: boolean;
+
+  /**
+   * Told of every sign-out of a session that it was opened in (OpenID Connect Back-Channel Logout 1.0).
+   *
+   * @generated from field: string backchannel_logout_uri = 19;
+   */
+  backchannelLogoutUri?: string;
+
+  /**
+   * Pushed authorization requests only (RFC 9126).
+   *
+   * @generated from field: bool require_pushed_authorization_requests = 20;
+   */
+  requirePushedAuthorizationRequests?: boolean;
+
+  /**
+   * When the secret before the last rotation ends. Unset: there is none.
+   *
+   * @generated from field: google.protobuf.Timestamp previous_secret_expire_time = 21;
+   */
+  previousSecretExpireTime?: TimestampJson;
 };
 
 /**
@@ -725,6 +1033,69 @@ export type CreateClientRequest = Message<"realguardio.token.v1.CreateClientRequ
    * @generated from field: google.protobuf.Duration access_token_lifetime = 8;
    */
   accessTokenLifetime?: Duration | undefined;
+
+  /**
+   * Access tokens are opaque and have to be introspected (RFC 7662); otherwise they are JWTs (RFC 9068).
+   *
+   * @generated from field: bool opaque_access_tokens = 9;
+   */
+  opaqueAccessTokens: boolean;
+
+  /**
+   * Authenticates by private_key_jwt with one of these keys (a JWK Set as JSON), and by nothing else. Empty: by a secret.
+   *
+   * @generated from field: string jwks = 10;
+   */
+  jwks: string;
+
+  /**
+   * `ES256`, `RS256` or `EdDSA`. Default: `RS256`, and `ES256` for first-party clients.
+   *
+   * @generated from field: string id_token_signing_alg = 11;
+   */
+  idTokenSigningAlg: string;
+
+  /**
+   * `ES256`, `RS256` or `EdDSA`. Default: `ES256`.
+   *
+   * @generated from field: string access_token_signing_alg = 12;
+   */
+  accessTokenSigningAlg: string;
+
+  /**
+   * How long a refresh token family lives. Default 30 days.
+   *
+   * @generated from field: google.protobuf.Duration refresh_token_lifetime = 13;
+   */
+  refreshTokenLifetime?: Duration | undefined;
+
+  /**
+   * How long its ID tokens live. Default 1 hour.
+   *
+   * @generated from field: google.protobuf.Duration id_token_lifetime = 14;
+   */
+  idTokenLifetime?: Duration | undefined;
+
+  /**
+   * A confidential client that cannot send a PKCE challenge. Public clients always must.
+   *
+   * @generated from field: bool pkce_optional = 15;
+   */
+  pkceOptional: boolean;
+
+  /**
+   * Told of every sign-out of a session that it was opened in (OpenID Connect Back-Channel Logout 1.0).
+   *
+   * @generated from field: string backchannel_logout_uri = 16;
+   */
+  backchannelLogoutUri: string;
+
+  /**
+   * Pushed authorization requests only (RFC 9126).
+   *
+   * @generated from field: bool require_pushed_authorization_requests = 17;
+   */
+  requirePushedAuthorizationRequests: boolean;
 };
 
 /**
@@ -770,6 +1141,69 @@ export type CreateClientRequestJson = {
    * @generated from field: google.protobuf.Duration access_token_lifetime = 8;
    */
   accessTokenLifetime?: DurationJson;
+
+  /**
+   * Access tokens are opaque and have to be introspected (RFC 7662); otherwise they are JWTs (RFC 9068).
+   *
+   * @generated from field: bool opaque_access_tokens = 9;
+   */
+  opaqueAccessTokens?: boolean;
+
+  /**
+   * Authenticates by private_key_jwt with one of these keys (a JWK Set as JSON), and by nothing else. Empty: by a secret.
+   *
+   * @generated from field: string jwks = 10;
+   */
+  jwks?: string;
+
+  /**
+   * `ES256`, `RS256` or `EdDSA`. Default: `RS256`, and `ES256` for first-party clients.
+   *
+   * @generated from field: string id_token_signing_alg = 11;
+   */
+  idTokenSigningAlg?: string;
+
+  /**
+   * `ES256`, `RS256` or `EdDSA`. Default: `ES256`.
+   *
+   * @generated from field: string access_token_signing_alg = 12;
+   */
+  accessTokenSigningAlg?: string;
+
+  /**
+   * How long a refresh token family lives. Default 30 days.
+   *
+   * @generated from field: google.protobuf.Duration refresh_token_lifetime = 13;
+   */
+  refreshTokenLifetime?: DurationJson;
+
+  /**
+   * How long its ID tokens live. Default 1 hour.
+   *
+   * @generated from field: google.protobuf.Duration id_token_lifetime = 14;
+   */
+  idTokenLifetime?: DurationJson;
+
+  /**
+   * A confidential client that cannot send a PKCE challenge. Public clients always must.
+   *
+   * @generated from field: bool pkce_optional = 15;
+   */
+  pkceOptional?: boolean;
+
+  /**
+   * Told of every sign-out of a session that it was opened in (OpenID Connect Back-Channel Logout 1.0).
+   *
+   * @generated from field: string backchannel_logout_uri = 16;
+   */
+  backchannelLogoutUri?: string;
+
+  /**
+   * Pushed authorization requests only (RFC 9126).
+   *
+   * @generated from field: bool require_pushed_authorization_requests = 17;
+   */
+  requirePushedAuthorizationRequests?: boolean;
 };
 
 /**
@@ -1049,6 +1483,2072 @@ export const RemovePanelResponseSchema: GenMessage<RemovePanelResponse, {jsonTyp
   messageDesc(file_realguardio_token_v1_admin, 22);
 
 /**
+ * @generated from message realguardio.token.v1.RotateApiKeyRequest
+ */
+export type RotateApiKeyRequest = Message<"realguardio.token.v1.RotateApiKeyRequest"> & {
+  /**
+   * @generated from field: string owner = 1;
+   */
+  owner: string;
+
+  /**
+   * @generated from field: string id = 2;
+   */
+  id: string;
+
+  /**
+   * How long the secret before stays good. Unset: not at all.
+   *
+   * @generated from field: google.protobuf.Duration overlap = 3;
+   */
+  overlap?: Duration | undefined;
+};
+
+/**
+ * @generated from message realguardio.token.v1.RotateApiKeyRequest
+ */
+export type RotateApiKeyRequestJson = {
+  /**
+   * @generated from field: string owner = 1;
+   */
+  owner?: string;
+
+  /**
+   * @generated from field: string id = 2;
+   */
+  id?: string;
+
+  /**
+   * How long the secret before stays good. Unset: not at all.
+   *
+   * @generated from field: google.protobuf.Duration overlap = 3;
+   */
+  overlap?: DurationJson;
+};
+
+/**
+ * Describes the message realguardio.token.v1.RotateApiKeyRequest.
+ * Use `create(RotateApiKeyRequestSchema)` to create a new message.
+ */
+export const RotateApiKeyRequestSchema: GenMessage<RotateApiKeyRequest, {jsonType: RotateApiKeyRequestJson}> = /*@__PURE__*/
+  messageDesc(file_realguardio_token_v1_admin, 23);
+
+/**
+ * @generated from message realguardio.token.v1.RotateApiKeyResponse
+ */
+export type RotateApiKeyResponse = Message<"realguardio.token.v1.RotateApiKeyResponse"> & {
+  /**
+   * @generated from field: realguardio.token.v1.ApiKey api_key = 1;
+   */
+  apiKey?: ApiKey | undefined;
+
+  /**
+   * Shown once.
+   *
+   * @generated from field: string secret = 2;
+   */
+  secret: string;
+};
+
+/**
+ * @generated from message realguardio.token.v1.RotateApiKeyResponse
+ */
+export type RotateApiKeyResponseJson = {
+  /**
+   * @generated from field: realguardio.token.v1.ApiKey api_key = 1;
+   */
+  apiKey?: ApiKeyJson;
+
+  /**
+   * Shown once.
+   *
+   * @generated from field: string secret = 2;
+   */
+  secret?: string;
+};
+
+/**
+ * Describes the message realguardio.token.v1.RotateApiKeyResponse.
+ * Use `create(RotateApiKeyResponseSchema)` to create a new message.
+ */
+export const RotateApiKeyResponseSchema: GenMessage<RotateApiKeyResponse, {jsonType: RotateApiKeyResponseJson}> = /*@__PURE__*/
+  messageDesc(file_realguardio_token_v1_admin, 24);
+
+/**
+ * Address is a postal address (OpenID Connect Core, section 5.1.1).
+ *
+ * @generated from message realguardio.token.v1.Address
+ */
+export type Address = Message<"realguardio.token.v1.Address"> & {
+  /**
+   * The whole address as it stands on a letter, lines separated by newlines.
+   *
+   * @generated from field: string formatted = 1;
+   */
+  formatted: string;
+
+  /**
+   * @generated from field: string street_address = 2;
+   */
+  streetAddress: string;
+
+  /**
+   * @generated from field: string locality = 3;
+   */
+  locality: string;
+
+  /**
+   * @generated from field: string region = 4;
+   */
+  region: string;
+
+  /**
+   * @generated from field: string postal_code = 5;
+   */
+  postalCode: string;
+
+  /**
+   * @generated from field: string country = 6;
+   */
+  country: string;
+};
+
+/**
+ * Address is a postal address (OpenID Connect Core, section 5.1.1).
+ *
+ * @generated from message realguardio.token.v1.Address
+ */
+export type AddressJson = {
+  /**
+   * The whole address as it stands on a letter, lines separated by newlines.
+   *
+   * @generated from field: string formatted = 1;
+   */
+  formatted?: string;
+
+  /**
+   * @generated from field: string street_address = 2;
+   */
+  streetAddress?: string;
+
+  /**
+   * @generated from field: string locality = 3;
+   */
+  locality?: string;
+
+  /**
+   * @generated from field: string region = 4;
+   */
+  region?: string;
+
+  /**
+   * @generated from field: string postal_code = 5;
+   */
+  postalCode?: string;
+
+  /**
+   * @generated from field: string country = 6;
+   */
+  country?: string;
+};
+
+/**
+ * Describes the message realguardio.token.v1.Address.
+ * Use `create(AddressSchema)` to create a new message.
+ */
+export const AddressSchema: GenMessage<Address, {jsonType: AddressJson}> = /*@__PURE__*/
+  messageDesc(file_realguardio_token_v1_admin, 25);
+
+/**
+ * @generated from message realguardio.token.v1.InviteUserRequest
+ */
+export type InviteUserRequest = Message<"realguardio.token.v1.InviteUserRequest"> & {
+  /**
+   * @generated from field: string email = 1;
+   */
+  email: string;
+
+  /**
+   * @generated from field: string name = 2;
+   */
+  name: string;
+
+  /**
+   * @generated from field: repeated string roles = 3;
+   */
+  roles: string[];
+};
+
+/**
+ * @generated from message realguardio.token.v1.InviteUserRequest
+ */
+export type InviteUserRequestJson = {
+  /**
+   * @generated from field: string email = 1;
+   */
+  email?: string;
+
+  /**
+   * @generated from field: string name = 2;
+   */
+  name?: string;
+
+  /**
+   * @generated from field: repeated string roles = 3;
+   */
+  roles?: string[];
+};
+
+/**
+ * Describes the message realguardio.token.v1.InviteUserRequest.
+ * Use `create(InviteUserRequestSchema)` to create a new message.
+ */
+export const InviteUserRequestSchema: GenMessage<InviteUserRequest, {jsonType: InviteUserRequestJson}> = /*@__PURE__*/
+  messageDesc(file_realguardio_token_v1_admin, 26);
+
+/**
+ * @generated from message realguardio.token.v1.InviteUserResponse
+ */
+export type InviteUserResponse = Message<"realguardio.token.v1.InviteUserResponse"> & {
+  /**
+   * @generated from field: realguardio.token.v1.User user = 1;
+   */
+  user?: User | undefined;
+};
+
+/**
+ * @generated from message realguardio.token.v1.InviteUserResponse
+ */
+export type InviteUserResponseJson = {
+  /**
+   * @generated from field: realguardio.token.v1.User user = 1;
+   */
+  user?: UserJson;
+};
+
+/**
+ * Describes the message realguardio.token.v1.InviteUserResponse.
+ * Use `create(InviteUserResponseSchema)` to create a new message.
+ */
+export const InviteUserResponseSchema: GenMessage<InviteUserResponse, {jsonType: InviteUserResponseJson}> = /*@__PURE__*/
+  messageDesc(file_realguardio_token_v1_admin, 27);
+
+/**
+ * @generated from message realguardio.token.v1.ResendInvitationRequest
+ */
+export type ResendInvitationRequest = Message<"realguardio.token.v1.ResendInvitationRequest"> & {
+  /**
+   * @generated from field: string user_id = 1;
+   */
+  userId: string;
+};
+
+/**
+ * @generated from message realguardio.token.v1.ResendInvitationRequest
+ */
+export type ResendInvitationRequestJson = {
+  /**
+   * @generated from field: string user_id = 1;
+   */
+  userId?: string;
+};
+
+/**
+ * Describes the message realguardio.token.v1.ResendInvitationRequest.
+ * Use `create(ResendInvitationRequestSchema)` to create a new message.
+ */
+export const ResendInvitationRequestSchema: GenMessage<ResendInvitationRequest, {jsonType: ResendInvitationRequestJson}> = /*@__PURE__*/
+  messageDesc(file_realguardio_token_v1_admin, 28);
+
+/**
+ * @generated from message realguardio.token.v1.ResendInvitationResponse
+ */
+export type ResendInvitationResponse = Message<"realguardio.token.v1.ResendInvitationResponse"> & {
+};
+
+/**
+ * @generated from message realguardio.token.v1.ResendInvitationResponse
+ */
+export type ResendInvitationResponseJson = {
+};
+
+/**
+ * Describes the message realguardio.token.v1.ResendInvitationResponse.
+ * Use `create(ResendInvitationResponseSchema)` to create a new message.
+ */
+export const ResendInvitationResponseSchema: GenMessage<ResendInvitationResponse, {jsonType: ResendInvitationResponseJson}> = /*@__PURE__*/
+  messageDesc(file_realguardio_token_v1_admin, 29);
+
+/**
+ * @generated from message realguardio.token.v1.ListUsersRequest
+ */
+export type ListUsersRequest = Message<"realguardio.token.v1.ListUsersRequest"> & {
+  /**
+   * Only accounts whose address or name contains this, in any case.
+   *
+   * @generated from field: string query = 1;
+   */
+  query: string;
+
+  /**
+   * At most this many; 0 means 50, more than 200 means 200.
+   *
+   * @generated from field: int32 page_size = 2;
+   */
+  pageSize: number;
+
+  /**
+   * @generated from field: string page_token = 3;
+   */
+  pageToken: string;
+};
+
+/**
+ * @generated from message realguardio.token.v1.ListUsersRequest
+ */
+export type ListUsersRequestJson = {
+  /**
+   * Only accounts whose address or name contains this, in any case.
+   *
+   * @generated from field: string query = 1;
+   */
+  query?: string;
+
+  /**
+   * At most this many; 0 means 50, more than 200 means 200.
+   *
+   * @generated from field: int32 page_size = 2;
+   */
+  pageSize?: number;
+
+  /**
+   * @generated from field: string page_token = 3;
+   */
+  pageToken?: string;
+};
+
+/**
+ * Describes the message realguardio.token.v1.ListUsersRequest.
+ * Use `create(ListUsersRequestSchema)` to create a new message.
+ */
+export const ListUsersRequestSchema: GenMessage<ListUsersRequest, {jsonType: ListUsersRequestJson}> = /*@__PURE__*/
+  messageDesc(file_realguardio_token_v1_admin, 30);
+
+/**
+ * @generated from message realguardio.token.v1.ListUsersResponse
+ */
+export type ListUsersResponse = Message<"realguardio.token.v1.ListUsersResponse"> & {
+  /**
+   * @generated from field: repeated realguardio.token.v1.User users = 1;
+   */
+  users: User[];
+
+  /**
+   * Empty on the last page.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * @generated from message realguardio.token.v1.ListUsersResponse
+ */
+export type ListUsersResponseJson = {
+  /**
+   * @generated from field: repeated realguardio.token.v1.User users = 1;
+   */
+  users?: UserJson[];
+
+  /**
+   * Empty on the last page.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken?: string;
+};
+
+/**
+ * Describes the message realguardio.token.v1.ListUsersResponse.
+ * Use `create(ListUsersResponseSchema)` to create a new message.
+ */
+export const ListUsersResponseSchema: GenMessage<ListUsersResponse, {jsonType: ListUsersResponseJson}> = /*@__PURE__*/
+  messageDesc(file_realguardio_token_v1_admin, 31);
+
+/**
+ * @generated from message realguardio.token.v1.GetUserRequest
+ */
+export type GetUserRequest = Message<"realguardio.token.v1.GetUserRequest"> & {
+  /**
+   * @generated from field: string user_id = 1;
+   */
+  userId: string;
+};
+
+/**
+ * @generated from message realguardio.token.v1.GetUserRequest
+ */
+export type GetUserRequestJson = {
+  /**
+   * @generated from field: string user_id = 1;
+   */
+  userId?: string;
+};
+
+/**
+ * Describes the message realguardio.token.v1.GetUserRequest.
+ * Use `create(GetUserRequestSchema)` to create a new message.
+ */
+export const GetUserRequestSchema: GenMessage<GetUserRequest, {jsonType: GetUserRequestJson}> = /*@__PURE__*/
+  messageDesc(file_realguardio_token_v1_admin, 32);
+
+/**
+ * @generated from message realguardio.token.v1.GetUserResponse
+ */
+export type GetUserResponse = Message<"realguardio.token.v1.GetUserResponse"> & {
+  /**
+   * @generated from field: realguardio.token.v1.User user = 1;
+   */
+  user?: User | undefined;
+};
+
+/**
+ * @generated from message realguardio.token.v1.GetUserResponse
+ */
+export type GetUserResponseJson = {
+  /**
+   * @generated from field: realguardio.token.v1.User user = 1;
+   */
+  user?: UserJson;
+};
+
+/**
+ * Describes the message realguardio.token.v1.GetUserResponse.
+ * Use `create(GetUserResponseSchema)` to create a new message.
+ */
+export const GetUserResponseSchema: GenMessage<GetUserResponse, {jsonType: GetUserResponseJson}> = /*@__PURE__*/
+  messageDesc(file_realguardio_token_v1_admin, 33);
+
+/**
+ * @generated from message realguardio.token.v1.UpdateUserRequest
+ */
+export type UpdateUserRequest = Message<"realguardio.token.v1.UpdateUserRequest"> & {
+  /**
+   * @generated from field: string user_id = 1;
+   */
+  userId: string;
+
+  /**
+   * Unset: stays.
+   *
+   * @generated from field: optional string name = 2;
+   */
+  name?: string | undefined;
+
+  /**
+   * Unset: stays.
+   *
+   * @generated from field: optional string email = 3;
+   */
+  email?: string | undefined;
+};
+
+/**
+ * @generated from message realguardio.token.v1.UpdateUserRequest
+ */
+export type UpdateUserRequestJson = {
+  /**
+   * @generated from field: string user_id = 1;
+   */
+  userId?: string;
+
+  /**
+   * Unset: stays.
+   *
+   * @generated from field: optional string name = 2;
+   */
+  name?: string;
+
+  /**
+   * Unset: stays.
+   *
+   * @generated from field: optional string email = 3;
+   */
+  email?: string;
+};
+
+/**
+ * Describes the message realguardio.token.v1.UpdateUserRequest.
+ * Use `create(UpdateUserRequestSchema)` to create a new message.
+ */
+export const UpdateUserRequestSchema: GenMessage<UpdateUserRequest, {jsonType: UpdateUserRequestJson}> = /*@__PURE__*/
+  messageDesc(file_realguardio_token_v1_admin, 34);
+
+/**
+ * @generated from message realguardio.token.v1.UpdateUserResponse
+ */
+export type UpdateUserResponse = Message<"realguardio.token.v1.UpdateUserResponse"> & {
+  /**
+   * @generated from field: realguardio.token.v1.User user = 1;
+   */
+  user?: User | undefined;
+};
+
+/**
+ * @generated from message realguardio.token.v1.UpdateUserResponse
+ */
+export type UpdateUserResponseJson = {
+  /**
+   * @generated from field: realguardio.token.v1.User user = 1;
+   */
+  user?: UserJson;
+};
+
+/**
+ * Describes the message realguardio.token.v1.UpdateUserResponse.
+ * Use `create(UpdateUserResponseSchema)` to create a new message.
+ */
+export const UpdateUserResponseSchema: GenMessage<UpdateUserResponse, {jsonType: UpdateUserResponseJson}> = /*@__PURE__*/
+  messageDesc(file_realguardio_token_v1_admin, 35);
+
+/**
+ * @generated from message realguardio.token.v1.SetUserRolesRequest
+ */
+export type SetUserRolesRequest = Message<"realguardio.token.v1.SetUserRolesRequest"> & {
+  /**
+   * @generated from field: string user_id = 1;
+   */
+  userId: string;
+
+  /**
+   * All that it has from then on.
+   *
+   * @generated from field: repeated string roles = 2;
+   */
+  roles: string[];
+};
+
+/**
+ * @generated from message realguardio.token.v1.SetUserRolesRequest
+ */
+export type SetUserRolesRequestJson = {
+  /**
+   * @generated from field: string user_id = 1;
+   */
+  userId?: string;
+
+  /**
+   * All that it has from then on.
+   *
+   * @generated from field: repeated string roles = 2;
+   */
+  roles?: string[];
+};
+
+/**
+ * Describes the message realguardio.token.v1.SetUserRolesRequest.
+ * Use `create(SetUserRolesRequestSchema)` to create a new message.
+ */
+export const SetUserRolesRequestSchema: GenMessage<SetUserRolesRequest, {jsonType: SetUserRolesRequestJson}> = /*@__PURE__*/
+  messageDesc(file_realguardio_token_v1_admin, 36);
+
+/**
+ * @generated from message realguardio.token.v1.SetUserRolesResponse
+ */
+export type SetUserRolesResponse = Message<"realguardio.token.v1.SetUserRolesResponse"> & {
+  /**
+   * @generated from field: realguardio.token.v1.User user = 1;
+   */
+  user?: User | undefined;
+};
+
+/**
+ * @generated from message realguardio.token.v1.SetUserRolesResponse
+ */
+export type SetUserRolesResponseJson = {
+  /**
+   * @generated from field: realguardio.token.v1.User user = 1;
+   */
+  user?: UserJson;
+};
+
+/**
+ * Describes the message realguardio.token.v1.SetUserRolesResponse.
+ * Use `create(SetUserRolesResponseSchema)` to create a new message.
+ */
+export const SetUserRolesResponseSchema: GenMessage<SetUserRolesResponse, {jsonType: SetUserRolesResponseJson}> = /*@__PURE__*/
+  messageDesc(file_realguardio_token_v1_admin, 37);
+
+/**
+ * @generated from message realguardio.token.v1.DisableUserRequest
+ */
+export type DisableUserRequest = Message<"realguardio.token.v1.DisableUserRequest"> & {
+  /**
+   * @generated from field: string user_id = 1;
+   */
+  userId: string;
+};
+
+/**
+ * @generated from message realguardio.token.v1.DisableUserRequest
+ */
+export type DisableUserRequestJson = {
+  /**
+   * @generated from field: string user_id = 1;
+   */
+  userId?: string;
+};
+
+/**
+ * Describes the message realguardio.token.v1.DisableUserRequest.
+ * Use `create(DisableUserRequestSchema)` to create a new message.
+ */
+export const DisableUserRequestSchema: GenMessage<DisableUserRequest, {jsonType: DisableUserRequestJson}> = /*@__PURE__*/
+  messageDesc(file_realguardio_token_v1_admin, 38);
+
+/**
+ * @generated from message realguardio.token.v1.DisableUserResponse
+ */
+export type DisableUserResponse = Message<"realguardio.token.v1.DisableUserResponse"> & {
+  /**
+   * @generated from field: realguardio.token.v1.User user = 1;
+   */
+  user?: User | undefined;
+};
+
+/**
+ * @generated from message realguardio.token.v1.DisableUserResponse
+ */
+export type DisableUserResponseJson = {
+  /**
+   * @generated from field: realguardio.token.v1.User user = 1;
+   */
+  user?: UserJson;
+};
+
+/**
+ * Describes the message realguardio.token.v1.DisableUserResponse.
+ * Use `create(DisableUserResponseSchema)` to create a new message.
+ */
+export const DisableUserResponseSchema: GenMessage<DisableUserResponse, {jsonType: DisableUserResponseJson}> = /*@__PURE__*/
+  messageDesc(file_realguardio_token_v1_admin, 39);
+
+/**
+ * @generated from message realguardio.token.v1.EnableUserRequest
+ */
+export type EnableUserRequest = Message<"realguardio.token.v1.EnableUserRequest"> & {
+  /**
+   * @generated from field: string user_id = 1;
+   */
+  userId: string;
+};
+
+/**
+ * @generated from message realguardio.token.v1.EnableUserRequest
+ */
+export type EnableUserRequestJson = {
+  /**
+   * @generated from field: string user_id = 1;
+   */
+  userId?: string;
+};
+
+/**
+ * Describes the message realguardio.token.v1.EnableUserRequest.
+ * Use `create(EnableUserRequestSchema)` to create a new message.
+ */
+export const EnableUserRequestSchema: GenMessage<EnableUserRequest, {jsonType: EnableUserRequestJson}> = /*@__PURE__*/
+  messageDesc(file_realguardio_token_v1_admin, 40);
+
+/**
+ * @generated from message realguardio.token.v1.EnableUserResponse
+ */
+export type EnableUserResponse = Message<"realguardio.token.v1.EnableUserResponse"> & {
+  /**
+   * @generated from field: realguardio.token.v1.User user = 1;
+   */
+  user?: User | undefined;
+};
+
+/**
+ * @generated from message realguardio.token.v1.EnableUserResponse
+ */
+export type EnableUserResponseJson = {
+  /**
+   * @generated from field: realguardio.token.v1.User user = 1;
+   */
+  user?: UserJson;
+};
+
+/**
+ * Describes the message realguardio.token.v1.EnableUserResponse.
+ * Use `create(EnableUserResponseSchema)` to create a new message.
+ */
+export const EnableUserResponseSchema: GenMessage<EnableUserResponse, {jsonType: EnableUserResponseJson}> = /*@__PURE__*/
+  messageDesc(file_realguardio_token_v1_admin, 41);
+
+/**
+ * LoginSession is a browser's login at the identity provider.
+ *
+ * @generated from message realguardio.token.v1.LoginSession
+ */
+export type LoginSession = Message<"realguardio.token.v1.LoginSession"> & {
+  /**
+   * The "sid" of its tokens. It is no credential.
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * When its person last proved who they are.
+   *
+   * @generated from field: google.protobuf.Timestamp auth_time = 2;
+   */
+  authTime?: Timestamp | undefined;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp expire_time = 3;
+   */
+  expireTime?: Timestamp | undefined;
+
+  /**
+   * Where it was begun from.
+   *
+   * @generated from field: string address = 4;
+   */
+  address: string;
+
+  /**
+   * What the browser said of itself.
+   *
+   * @generated from field: string user_agent = 5;
+   */
+  userAgent: string;
+
+  /**
+   * The session that the caller asks from.
+   *
+   * @generated from field: bool current = 6;
+   */
+  current: boolean;
+
+  /**
+   * Applications that were opened in it.
+   *
+   * @generated from field: repeated string client_ids = 7;
+   */
+  clientIds: string[];
+};
+
+/**
+ * LoginSession is a browser's login at the identity provider.
+ *
+ * @generated from message realguardio.token.v1.LoginSession
+ */
+export type LoginSessionJson = {
+  /**
+   * The "sid" of its tokens. It is no credential.
+   *
+   * @generated from field: string id = 1;
+   */
+  id?: string;
+
+  /**
+   * When its person last proved who they are.
+   *
+   * @generated from field: google.protobuf.Timestamp auth_time = 2;
+   */
+  authTime?: TimestampJson;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp expire_time = 3;
+   */
+  expireTime?: TimestampJson;
+
+  /**
+   * Where it was begun from.
+   *
+   * @generated from field: string address = 4;
+   */
+  address?: string;
+
+  /**
+   * What the browser said of itself.
+   *
+   * @generated from field: string user_agent = 5;
+   */
+  userAgent?: string;
+
+  /**
+   * The session that the caller asks from.
+   *
+   * @generated from field: bool current = 6;
+   */
+  current?: boolean;
+
+  /**
+   * Applications that were opened in it.
+   *
+   * @generated from field: repeated string client_ids = 7;
+   */
+  clientIds?: string[];
+};
+
+/**
+ * Describes the message realguardio.token.v1.LoginSession.
+ * Use `create(LoginSessionSchema)` to create a new message.
+ */
+export const LoginSessionSchema: GenMessage<LoginSession, {jsonType: LoginSessionJson}> = /*@__PURE__*/
+  messageDesc(file_realguardio_token_v1_admin, 42);
+
+/**
+ * @generated from message realguardio.token.v1.ListUserSessionsRequest
+ */
+export type ListUserSessionsRequest = Message<"realguardio.token.v1.ListUserSessionsRequest"> & {
+  /**
+   * @generated from field: string user_id = 1;
+   */
+  userId: string;
+};
+
+/**
+ * @generated from message realguardio.token.v1.ListUserSessionsRequest
+ */
+export type ListUserSessionsRequestJson = {
+  /**
+   * @generated from field: string user_id = 1;
+   */
+  userId?: string;
+};
+
+/**
+ * Describes the message realguardio.token.v1.ListUserSessionsRequest.
+ * Use `create(ListUserSessionsRequestSchema)` to create a new message.
+ */
+export const ListUserSessionsRequestSchema: GenMessage<ListUserSessionsRequest, {jsonType: ListUserSessionsRequestJson}> = /*@__PURE__*/
+  messageDesc(file_realguardio_token_v1_admin, 43);
+
+/**
+ * @generated from message realguardio.token.v1.ListUserSessionsResponse
+ */
+export type ListUserSessionsResponse = Message<"realguardio.token.v1.ListUserSessionsResponse"> & {
+  /**
+   * @generated from field: repeated realguardio.token.v1.LoginSession sessions = 1;
+   */
+  sessions: LoginSession[];
+};
+
+/**
+ * @generated from message realguardio.token.v1.ListUserSessionsResponse
+ */
+export type ListUserSessionsResponseJson = {
+  /**
+   * @generated from field: repeated realguardio.token.v1.LoginSession sessions = 1;
+   */
+  sessions?: LoginSessionJson[];
+};
+
+/**
+ * Describes the message realguardio.token.v1.ListUserSessionsResponse.
+ * Use `create(ListUserSessionsResponseSchema)` to create a new message.
+ */
+export const ListUserSessionsResponseSchema: GenMessage<ListUserSessionsResponse, {jsonType: ListUserSessionsResponseJson}> = /*@__PURE__*/
+  messageDesc(file_realguardio_token_v1_admin, 44);
+
+/**
+ * @generated from message realguardio.token.v1.EndUserSessionRequest
+ */
+export type EndUserSessionRequest = Message<"realguardio.token.v1.EndUserSessionRequest"> & {
+  /**
+   * @generated from field: string user_id = 1;
+   */
+  userId: string;
+
+  /**
+   * @generated from field: string session_id = 2;
+   */
+  sessionId: string;
+};
+
+/**
+ * @generated from message realguardio.token.v1.EndUserSessionRequest
+ */
+export type EndUserSessionRequestJson = {
+  /**
+   * @generated from field: string user_id = 1;
+   */
+  userId?: string;
+
+  /**
+   * @generated from field: string session_id = 2;
+   */
+  sessionId?: string;
+};
+
+/**
+ * Describes the message realguardio.token.v1.EndUserSessionRequest.
+ * Use `create(EndUserSessionRequestSchema)` to create a new message.
+ */
+export const EndUserSessionRequestSchema: GenMessage<EndUserSessionRequest, {jsonType: EndUserSessionRequestJson}> = /*@__PURE__*/
+  messageDesc(file_realguardio_token_v1_admin, 45);
+
+/**
+ * @generated from message realguardio.token.v1.EndUserSessionResponse
+ */
+export type EndUserSessionResponse = Message<"realguardio.token.v1.EndUserSessionResponse"> & {
+};
+
+/**
+ * @generated from message realguardio.token.v1.EndUserSessionResponse
+ */
+export type EndUserSessionResponseJson = {
+};
+
+/**
+ * Describes the message realguardio.token.v1.EndUserSessionResponse.
+ * Use `create(EndUserSessionResponseSchema)` to create a new message.
+ */
+export const EndUserSessionResponseSchema: GenMessage<EndUserSessionResponse, {jsonType: EndUserSessionResponseJson}> = /*@__PURE__*/
+  messageDesc(file_realguardio_token_v1_admin, 46);
+
+/**
+ * @generated from message realguardio.token.v1.SignOutUserRequest
+ */
+export type SignOutUserRequest = Message<"realguardio.token.v1.SignOutUserRequest"> & {
+  /**
+   * @generated from field: string user_id = 1;
+   */
+  userId: string;
+};
+
+/**
+ * @generated from message realguardio.token.v1.SignOutUserRequest
+ */
+export type SignOutUserRequestJson = {
+  /**
+   * @generated from field: string user_id = 1;
+   */
+  userId?: string;
+};
+
+/**
+ * Describes the message realguardio.token.v1.SignOutUserRequest.
+ * Use `create(SignOutUserRequestSchema)` to create a new message.
+ */
+export const SignOutUserRequestSchema: GenMessage<SignOutUserRequest, {jsonType: SignOutUserRequestJson}> = /*@__PURE__*/
+  messageDesc(file_realguardio_token_v1_admin, 47);
+
+/**
+ * @generated from message realguardio.token.v1.SignOutUserResponse
+ */
+export type SignOutUserResponse = Message<"realguardio.token.v1.SignOutUserResponse"> & {
+};
+
+/**
+ * @generated from message realguardio.token.v1.SignOutUserResponse
+ */
+export type SignOutUserResponseJson = {
+};
+
+/**
+ * Describes the message realguardio.token.v1.SignOutUserResponse.
+ * Use `create(SignOutUserResponseSchema)` to create a new message.
+ */
+export const SignOutUserResponseSchema: GenMessage<SignOutUserResponse, {jsonType: SignOutUserResponseJson}> = /*@__PURE__*/
+  messageDesc(file_realguardio_token_v1_admin, 48);
+
+/**
+ * Consent is what a person has allowed an application.
+ *
+ * @generated from message realguardio.token.v1.Consent
+ */
+export type Consent = Message<"realguardio.token.v1.Consent"> & {
+  /**
+   * @generated from field: string client_id = 1;
+   */
+  clientId: string;
+
+  /**
+   * @generated from field: string client_name = 2;
+   */
+  clientName: string;
+
+  /**
+   * @generated from field: repeated string scopes = 3;
+   */
+  scopes: string[];
+
+  /**
+   * When it was last given or widened.
+   *
+   * @generated from field: google.protobuf.Timestamp update_time = 4;
+   */
+  updateTime?: Timestamp | undefined;
+};
+
+/**
+ * Consent is what a person has allowed an application.
+ *
+ * @generated from message realguardio.token.v1.Consent
+ */
+export type ConsentJson = {
+  /**
+   * @generated from field: string client_id = 1;
+   */
+  clientId?: string;
+
+  /**
+   * @generated from field: string client_name = 2;
+   */
+  clientName?: string;
+
+  /**
+   * @generated from field: repeated string scopes = 3;
+   */
+  scopes?: string[];
+
+  /**
+   * When it was last given or widened.
+   *
+   * @generated from field: google.protobuf.Timestamp update_time = 4;
+   */
+  updateTime?: TimestampJson;
+};
+
+/**
+ * Describes the message realguardio.token.v1.Consent.
+ * Use `create(ConsentSchema)` to create a new message.
+ */
+export const ConsentSchema: GenMessage<Consent, {jsonType: ConsentJson}> = /*@__PURE__*/
+  messageDesc(file_realguardio_token_v1_admin, 49);
+
+/**
+ * @generated from message realguardio.token.v1.ListUserConsentsRequest
+ */
+export type ListUserConsentsRequest = Message<"realguardio.token.v1.ListUserConsentsRequest"> & {
+  /**
+   * @generated from field: string user_id = 1;
+   */
+  userId: string;
+};
+
+/**
+ * @generated from message realguardio.token.v1.ListUserConsentsRequest
+ */
+export type ListUserConsentsRequestJson = {
+  /**
+   * @generated from field: string user_id = 1;
+   */
+  userId?: string;
+};
+
+/**
+ * Describes the message realguardio.token.v1.ListUserConsentsRequest.
+ * Use `create(ListUserConsentsRequestSchema)` to create a new message.
+ */
+export const ListUserConsentsRequestSchema: GenMessage<ListUserConsentsRequest, {jsonType: ListUserConsentsRequestJson}> = /*@__PURE__*/
+  messageDesc(file_realguardio_token_v1_admin, 50);
+
+/**
+ * @generated from message realguardio.token.v1.ListUserConsentsResponse
+ */
+export type ListUserConsentsResponse = Message<"realguardio.token.v1.ListUserConsentsResponse"> & {
+  /**
+   * @generated from field: repeated realguardio.token.v1.Consent consents = 1;
+   */
+  consents: Consent[];
+};
+
+/**
+ * @generated from message realguardio.token.v1.ListUserConsentsResponse
+ */
+export type ListUserConsentsResponseJson = {
+  /**
+   * @generated from field: repeated realguardio.token.v1.Consent consents = 1;
+   */
+  consents?: ConsentJson[];
+};
+
+/**
+ * Describes the message realguardio.token.v1.ListUserConsentsResponse.
+ * Use `create(ListUserConsentsResponseSchema)` to create a new message.
+ */
+export const ListUserConsentsResponseSchema: GenMessage<ListUserConsentsResponse, {jsonType: ListUserConsentsResponseJson}> = /*@__PURE__*/
+  messageDesc(file_realguardio_token_v1_admin, 51);
+
+/**
+ * @generated from message realguardio.token.v1.RevokeUserConsentRequest
+ */
+export type RevokeUserConsentRequest = Message<"realguardio.token.v1.RevokeUserConsentRequest"> & {
+  /**
+   * @generated from field: string user_id = 1;
+   */
+  userId: string;
+
+  /**
+   * @generated from field: string client_id = 2;
+   */
+  clientId: string;
+};
+
+/**
+ * @generated from message realguardio.token.v1.RevokeUserConsentRequest
+ */
+export type RevokeUserConsentRequestJson = {
+  /**
+   * @generated from field: string user_id = 1;
+   */
+  userId?: string;
+
+  /**
+   * @generated from field: string client_id = 2;
+   */
+  clientId?: string;
+};
+
+/**
+ * Describes the message realguardio.token.v1.RevokeUserConsentRequest.
+ * Use `create(RevokeUserConsentRequestSchema)` to create a new message.
+ */
+export const RevokeUserConsentRequestSchema: GenMessage<RevokeUserConsentRequest, {jsonType: RevokeUserConsentRequestJson}> = /*@__PURE__*/
+  messageDesc(file_realguardio_token_v1_admin, 52);
+
+/**
+ * @generated from message realguardio.token.v1.RevokeUserConsentResponse
+ */
+export type RevokeUserConsentResponse = Message<"realguardio.token.v1.RevokeUserConsentResponse"> & {
+};
+
+/**
+ * @generated from message realguardio.token.v1.RevokeUserConsentResponse
+ */
+export type RevokeUserConsentResponseJson = {
+};
+
+/**
+ * Describes the message realguardio.token.v1.RevokeUserConsentResponse.
+ * Use `create(RevokeUserConsentResponseSchema)` to create a new message.
+ */
+export const RevokeUserConsentResponseSchema: GenMessage<RevokeUserConsentResponse, {jsonType: RevokeUserConsentResponseJson}> = /*@__PURE__*/
+  messageDesc(file_realguardio_token_v1_admin, 53);
+
+/**
+ * @generated from message realguardio.token.v1.GetClientRequest
+ */
+export type GetClientRequest = Message<"realguardio.token.v1.GetClientRequest"> & {
+  /**
+   * @generated from field: string client_id = 1;
+   */
+  clientId: string;
+};
+
+/**
+ * @generated from message realguardio.token.v1.GetClientRequest
+ */
+export type GetClientRequestJson = {
+  /**
+   * @generated from field: string client_id = 1;
+   */
+  clientId?: string;
+};
+
+/**
+ * Describes the message realguardio.token.v1.GetClientRequest.
+ * Use `create(GetClientRequestSchema)` to create a new message.
+ */
+export const GetClientRequestSchema: GenMessage<GetClientRequest, {jsonType: GetClientRequestJson}> = /*@__PURE__*/
+  messageDesc(file_realguardio_token_v1_admin, 54);
+
+/**
+ * @generated from message realguardio.token.v1.GetClientResponse
+ */
+export type GetClientResponse = Message<"realguardio.token.v1.GetClientResponse"> & {
+  /**
+   * @generated from field: realguardio.token.v1.Client client = 1;
+   */
+  client?: Client | undefined;
+};
+
+/**
+ * @generated from message realguardio.token.v1.GetClientResponse
+ */
+export type GetClientResponseJson = {
+  /**
+   * @generated from field: realguardio.token.v1.Client client = 1;
+   */
+  client?: ClientJson;
+};
+
+/**
+ * Describes the message realguardio.token.v1.GetClientResponse.
+ * Use `create(GetClientResponseSchema)` to create a new message.
+ */
+export const GetClientResponseSchema: GenMessage<GetClientResponse, {jsonType: GetClientResponseJson}> = /*@__PURE__*/
+  messageDesc(file_realguardio_token_v1_admin, 55);
+
+/**
+ * @generated from message realguardio.token.v1.UpdateClientRequest
+ */
+export type UpdateClientRequest = Message<"realguardio.token.v1.UpdateClientRequest"> & {
+  /**
+   * Named by its client_id.
+   *
+   * @generated from field: realguardio.token.v1.Client client = 1;
+   */
+  client?: Client | undefined;
+
+  /**
+   * Fields to change. Empty: those that are set in client.
+   *
+   * @generated from field: google.protobuf.FieldMask update_mask = 2;
+   */
+  updateMask?: FieldMask | undefined;
+};
+
+/**
+ * @generated from message realguardio.token.v1.UpdateClientRequest
+ */
+export type UpdateClientRequestJson = {
+  /**
+   * Named by its client_id.
+   *
+   * @generated from field: realguardio.token.v1.Client client = 1;
+   */
+  client?: ClientJson;
+
+  /**
+   * Fields to change. Empty: those that are set in client.
+   *
+   * @generated from field: google.protobuf.FieldMask update_mask = 2;
+   */
+  updateMask?: FieldMaskJson;
+};
+
+/**
+ * Describes the message realguardio.token.v1.UpdateClientRequest.
+ * Use `create(UpdateClientRequestSchema)` to create a new message.
+ */
+export const UpdateClientRequestSchema: GenMessage<UpdateClientRequest, {jsonType: UpdateClientRequestJson}> = /*@__PURE__*/
+  messageDesc(file_realguardio_token_v1_admin, 56);
+
+/**
+ * @generated from message realguardio.token.v1.UpdateClientResponse
+ */
+export type UpdateClientResponse = Message<"realguardio.token.v1.UpdateClientResponse"> & {
+  /**
+   * @generated from field: realguardio.token.v1.Client client = 1;
+   */
+  client?: Client | undefined;
+};
+
+/**
+ * @generated from message realguardio.token.v1.UpdateClientResponse
+ */
+export type UpdateClientResponseJson = {
+  /**
+   * @generated from field: realguardio.token.v1.Client client = 1;
+   */
+  client?: ClientJson;
+};
+
+/**
+ * Describes the message realguardio.token.v1.UpdateClientResponse.
+ * Use `create(UpdateClientResponseSchema)` to create a new message.
+ */
+export const UpdateClientResponseSchema: GenMessage<UpdateClientResponse, {jsonType: UpdateClientResponseJson}> = /*@__PURE__*/
+  messageDesc(file_realguardio_token_v1_admin, 57);
+
+/**
+ * @generated from message realguardio.token.v1.RotateClientSecretRequest
+ */
+export type RotateClientSecretRequest = Message<"realguardio.token.v1.RotateClientSecretRequest"> & {
+  /**
+   * @generated from field: string client_id = 1;
+   */
+  clientId: string;
+
+  /**
+   * How long the secret before stays good. Unset: not at all.
+   *
+   * @generated from field: google.protobuf.Duration overlap = 2;
+   */
+  overlap?: Duration | undefined;
+};
+
+/**
+ * @generated from message realguardio.token.v1.RotateClientSecretRequest
+ */
+export type RotateClientSecretRequestJson = {
+  /**
+   * @generated from field: string client_id = 1;
+   */
+  clientId?: string;
+
+  /**
+   * How long the secret before stays good. Unset: not at all.
+   *
+   * @generated from field: google.protobuf.Duration overlap = 2;
+   */
+  overlap?: DurationJson;
+};
+
+/**
+ * Describes the message realguardio.token.v1.RotateClientSecretRequest.
+ * Use `create(RotateClientSecretRequestSchema)` to create a new message.
+ */
+export const RotateClientSecretRequestSchema: GenMessage<RotateClientSecretRequest, {jsonType: RotateClientSecretRequestJson}> = /*@__PURE__*/
+  messageDesc(file_realguardio_token_v1_admin, 58);
+
+/**
+ * @generated from message realguardio.token.v1.RotateClientSecretResponse
+ */
+export type RotateClientSecretResponse = Message<"realguardio.token.v1.RotateClientSecretResponse"> & {
+  /**
+   * @generated from field: realguardio.token.v1.Client client = 1;
+   */
+  client?: Client | undefined;
+
+  /**
+   * Shown once.
+   *
+   * @generated from field: string client_secret = 2;
+   */
+  clientSecret: string;
+};
+
+/**
+ * @generated from message realguardio.token.v1.RotateClientSecretResponse
+ */
+export type RotateClientSecretResponseJson = {
+  /**
+   * @generated from field: realguardio.token.v1.Client client = 1;
+   */
+  client?: ClientJson;
+
+  /**
+   * Shown once.
+   *
+   * @generated from field: string client_secret = 2;
+   */
+  clientSecret?: string;
+};
+
+/**
+ * Describes the message realguardio.token.v1.RotateClientSecretResponse.
+ * Use `create(RotateClientSecretResponseSchema)` to create a new message.
+ */
+export const RotateClientSecretResponseSchema: GenMessage<RotateClientSecretResponse, {jsonType: RotateClientSecretResponseJson}> = /*@__PURE__*/
+  messageDesc(file_realguardio_token_v1_admin, 59);
+
+/**
+ * SigningKey is a key that tokens are signed with.
+ *
+ * @generated from message realguardio.token.v1.SigningKey
+ */
+export type SigningKey = Message<"realguardio.token.v1.SigningKey"> & {
+  /**
+   * The "kid" of what it signs.
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * `ES256`, `RS256` or `EdDSA`.
+   *
+   * @generated from field: string alg = 2;
+   */
+  alg: string;
+
+  /**
+   * `next`, `active`, `retired` or `revoked`.
+   *
+   * @generated from field: string status = 3;
+   */
+  status: string;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp create_time = 4;
+   */
+  createTime?: Timestamp | undefined;
+
+  /**
+   * When it began to sign. Unset for a next key.
+   *
+   * @generated from field: google.protobuf.Timestamp activate_time = 5;
+   */
+  activateTime?: Timestamp | undefined;
+
+  /**
+   * When it ceased to sign.
+   *
+   * @generated from field: google.protobuf.Timestamp retire_time = 6;
+   */
+  retireTime?: Timestamp | undefined;
+};
+
+/**
+ * SigningKey is a key that tokens are signed with.
+ *
+ * @generated from message realguardio.token.v1.SigningKey
+ */
+export type SigningKeyJson = {
+  /**
+   * The "kid" of what it signs.
+   *
+   * @generated from field: string id = 1;
+   */
+  id?: string;
+
+  /**
+   * `ES256`, `RS256` or `EdDSA`.
+   *
+   * @generated from field: string alg = 2;
+   */
+  alg?: string;
+
+  /**
+   * `next`, `active`, `retired` or `revoked`.
+   *
+   * @generated from field: string status = 3;
+   */
+  status?: string;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp create_time = 4;
+   */
+  createTime?: TimestampJson;
+
+  /**
+   * When it began to sign. Unset for a next key.
+   *
+   * @generated from field: google.protobuf.Timestamp activate_time = 5;
+   */
+  activateTime?: TimestampJson;
+
+  /**
+   * When it ceased to sign.
+   *
+   * @generated from field: google.protobuf.Timestamp retire_time = 6;
+   */
+  retireTime?: TimestampJson;
+};
+
+/**
+ * Describes the message realguardio.token.v1.SigningKey.
+ * Use `create(SigningKeySchema)` to create a new message.
+ */
+export const SigningKeySchema: GenMessage<SigningKey, {jsonType: SigningKeyJson}> = /*@__PURE__*/
+  messageDesc(file_realguardio_token_v1_admin, 60);
+
+/**
+ * @generated from message realguardio.token.v1.ListSigningKeysRequest
+ */
+export type ListSigningKeysRequest = Message<"realguardio.token.v1.ListSigningKeysRequest"> & {
+};
+
+/**
+ * @generated from message realguardio.token.v1.ListSigningKeysRequest
+ */
+export type ListSigningKeysRequestJson = {
+};
+
+/**
+ * Describes the message realguardio.token.v1.ListSigningKeysRequest.
+ * Use `create(ListSigningKeysRequestSchema)` to create a new message.
+ */
+export const ListSigningKeysRequestSchema: GenMessage<ListSigningKeysRequest, {jsonType: ListSigningKeysRequestJson}> = /*@__PURE__*/
+  messageDesc(file_realguardio_token_v1_admin, 61);
+
+/**
+ * @generated from message realguardio.token.v1.ListSigningKeysResponse
+ */
+export type ListSigningKeysResponse = Message<"realguardio.token.v1.ListSigningKeysResponse"> & {
+  /**
+   * @generated from field: repeated realguardio.token.v1.SigningKey keys = 1;
+   */
+  keys: SigningKey[];
+};
+
+/**
+ * @generated from message realguardio.token.v1.ListSigningKeysResponse
+ */
+export type ListSigningKeysResponseJson = {
+  /**
+   * @generated from field: repeated realguardio.token.v1.SigningKey keys = 1;
+   */
+  keys?: SigningKeyJson[];
+};
+
+/**
+ * Describes the message realguardio.token.v1.ListSigningKeysResponse.
+ * Use `create(ListSigningKeysResponseSchema)` to create a new message.
+ */
+export const ListSigningKeysResponseSchema: GenMessage<ListSigningKeysResponse, {jsonType: ListSigningKeysResponseJson}> = /*@__PURE__*/
+  messageDesc(file_realguardio_token_v1_admin, 62);
+
+/**
+ * @generated from message realguardio.token.v1.RotateSigningKeysRequest
+ */
+export type RotateSigningKeysRequest = Message<"realguardio.token.v1.RotateSigningKeysRequest"> & {
+  /**
+   * Empty: every algorithm.
+   *
+   * @generated from field: repeated string algs = 1;
+   */
+  algs: string[];
+};
+
+/**
+ * @generated from message realguardio.token.v1.RotateSigningKeysRequest
+ */
+export type RotateSigningKeysRequestJson = {
+  /**
+   * Empty: every algorithm.
+   *
+   * @generated from field: repeated string algs = 1;
+   */
+  algs?: string[];
+};
+
+/**
+ * Describes the message realguardio.token.v1.RotateSigningKeysRequest.
+ * Use `create(RotateSigningKeysRequestSchema)` to create a new message.
+ */
+export const RotateSigningKeysRequestSchema: GenMessage<RotateSigningKeysRequest, {jsonType: RotateSigningKeysRequestJson}> = /*@__PURE__*/
+  messageDesc(file_realguardio_token_v1_admin, 63);
+
+/**
+ * @generated from message realguardio.token.v1.RotateSigningKeysResponse
+ */
+export type RotateSigningKeysResponse = Message<"realguardio.token.v1.RotateSigningKeysResponse"> & {
+  /**
+   * The keys that sign from now on.
+   *
+   * @generated from field: repeated realguardio.token.v1.SigningKey keys = 1;
+   */
+  keys: SigningKey[];
+};
+
+/**
+ * @generated from message realguardio.token.v1.RotateSigningKeysResponse
+ */
+export type RotateSigningKeysResponseJson = {
+  /**
+   * The keys that sign from now on.
+   *
+   * @generated from field: repeated realguardio.token.v1.SigningKey keys = 1;
+   */
+  keys?: SigningKeyJson[];
+};
+
+/**
+ * Describes the message realguardio.token.v1.RotateSigningKeysResponse.
+ * Use `create(RotateSigningKeysResponseSchema)` to create a new message.
+ */
+export const RotateSigningKeysResponseSchema: GenMessage<RotateSigningKeysResponse, {jsonType: RotateSigningKeysResponseJson}> = /*@__PURE__*/
+  messageDesc(file_realguardio_token_v1_admin, 64);
+
+/**
+ * @generated from message realguardio.token.v1.RevokeSigningKeyRequest
+ */
+export type RevokeSigningKeyRequest = Message<"realguardio.token.v1.RevokeSigningKeyRequest"> & {
+  /**
+   * @generated from field: string key_id = 1;
+   */
+  keyId: string;
+};
+
+/**
+ * @generated from message realguardio.token.v1.RevokeSigningKeyRequest
+ */
+export type RevokeSigningKeyRequestJson = {
+  /**
+   * @generated from field: string key_id = 1;
+   */
+  keyId?: string;
+};
+
+/**
+ * Describes the message realguardio.token.v1.RevokeSigningKeyRequest.
+ * Use `create(RevokeSigningKeyRequestSchema)` to create a new message.
+ */
+export const RevokeSigningKeyRequestSchema: GenMessage<RevokeSigningKeyRequest, {jsonType: RevokeSigningKeyRequestJson}> = /*@__PURE__*/
+  messageDesc(file_realguardio_token_v1_admin, 65);
+
+/**
+ * @generated from message realguardio.token.v1.RevokeSigningKeyResponse
+ */
+export type RevokeSigningKeyResponse = Message<"realguardio.token.v1.RevokeSigningKeyResponse"> & {
+  /**
+   * @generated from field: realguardio.token.v1.SigningKey key = 1;
+   */
+  key?: SigningKey | undefined;
+};
+
+/**
+ * @generated from message realguardio.token.v1.RevokeSigningKeyResponse
+ */
+export type RevokeSigningKeyResponseJson = {
+  /**
+   * @generated from field: realguardio.token.v1.SigningKey key = 1;
+   */
+  key?: SigningKeyJson;
+};
+
+/**
+ * Describes the message realguardio.token.v1.RevokeSigningKeyResponse.
+ * Use `create(RevokeSigningKeyResponseSchema)` to create a new message.
+ */
+export const RevokeSigningKeyResponseSchema: GenMessage<RevokeSigningKeyResponse, {jsonType: RevokeSigningKeyResponseJson}> = /*@__PURE__*/
+  messageDesc(file_realguardio_token_v1_admin, 66);
+
+/**
+ * @generated from message realguardio.token.v1.UpdateMeRequest
+ */
+export type UpdateMeRequest = Message<"realguardio.token.v1.UpdateMeRequest"> & {
+  /**
+   * name, given_name, family_name, locale, zoneinfo, phone_number and address can be changed.
+   *
+   * @generated from field: realguardio.token.v1.User user = 1;
+   */
+  user?: User | undefined;
+
+  /**
+   * Fields to change. Empty: those that are set in user.
+   *
+   * @generated from field: google.protobuf.FieldMask update_mask = 2;
+   */
+  updateMask?: FieldMask | undefined;
+};
+
+/**
+ * @generated from message realguardio.token.v1.UpdateMeRequest
+ */
+export type UpdateMeRequestJson = {
+  /**
+   * name, given_name, family_name, locale, zoneinfo, phone_number and address can be changed.
+   *
+   * @generated from field: realguardio.token.v1.User user = 1;
+   */
+  user?: UserJson;
+
+  /**
+   * Fields to change. Empty: those that are set in user.
+   *
+   * @generated from field: google.protobuf.FieldMask update_mask = 2;
+   */
+  updateMask?: FieldMaskJson;
+};
+
+/**
+ * Describes the message realguardio.token.v1.UpdateMeRequest.
+ * Use `create(UpdateMeRequestSchema)` to create a new message.
+ */
+export const UpdateMeRequestSchema: GenMessage<UpdateMeRequest, {jsonType: UpdateMeRequestJson}> = /*@__PURE__*/
+  messageDesc(file_realguardio_token_v1_admin, 67);
+
+/**
+ * @generated from message realguardio.token.v1.UpdateMeResponse
+ */
+export type UpdateMeResponse = Message<"realguardio.token.v1.UpdateMeResponse"> & {
+  /**
+   * @generated from field: realguardio.token.v1.User user = 1;
+   */
+  user?: User | undefined;
+};
+
+/**
+ * @generated from message realguardio.token.v1.UpdateMeResponse
+ */
+export type UpdateMeResponseJson = {
+  /**
+   * @generated from field: realguardio.token.v1.User user = 1;
+   */
+  user?: UserJson;
+};
+
+/**
+ * Describes the message realguardio.token.v1.UpdateMeResponse.
+ * Use `create(UpdateMeResponseSchema)` to create a new message.
+ */
+export const UpdateMeResponseSchema: GenMessage<UpdateMeResponse, {jsonType: UpdateMeResponseJson}> = /*@__PURE__*/
+  messageDesc(file_realguardio_token_v1_admin, 68);
+
+/**
+ * @generated from message realguardio.token.v1.ChangePasswordRequest
+ */
+export type ChangePasswordRequest = Message<"realguardio.token.v1.ChangePasswordRequest"> & {
+  /**
+   * @generated from field: string current_password = 1;
+   */
+  currentPassword: string;
+
+  /**
+   * @generated from field: string new_password = 2;
+   */
+  newPassword: string;
+};
+
+/**
+ * @generated from message realguardio.token.v1.ChangePasswordRequest
+ */
+export type ChangePasswordRequestJson = {
+  /**
+   * @generated from field: string current_password = 1;
+   */
+  currentPassword?: string;
+
+  /**
+   * @generated from field: string new_password = 2;
+   */
+  newPassword?: string;
+};
+
+/**
+ * Describes the message realguardio.token.v1.ChangePasswordRequest.
+ * Use `create(ChangePasswordRequestSchema)` to create a new message.
+ */
+export const ChangePasswordRequestSchema: GenMessage<ChangePasswordRequest, {jsonType: ChangePasswordRequestJson}> = /*@__PURE__*/
+  messageDesc(file_realguardio_token_v1_admin, 69);
+
+/**
+ * @generated from message realguardio.token.v1.ChangePasswordResponse
+ */
+export type ChangePasswordResponse = Message<"realguardio.token.v1.ChangePasswordResponse"> & {
+};
+
+/**
+ * @generated from message realguardio.token.v1.ChangePasswordResponse
+ */
+export type ChangePasswordResponseJson = {
+};
+
+/**
+ * Describes the message realguardio.token.v1.ChangePasswordResponse.
+ * Use `create(ChangePasswordResponseSchema)` to create a new message.
+ */
+export const ChangePasswordResponseSchema: GenMessage<ChangePasswordResponse, {jsonType: ChangePasswordResponseJson}> = /*@__PURE__*/
+  messageDesc(file_realguardio_token_v1_admin, 70);
+
+/**
+ * @generated from message realguardio.token.v1.ChangeEmailRequest
+ */
+export type ChangeEmailRequest = Message<"realguardio.token.v1.ChangeEmailRequest"> & {
+  /**
+   * @generated from field: string email = 1;
+   */
+  email: string;
+
+  /**
+   * @generated from field: string current_password = 2;
+   */
+  currentPassword: string;
+};
+
+/**
+ * @generated from message realguardio.token.v1.ChangeEmailRequest
+ */
+export type ChangeEmailRequestJson = {
+  /**
+   * @generated from field: string email = 1;
+   */
+  email?: string;
+
+  /**
+   * @generated from field: string current_password = 2;
+   */
+  currentPassword?: string;
+};
+
+/**
+ * Describes the message realguardio.token.v1.ChangeEmailRequest.
+ * Use `create(ChangeEmailRequestSchema)` to create a new message.
+ */
+export const ChangeEmailRequestSchema: GenMessage<ChangeEmailRequest, {jsonType: ChangeEmailRequestJson}> = /*@__PURE__*/
+  messageDesc(file_realguardio_token_v1_admin, 71);
+
+/**
+ * @generated from message realguardio.token.v1.ChangeEmailResponse
+ */
+export type ChangeEmailResponse = Message<"realguardio.token.v1.ChangeEmailResponse"> & {
+};
+
+/**
+ * @generated from message realguardio.token.v1.ChangeEmailResponse
+ */
+export type ChangeEmailResponseJson = {
+};
+
+/**
+ * Describes the message realguardio.token.v1.ChangeEmailResponse.
+ * Use `create(ChangeEmailResponseSchema)` to create a new message.
+ */
+export const ChangeEmailResponseSchema: GenMessage<ChangeEmailResponse, {jsonType: ChangeEmailResponseJson}> = /*@__PURE__*/
+  messageDesc(file_realguardio_token_v1_admin, 72);
+
+/**
+ * @generated from message realguardio.token.v1.VerifyEmailRequest
+ */
+export type VerifyEmailRequest = Message<"realguardio.token.v1.VerifyEmailRequest"> & {
+};
+
+/**
+ * @generated from message realguardio.token.v1.VerifyEmailRequest
+ */
+export type VerifyEmailRequestJson = {
+};
+
+/**
+ * Describes the message realguardio.token.v1.VerifyEmailRequest.
+ * Use `create(VerifyEmailRequestSchema)` to create a new message.
+ */
+export const VerifyEmailRequestSchema: GenMessage<VerifyEmailRequest, {jsonType: VerifyEmailRequestJson}> = /*@__PURE__*/
+  messageDesc(file_realguardio_token_v1_admin, 73);
+
+/**
+ * @generated from message realguardio.token.v1.VerifyEmailResponse
+ */
+export type VerifyEmailResponse = Message<"realguardio.token.v1.VerifyEmailResponse"> & {
+};
+
+/**
+ * @generated from message realguardio.token.v1.VerifyEmailResponse
+ */
+export type VerifyEmailResponseJson = {
+};
+
+/**
+ * Describes the message realguardio.token.v1.VerifyEmailResponse.
+ * Use `create(VerifyEmailResponseSchema)` to create a new message.
+ */
+export const VerifyEmailResponseSchema: GenMessage<VerifyEmailResponse, {jsonType: VerifyEmailResponseJson}> = /*@__PURE__*/
+  messageDesc(file_realguardio_token_v1_admin, 74);
+
+/**
+ * @generated from message realguardio.token.v1.ListMySessionsRequest
+ */
+export type ListMySessionsRequest = Message<"realguardio.token.v1.ListMySessionsRequest"> & {
+};
+
+/**
+ * @generated from message realguardio.token.v1.ListMySessionsRequest
+ */
+export type ListMySessionsRequestJson = {
+};
+
+/**
+ * Describes the message realguardio.token.v1.ListMySessionsRequest.
+ * Use `create(ListMySessionsRequestSchema)` to create a new message.
+ */
+export const ListMySessionsRequestSchema: GenMessage<ListMySessionsRequest, {jsonType: ListMySessionsRequestJson}> = /*@__PURE__*/
+  messageDesc(file_realguardio_token_v1_admin, 75);
+
+/**
+ * @generated from message realguardio.token.v1.ListMySessionsResponse
+ */
+export type ListMySessionsResponse = Message<"realguardio.token.v1.ListMySessionsResponse"> & {
+  /**
+   * @generated from field: repeated realguardio.token.v1.LoginSession sessions = 1;
+   */
+  sessions: LoginSession[];
+};
+
+/**
+ * @generated from message realguardio.token.v1.ListMySessionsResponse
+ */
+export type ListMySessionsResponseJson = {
+  /**
+   * @generated from field: repeated realguardio.token.v1.LoginSession sessions = 1;
+   */
+  sessions?: LoginSessionJson[];
+};
+
+/**
+ * Describes the message realguardio.token.v1.ListMySessionsResponse.
+ * Use `create(ListMySessionsResponseSchema)` to create a new message.
+ */
+export const ListMySessionsResponseSchema: GenMessage<ListMySessionsResponse, {jsonType: ListMySessionsResponseJson}> = /*@__PURE__*/
+  messageDesc(file_realguardio_token_v1_admin, 76);
+
+/**
+ * @generated from message realguardio.token.v1.EndMySessionRequest
+ */
+export type EndMySessionRequest = Message<"realguardio.token.v1.EndMySessionRequest"> & {
+  /**
+   * @generated from field: string session_id = 1;
+   */
+  sessionId: string;
+};
+
+/**
+ * @generated from message realguardio.token.v1.EndMySessionRequest
+ */
+export type EndMySessionRequestJson = {
+  /**
+   * @generated from field: string session_id = 1;
+   */
+  sessionId?: string;
+};
+
+/**
+ * Describes the message realguardio.token.v1.EndMySessionRequest.
+ * Use `create(EndMySessionRequestSchema)` to create a new message.
+ */
+export const EndMySessionRequestSchema: GenMessage<EndMySessionRequest, {jsonType: EndMySessionRequestJson}> = /*@__PURE__*/
+  messageDesc(file_realguardio_token_v1_admin, 77);
+
+/**
+ * @generated from message realguardio.token.v1.EndMySessionResponse
+ */
+export type EndMySessionResponse = Message<"realguardio.token.v1.EndMySessionResponse"> & {
+};
+
+/**
+ * @generated from message realguardio.token.v1.EndMySessionResponse
+ */
+export type EndMySessionResponseJson = {
+};
+
+/**
+ * Describes the message realguardio.token.v1.EndMySessionResponse.
+ * Use `create(EndMySessionResponseSchema)` to create a new message.
+ */
+export const EndMySessionResponseSchema: GenMessage<EndMySessionResponse, {jsonType: EndMySessionResponseJson}> = /*@__PURE__*/
+  messageDesc(file_realguardio_token_v1_admin, 78);
+
+/**
+ * @generated from message realguardio.token.v1.SignOutEverywhereRequest
+ */
+export type SignOutEverywhereRequest = Message<"realguardio.token.v1.SignOutEverywhereRequest"> & {
+};
+
+/**
+ * @generated from message realguardio.token.v1.SignOutEverywhereRequest
+ */
+export type SignOutEverywhereRequestJson = {
+};
+
+/**
+ * Describes the message realguardio.token.v1.SignOutEverywhereRequest.
+ * Use `create(SignOutEverywhereRequestSchema)` to create a new message.
+ */
+export const SignOutEverywhereRequestSchema: GenMessage<SignOutEverywhereRequest, {jsonType: SignOutEverywhereRequestJson}> = /*@__PURE__*/
+  messageDesc(file_realguardio_token_v1_admin, 79);
+
+/**
+ * @generated from message realguardio.token.v1.SignOutEverywhereResponse
+ */
+export type SignOutEverywhereResponse = Message<"realguardio.token.v1.SignOutEverywhereResponse"> & {
+};
+
+/**
+ * @generated from message realguardio.token.v1.SignOutEverywhereResponse
+ */
+export type SignOutEverywhereResponseJson = {
+};
+
+/**
+ * Describes the message realguardio.token.v1.SignOutEverywhereResponse.
+ * Use `create(SignOutEverywhereResponseSchema)` to create a new message.
+ */
+export const SignOutEverywhereResponseSchema: GenMessage<SignOutEverywhereResponse, {jsonType: SignOutEverywhereResponseJson}> = /*@__PURE__*/
+  messageDesc(file_realguardio_token_v1_admin, 80);
+
+/**
+ * @generated from message realguardio.token.v1.ListMyConsentsRequest
+ */
+export type ListMyConsentsRequest = Message<"realguardio.token.v1.ListMyConsentsRequest"> & {
+};
+
+/**
+ * @generated from message realguardio.token.v1.ListMyConsentsRequest
+ */
+export type ListMyConsentsRequestJson = {
+};
+
+/**
+ * Describes the message realguardio.token.v1.ListMyConsentsRequest.
+ * Use `create(ListMyConsentsRequestSchema)` to create a new message.
+ */
+export const ListMyConsentsRequestSchema: GenMessage<ListMyConsentsRequest, {jsonType: ListMyConsentsRequestJson}> = /*@__PURE__*/
+  messageDesc(file_realguardio_token_v1_admin, 81);
+
+/**
+ * @generated from message realguardio.token.v1.ListMyConsentsResponse
+ */
+export type ListMyConsentsResponse = Message<"realguardio.token.v1.ListMyConsentsResponse"> & {
+  /**
+   * @generated from field: repeated realguardio.token.v1.Consent consents = 1;
+   */
+  consents: Consent[];
+};
+
+/**
+ * @generated from message realguardio.token.v1.ListMyConsentsResponse
+ */
+export type ListMyConsentsResponseJson = {
+  /**
+   * @generated from field: repeated realguardio.token.v1.Consent consents = 1;
+   */
+  consents?: ConsentJson[];
+};
+
+/**
+ * Describes the message realguardio.token.v1.ListMyConsentsResponse.
+ * Use `create(ListMyConsentsResponseSchema)` to create a new message.
+ */
+export const ListMyConsentsResponseSchema: GenMessage<ListMyConsentsResponse, {jsonType: ListMyConsentsResponseJson}> = /*@__PURE__*/
+  messageDesc(file_realguardio_token_v1_admin, 82);
+
+/**
+ * @generated from message realguardio.token.v1.RevokeMyConsentRequest
+ */
+export type RevokeMyConsentRequest = Message<"realguardio.token.v1.RevokeMyConsentRequest"> & {
+  /**
+   * @generated from field: string client_id = 1;
+   */
+  clientId: string;
+};
+
+/**
+ * @generated from message realguardio.token.v1.RevokeMyConsentRequest
+ */
+export type RevokeMyConsentRequestJson = {
+  /**
+   * @generated from field: string client_id = 1;
+   */
+  clientId?: string;
+};
+
+/**
+ * Describes the message realguardio.token.v1.RevokeMyConsentRequest.
+ * Use `create(RevokeMyConsentRequestSchema)` to create a new message.
+ */
+export const RevokeMyConsentRequestSchema: GenMessage<RevokeMyConsentRequest, {jsonType: RevokeMyConsentRequestJson}> = /*@__PURE__*/
+  messageDesc(file_realguardio_token_v1_admin, 83);
+
+/**
+ * @generated from message realguardio.token.v1.RevokeMyConsentResponse
+ */
+export type RevokeMyConsentResponse = Message<"realguardio.token.v1.RevokeMyConsentResponse"> & {
+};
+
+/**
+ * @generated from message realguardio.token.v1.RevokeMyConsentResponse
+ */
+export type RevokeMyConsentResponseJson = {
+};
+
+/**
+ * Describes the message realguardio.token.v1.RevokeMyConsentResponse.
+ * Use `create(RevokeMyConsentResponseSchema)` to create a new message.
+ */
+export const RevokeMyConsentResponseSchema: GenMessage<RevokeMyConsentResponse, {jsonType: RevokeMyConsentResponseJson}> = /*@__PURE__*/
+  messageDesc(file_realguardio_token_v1_admin, 84);
+
+/**
  * AdminService manages accounts and clients of the identity provider.
  *
  * @generated from service realguardio.token.v1.AdminService
@@ -1146,6 +3646,206 @@ export const AdminService: GenService<{
     input: typeof DisableClientRequestSchema;
     output: typeof DisableClientResponseSchema;
   },
+  /**
+   * RotateApiKey gives a key a new secret. The one before stays good for `overlap`, so that scripts can be changed over.
+   *
+   * @generated from rpc realguardio.token.v1.AdminService.RotateApiKey
+   */
+  rotateApiKey: {
+    methodKind: "unary";
+    input: typeof RotateApiKeyRequestSchema;
+    output: typeof RotateApiKeyResponseSchema;
+  },
+  /**
+   * InviteUser creates an account and sends its person a link by which they choose a password.
+   *
+   * @generated from rpc realguardio.token.v1.AdminService.InviteUser
+   */
+  inviteUser: {
+    methodKind: "unary";
+    input: typeof InviteUserRequestSchema;
+    output: typeof InviteUserResponseSchema;
+  },
+  /**
+   * ResendInvitation sends another link to somebody who has not chosen a password yet. The links before end.
+   *
+   * @generated from rpc realguardio.token.v1.AdminService.ResendInvitation
+   */
+  resendInvitation: {
+    methodKind: "unary";
+    input: typeof ResendInvitationRequestSchema;
+    output: typeof ResendInvitationResponseSchema;
+  },
+  /**
+   * ListUsers lists accounts by e-mail address.
+   *
+   * @generated from rpc realguardio.token.v1.AdminService.ListUsers
+   */
+  listUsers: {
+    methodKind: "unary";
+    input: typeof ListUsersRequestSchema;
+    output: typeof ListUsersResponseSchema;
+  },
+  /**
+   * GetUser returns an account.
+   *
+   * @generated from rpc realguardio.token.v1.AdminService.GetUser
+   */
+  getUser: {
+    methodKind: "unary";
+    input: typeof GetUserRequestSchema;
+    output: typeof GetUserResponseSchema;
+  },
+  /**
+   * UpdateUser changes name or e-mail of an account. The subject stays; a new address is not verified.
+   *
+   * @generated from rpc realguardio.token.v1.AdminService.UpdateUser
+   */
+  updateUser: {
+    methodKind: "unary";
+    input: typeof UpdateUserRequestSchema;
+    output: typeof UpdateUserResponseSchema;
+  },
+  /**
+   * SetUserRoles says which roles an account has. Tokens that carry one that was taken away end at once.
+   *
+   * @generated from rpc realguardio.token.v1.AdminService.SetUserRoles
+   */
+  setUserRoles: {
+    methodKind: "unary";
+    input: typeof SetUserRolesRequestSchema;
+    output: typeof SetUserRolesResponseSchema;
+  },
+  /**
+   * DisableUser ends an account with its login sessions, grants and tokens, everywhere. Repeating a call changes nothing.
+   *
+   * @generated from rpc realguardio.token.v1.AdminService.DisableUser
+   */
+  disableUser: {
+    methodKind: "unary";
+    input: typeof DisableUserRequestSchema;
+    output: typeof DisableUserResponseSchema;
+  },
+  /**
+   * EnableUser lets the person of a disabled account sign in again. What was ended stays ended.
+   *
+   * @generated from rpc realguardio.token.v1.AdminService.EnableUser
+   */
+  enableUser: {
+    methodKind: "unary";
+    input: typeof EnableUserRequestSchema;
+    output: typeof EnableUserResponseSchema;
+  },
+  /**
+   * ListUserSessions lists the live login sessions of an account, the newest first.
+   *
+   * @generated from rpc realguardio.token.v1.AdminService.ListUserSessions
+   */
+  listUserSessions: {
+    methodKind: "unary";
+    input: typeof ListUserSessionsRequestSchema;
+    output: typeof ListUserSessionsResponseSchema;
+  },
+  /**
+   * EndUserSession ends a login session with every grant and token that came of it. Repeating a call changes nothing.
+   *
+   * @generated from rpc realguardio.token.v1.AdminService.EndUserSession
+   */
+  endUserSession: {
+    methodKind: "unary";
+    input: typeof EndUserSessionRequestSchema;
+    output: typeof EndUserSessionResponseSchema;
+  },
+  /**
+   * SignOutUser ends all login sessions, grants and tokens of an account; its person can sign in again.
+   *
+   * @generated from rpc realguardio.token.v1.AdminService.SignOutUser
+   */
+  signOutUser: {
+    methodKind: "unary";
+    input: typeof SignOutUserRequestSchema;
+    output: typeof SignOutUserResponseSchema;
+  },
+  /**
+   * ListUserConsents lists what a person has allowed applications.
+   *
+   * @generated from rpc realguardio.token.v1.AdminService.ListUserConsents
+   */
+  listUserConsents: {
+    methodKind: "unary";
+    input: typeof ListUserConsentsRequestSchema;
+    output: typeof ListUserConsentsResponseSchema;
+  },
+  /**
+   * RevokeUserConsent takes back what a person has allowed an application, with every grant and token it has of them.
+   *
+   * @generated from rpc realguardio.token.v1.AdminService.RevokeUserConsent
+   */
+  revokeUserConsent: {
+    methodKind: "unary";
+    input: typeof RevokeUserConsentRequestSchema;
+    output: typeof RevokeUserConsentResponseSchema;
+  },
+  /**
+   * GetClient returns a registered application.
+   *
+   * @generated from rpc realguardio.token.v1.AdminService.GetClient
+   */
+  getClient: {
+    methodKind: "unary";
+    input: typeof GetClientRequestSchema;
+    output: typeof GetClientResponseSchema;
+  },
+  /**
+   * UpdateClient changes what is registered of an application: the fields that update_mask names.
+   *
+   * @generated from rpc realguardio.token.v1.AdminService.UpdateClient
+   */
+  updateClient: {
+    methodKind: "unary";
+    input: typeof UpdateClientRequestSchema;
+    output: typeof UpdateClientResponseSchema;
+  },
+  /**
+   * RotateClientSecret gives an application a new secret. The one before stays good for `overlap`.
+   *
+   * @generated from rpc realguardio.token.v1.AdminService.RotateClientSecret
+   */
+  rotateClientSecret: {
+    methodKind: "unary";
+    input: typeof RotateClientSecretRequestSchema;
+    output: typeof RotateClientSecretResponseSchema;
+  },
+  /**
+   * ListSigningKeys lists the keys that tokens are signed with, the newest first. No private half is in it.
+   *
+   * @generated from rpc realguardio.token.v1.AdminService.ListSigningKeys
+   */
+  listSigningKeys: {
+    methodKind: "unary";
+    input: typeof ListSigningKeysRequestSchema;
+    output: typeof ListSigningKeysResponseSchema;
+  },
+  /**
+   * RotateSigningKeys makes the next key of each algorithm asked for the one that signs. Tokens signed before stay valid.
+   *
+   * @generated from rpc realguardio.token.v1.AdminService.RotateSigningKeys
+   */
+  rotateSigningKeys: {
+    methodKind: "unary";
+    input: typeof RotateSigningKeysRequestSchema;
+    output: typeof RotateSigningKeysResponseSchema;
+  },
+  /**
+   * RevokeSigningKey ends a key that somebody else may have, with every token that it signed, at once.
+   *
+   * @generated from rpc realguardio.token.v1.AdminService.RevokeSigningKey
+   */
+  revokeSigningKey: {
+    methodKind: "unary";
+    input: typeof RevokeSigningKeyRequestSchema;
+    output: typeof RevokeSigningKeyResponseSchema;
+  },
 }> = /*@__PURE__*/
   serviceDesc(file_realguardio_token_v1_admin, 0);
 
@@ -1164,6 +3864,96 @@ export const AccountService: GenService<{
     methodKind: "unary";
     input: typeof GetMeRequestSchema;
     output: typeof GetMeResponseSchema;
+  },
+  /**
+   * UpdateMe changes the caller's name and contact details: the fields that update_mask names.
+   *
+   * @generated from rpc realguardio.token.v1.AccountService.UpdateMe
+   */
+  updateMe: {
+    methodKind: "unary";
+    input: typeof UpdateMeRequestSchema;
+    output: typeof UpdateMeResponseSchema;
+  },
+  /**
+   * ChangePassword sets a new password. Every other login session of the caller ends, with its grants and tokens.
+   *
+   * @generated from rpc realguardio.token.v1.AccountService.ChangePassword
+   */
+  changePassword: {
+    methodKind: "unary";
+    input: typeof ChangePasswordRequestSchema;
+    output: typeof ChangePasswordResponseSchema;
+  },
+  /**
+   * ChangeEmail sends a link to a new address; the account has it once somebody there has followed the link.
+   *
+   * @generated from rpc realguardio.token.v1.AccountService.ChangeEmail
+   */
+  changeEmail: {
+    methodKind: "unary";
+    input: typeof ChangeEmailRequestSchema;
+    output: typeof ChangeEmailResponseSchema;
+  },
+  /**
+   * VerifyEmail sends a link to the address that the account has, to prove that its person reads it.
+   *
+   * @generated from rpc realguardio.token.v1.AccountService.VerifyEmail
+   */
+  verifyEmail: {
+    methodKind: "unary";
+    input: typeof VerifyEmailRequestSchema;
+    output: typeof VerifyEmailResponseSchema;
+  },
+  /**
+   * ListMySessions lists the live login sessions of the caller, the newest first.
+   *
+   * @generated from rpc realguardio.token.v1.AccountService.ListMySessions
+   */
+  listMySessions: {
+    methodKind: "unary";
+    input: typeof ListMySessionsRequestSchema;
+    output: typeof ListMySessionsResponseSchema;
+  },
+  /**
+   * EndMySession ends one of the caller's login sessions. Repeating a call changes nothing.
+   *
+   * @generated from rpc realguardio.token.v1.AccountService.EndMySession
+   */
+  endMySession: {
+    methodKind: "unary";
+    input: typeof EndMySessionRequestSchema;
+    output: typeof EndMySessionResponseSchema;
+  },
+  /**
+   * SignOutEverywhere ends all login sessions, grants and tokens of the caller, this one included.
+   *
+   * @generated from rpc realguardio.token.v1.AccountService.SignOutEverywhere
+   */
+  signOutEverywhere: {
+    methodKind: "unary";
+    input: typeof SignOutEverywhereRequestSchema;
+    output: typeof SignOutEverywhereResponseSchema;
+  },
+  /**
+   * ListMyConsents lists what the caller has allowed applications.
+   *
+   * @generated from rpc realguardio.token.v1.AccountService.ListMyConsents
+   */
+  listMyConsents: {
+    methodKind: "unary";
+    input: typeof ListMyConsentsRequestSchema;
+    output: typeof ListMyConsentsResponseSchema;
+  },
+  /**
+   * RevokeMyConsent takes back what the caller has allowed an application, with every grant and token it has of them.
+   *
+   * @generated from rpc realguardio.token.v1.AccountService.RevokeMyConsent
+   */
+  revokeMyConsent: {
+    methodKind: "unary";
+    input: typeof RevokeMyConsentRequestSchema;
+    output: typeof RevokeMyConsentResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_realguardio_token_v1_admin, 1);

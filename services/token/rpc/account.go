@@ -1,4 +1,4 @@
-package token
+package rpc
 
 import (
 	"context"
@@ -7,19 +7,12 @@ import (
 	tokenv1 "github.com/realguardio/realguardio/gen/go/realguardio/token/v1"
 	"github.com/realguardio/realguardio/mesh"
 	"github.com/realguardio/realguardio/services/token/account"
-	"github.com/realguardio/realguardio/services/token/sqlstore"
 )
 
-// accountService implements AccountService: everything is about the caller, whom the token names.
-type accountService struct {
-	tokenv1.UnsafeAccountServiceServer
-	store *sqlstore.Store
-}
-
 // GetMe implements AccountService.
-func (s *accountService) GetMe(ctx context.Context, _ *tokenv1.GetMeRequest) (*tokenv1.GetMeResponse, error) {
+func (s *self) GetMe(ctx context.Context, _ *tokenv1.GetMeRequest) (*tokenv1.GetMeResponse, error) {
 	id := mesh.Caller(ctx).Subject
-	user, err := s.store.User(ctx, id)
+	user, err := s.Store.User(ctx, id)
 	if errors.Is(err, account.ErrNotFound) {
 		return nil, mesh.NotFound("account", id)
 	}
