@@ -32,6 +32,7 @@ type User struct {
 	// EmailVerified tells whether somebody at Email has shown to read it.
 	EmailVerified bool
 	Name          string
+	Profile
 	// Roles stand in its tokens.
 	Roles []string
 	// PasswordHash is a PHC string; empty for an account that cannot sign in with a password.

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -85,58 +86,27 @@ func (claims *AccessClaims) addUser(client *Client, c claim) {
 	}
 }
 
-// Profile is what OpenID Connect tells about a person (Core, section 5.1), by scope.
-type Profile struct {
-	Subject       string   `json:"sub"`
-	Name          string   `json:"name,omitempty"`
-	Roles         []string `json:"roles,omitempty"`
-	UpdatedAt     int64    `json:"updated_at,omitempty"`
-	Email         string   `json:"email,omitempty"`
-	EmailVerified *bool    `json:"email_verified,omitempty"`
-}
-
-type idClaims struct {
-	Issuer   string `json:"iss"`
-	Audience string `json:"aud"`
-	Expiry   int64  `json:"exp"`
-	IssuedAt int64  `json:"iat"`
-	Profile
-	AuthTime   int64    `json:"auth_time"`
-	Nonce      string   `json:"nonce,omitempty"`
-	ACR        string   `json:"acr,omitempty"`
-	AMR        []string `json:"amr,omitempty"`
-	AccessHash string   `json:"at_hash"`
-	SessionID  string   `json:"sid,omitempty"`
-}
-
 func (s *Server) idToken(client *Client, c claim, access string, now time.Time) (string, error) {
 	half := sha256.Sum256([]byte(access)) // ES256 and RS256 alike (Core, section 3.1.3.6)
-	payload, err := json.Marshal(&idClaims{
-		Issuer:     s.Issuer,
-		Audience:   client.ID,
-		Expiry:     now.Add(idTokenLifetime).Unix(),
-		IssuedAt:   now.Unix(),
-		Profile:    profile(c),
-		AuthTime:   c.grant.AuthTime.Unix(),
-		Nonce:      c.nonce,
-		ACR:        acrPassword,
-		AMR:        []string{"pwd"},
-		AccessHash: base64.RawURLEncoding.EncodeToString(half[:16]),
-		SessionID:  c.grant.SessionID,
+	claims := personClaims(c.user, c.scopes, c.grant.IDTokenClaims)
+	maps.Copy(claims, PersonClaims{
+		"iss":       s.Issuer,
+		"aud":       client.ID,
+		"exp":       now.Add(idTokenLifetime).Unix(),
+		"iat":       now.Unix(),
+		"auth_time": c.grant.AuthTime.Unix(),
+		"acr":       acrPassword,
+		"amr":       []string{"pwd"},
+		"at_hash":   base64.RawURLEncoding.EncodeToString(half[:16]),
 	})
+	for name, value := range map[string]string{"nonce": c.nonce, "sid": c.grant.SessionID} {
+		if value != "" {
+			claims[name] = value
+		}
+	}
+	payload, err := json.Marshal(claims)
 	if err != nil {
 		return "", fmt.Errorf("encoding an ID token: %w", err)
 	}
 	return s.Keys.Sign(client.IDAlg, keys.TypIDToken, payload)
-}
-
-func profile(c claim) Profile {
-	p := Profile{Subject: c.user.ID}
-	if slices.Contains(c.scopes, ScopeProfile) {
-		p.Name, p.Roles, p.UpdatedAt = c.user.Name, c.user.Roles, c.user.Updated.Unix()
-	}
-	if slices.Contains(c.scopes, ScopeEmail) {
-		p.Email, p.EmailVerified = c.user.Email, &c.user.EmailVerified
-	}
-	return p
 }

@@ -22,7 +22,10 @@ type Grant struct {
 	Scopes    []string
 	// Audience bounds that of its tokens (RFC 8707, section 2.2); empty: the whole API.
 	Audience []string
-	AuthTime time.Time
+	// UserInfoClaims and IDTokenClaims were asked for one by one, besides what the scopes say (OpenID Connect Core,
+	// section 5.5).
+	UserInfoClaims, IDTokenClaims []string
+	AuthTime                      time.Time
 	// UserEpoch is the person's epoch when it was given; when that is raised, the grant is over.
 	UserEpoch int64
 	// Secret enters the refresh tokens' authentication codes, so that ids and generations alone do not make them.

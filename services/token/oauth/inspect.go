@@ -41,25 +41,29 @@ func (s *Server) parseAccessToken(token string) (claims AccessClaims, ok bool) {
 }
 
 // UserInfo tells about the person a token speaks for, as they are now (OpenID Connect Core, section 5.3).
-func (s *Server) UserInfo(ctx context.Context, token string) (Profile, error) {
+func (s *Server) UserInfo(ctx context.Context, token string) (PersonClaims, error) {
 	claims, err := s.AccessToken(ctx, token)
 	if err != nil {
-		return Profile{}, err
+		return nil, err
 	}
 	if !slices.Contains(claims.Audience, AudienceAPI) && !slices.Contains(claims.Audience, audienceToken) {
-		return Profile{}, errInvalidToken() // it was narrowed to somebody else, who shall not use it here
+		return nil, errInvalidToken() // it was narrowed to somebody else, who shall not use it here
 	}
 	if !claims.HasScope(ScopeOpenID) || claims.Caller != "user" {
-		return Profile{}, refuse(CodeInsufficientScope, "the access token was not issued with the scope openid")
+		return nil, refuse(CodeInsufficientScope, "the access token was not issued with the scope openid")
 	}
 	user, err := s.Accounts.User(ctx, claims.Subject)
 	if errors.Is(err, account.ErrNotFound) || err == nil && (user.Disabled || user.Epoch > claims.Epoch) {
-		return Profile{}, errInvalidToken()
+		return nil, errInvalidToken()
 	}
 	if err != nil {
-		return Profile{}, fmt.Errorf("looking up a user: %w", err)
+		return nil, fmt.Errorf("looking up a user: %w", err)
 	}
-	return profile(claim{user: &user, scopes: parseScopes(claims.Scope)}), nil
+	grant, err := s.Grants.Grant(ctx, claims.GrantID)
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return nil, fmt.Errorf("looking up a grant: %w", err)
+	}
+	return personClaims(&user, parseScopes(claims.Scope), grant.UserInfoClaims), nil
 }
 
 // Hint is what an ID token says that was given back as an id_token_hint.
@@ -75,7 +79,12 @@ func (s *Server) IDTokenHint(token string) (Hint, error) {
 	if err != nil {
 		return Hint{}, refuse(CodeInvalidRequest, "id_token_hint is not an ID token of this issuer")
 	}
-	var claims idClaims
+	var claims struct {
+		Issuer    string `json:"iss"`
+		Subject   string `json:"sub"`
+		Audience  string `json:"aud"`
+		SessionID string `json:"sid"`
+	}
 	if err := json.Unmarshal(payload, &claims); err != nil || claims.Issuer != s.Issuer {
 		return Hint{}, refuse(CodeInvalidRequest, "id_token_hint is not an ID token of this issuer")
 	}

@@ -10,6 +10,8 @@ const (
 	ScopeOpenID        = "openid"
 	ScopeProfile       = "profile"
 	ScopeEmail         = "email"
+	ScopeAddress       = "address"
+	ScopePhone         = "phone"
 	ScopeOfflineAccess = "offline_access"
 )
 
@@ -27,8 +29,8 @@ var Scopes = []Scope{
 	{ScopeOpenID, "know that it is you", true},
 	{ScopeProfile, "see your name and roles", true},
 	{ScopeEmail, "see your e-mail address", true},
-	{"address", "see your postal address", true},
-	{"phone", "see your phone number", true},
+	{ScopeAddress, "see your postal address", true},
+	{ScopePhone, "see your phone number", true},
 	{ScopeOfflineAccess, "keep this access while you are away", true},
 	{"securitysystem.read", "see your security systems and their state", false},
 	{"securitysystem.arm", "arm your security systems", false},

@@ -13,15 +13,16 @@ import (
 )
 
 const grantColumns = `id, client_id, user_id, session_id, scopes, auth_time, user_epoch, secret, generation, rotated_at, created_at,
-	expires_at, revoked_at, audience`
+	expires_at, revoked_at, audience, userinfo_claims, id_token_claims`
 
-const insertGrant = `INSERT INTO grants (` + grantColumns + `) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`
+const insertGrant = `INSERT INTO grants (` + grantColumns + `)
+	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)`
 
 func grantValues(g *oauth.Grant) []any {
 	return []any{
 		g.ID, g.ClientID, g.UserID, g.SessionID, join(g.Scopes), sqldb.Micros(g.AuthTime), g.UserEpoch,
 		hex.EncodeToString(g.Secret), g.Generation, sqldb.Micros(g.Rotated), sqldb.Micros(g.Created), sqldb.Micros(g.Expires),
-		sqldb.Micros(g.Revoked), join(g.Audience),
+		sqldb.Micros(g.Revoked), join(g.Audience), join(g.UserInfoClaims), join(g.IDTokenClaims),
 	}
 }
 
@@ -36,10 +37,11 @@ func (s *Store) OpenGrant(ctx context.Context, g oauth.Grant) error {
 // Grant implements oauth.GrantStore.
 func (s *Store) Grant(ctx context.Context, id string) (oauth.Grant, error) {
 	var g oauth.Grant
-	var scopes, secret, audience string
+	var scopes, secret, audience, userinfo, idToken string
 	var auth, rotated, created, expires, revoked int64
 	err := s.db.QueryRow(ctx, `SELECT `+grantColumns+` FROM grants WHERE id = $1`, id).Scan(&g.ID, &g.ClientID, &g.UserID,
-		&g.SessionID, &scopes, &auth, &g.UserEpoch, &secret, &g.Generation, &rotated, &created, &expires, &revoked, &audience)
+		&g.SessionID, &scopes, &auth, &g.UserEpoch, &secret, &g.Generation, &rotated, &created, &expires, &revoked, &audience,
+		&userinfo, &idToken)
 	if errors.Is(err, sqldb.ErrNoRows) {
 		return oauth.Grant{}, oauth.ErrNotFound
 	}
@@ -50,6 +52,7 @@ func (s *Store) Grant(ctx context.Context, id string) (oauth.Grant, error) {
 		return oauth.Grant{}, fmt.Errorf("reading a grant: its secret: %w", err)
 	}
 	g.Scopes, g.Audience = split(scopes), split(audience)
+	g.UserInfoClaims, g.IDTokenClaims = split(userinfo), split(idToken)
 	g.AuthTime, g.Rotated = sqldb.Time(auth), sqldb.Time(rotated)
 	g.Created, g.Expires, g.Revoked = sqldb.Time(created), sqldb.Time(expires), sqldb.Time(revoked)
 	return g, nil

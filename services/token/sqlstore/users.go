@@ -12,7 +12,7 @@ import (
 	"github.com/realguardio/realguardio/services/token/account"
 )
 
-const userColumns = `id, email, email_verified, name, roles, password_hash, epoch, disabled, created_at, updated_at`
+const userColumns = `id, email, email_verified, name, roles, password_hash, epoch, disabled, created_at, updated_at, ` + profileColumns
 
 // User returns the account with this id, or account.ErrNotFound.
 func (s *Store) User(ctx context.Context, id string) (account.User, error) {
@@ -29,13 +29,17 @@ func (s *Store) UserByEmail(ctx context.Context, email string) (account.User, er
 
 func scanUser(row *sql.Row) (account.User, error) {
 	var u account.User
-	var roles string
+	var roles, address string
 	var created, updated int64
-	err := row.Scan(&u.ID, &u.Email, &u.EmailVerified, &u.Name, &roles, &u.PasswordHash, &u.Epoch, &u.Disabled, &created, &updated)
+	err := row.Scan(&u.ID, &u.Email, &u.EmailVerified, &u.Name, &roles, &u.PasswordHash, &u.Epoch, &u.Disabled, &created, &updated,
+		&u.GivenName, &u.FamilyName, &u.Locale, &u.Zoneinfo, &u.PhoneNumber, &u.PhoneNumberVerified, &address)
 	if errors.Is(err, sqldb.ErrNoRows) {
 		return account.User{}, account.ErrNotFound
 	}
 	if err != nil {
+		return account.User{}, failed("reading an account", err)
+	}
+	if u.Address, err = decodeAddress(address); err != nil {
 		return account.User{}, failed("reading an account", err)
 	}
 	u.Roles, u.Created, u.Updated = split(roles), sqldb.Time(created), sqldb.Time(updated)
@@ -109,16 +113,4 @@ func (s *Store) HasDemoPassword(ctx context.Context) (bool, error) {
 		return false, failed("looking for demo accounts", err)
 	}
 	return n > 0, nil
-}
-
-// SetName changes an account's name.
-func (s *Store) SetName(ctx context.Context, id, name string, now time.Time) error {
-	n, err := s.db.Exec(ctx, `UPDATE users SET name = $2, updated_at = $3 WHERE id = $1`, id, name, sqldb.Micros(now))
-	if err != nil {
-		return failed("renaming an account", err)
-	}
-	if n == 0 {
-		return account.ErrNotFound
-	}
-	return nil
 }

@@ -2,6 +2,7 @@ package web
 
 import (
 	"net/http"
+	"slices"
 
 	"github.com/realguardio/realguardio/services/token/keys"
 	"github.com/realguardio/realguardio/services/token/oauth"
@@ -62,15 +63,14 @@ func (h *handler) discovery(w http.ResponseWriter, _ *http.Request) {
 		SubjectTypes:          []string{"public"},
 		IDTokenAlgs:           keys.Algs,
 		Scopes:                scopes,
-		Claims: []string{"iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "at_hash", "sid",
-			"name", "roles", "updated_at", "email", "email_verified"},
-		Prompts:           []string{"none", "login", "consent", "select_account"},
-		ACRs:              []string{"1"},
-		ChallengeMethods:  []string{"S256"},
-		TokenAuth:         oauth.AuthMethods,
-		RevocationAuth:    oauth.AuthMethods,
-		IntrospectionAuth: []oauth.AuthMethod{oauth.AuthBasic, oauth.AuthPost},
-		IssInResponse:     true,
+		Claims:                slices.Concat(oauth.TokenClaims, oauth.ClaimNames()),
+		Prompts:               []string{"none", "login", "consent", "select_account"},
+		ACRs:                  []string{"1"},
+		ChallengeMethods:      []string{"S256"},
+		TokenAuth:             oauth.AuthMethods,
+		RevocationAuth:        oauth.AuthMethods,
+		IntrospectionAuth:     []oauth.AuthMethod{oauth.AuthBasic, oauth.AuthPost},
+		IssInResponse:         true,
 	})
 }
 
