@@ -28,10 +28,14 @@ const (
 	GrantClientCredentials = "client_credentials"
 	GrantRefreshToken      = "refresh_token"
 	GrantPassword          = "password"
+	GrantDeviceCode        = "urn:ietf:params:oauth:grant-type:device_code"    // RFC 8628
+	GrantTokenExchange     = "urn:ietf:params:oauth:grant-type:token-exchange" // RFC 8693
 )
 
 // GrantTypes is the list of them.
-var GrantTypes = []string{GrantAuthorizationCode, GrantClientCredentials, GrantRefreshToken, GrantPassword}
+var GrantTypes = []string{
+	GrantAuthorizationCode, GrantClientCredentials, GrantRefreshToken, GrantPassword, GrantDeviceCode, GrantTokenExchange,
+}
 
 // DefaultAccessTokenLifetime is that of a client which has not been given another.
 const DefaultAccessTokenLifetime = 5 * time.Minute

@@ -76,7 +76,7 @@ func checkGrants(c *Client) error {
 	switch {
 	case len(c.Grants) == 0:
 		return &MetadataError{"grantTypes", "must have at least one"}
-	case c.Public && (c.Allows(GrantClientCredentials) || c.Allows(GrantPassword)):
+	case c.Public && (c.Allows(GrantClientCredentials) || c.Allows(GrantPassword) || c.Allows(GrantTokenExchange)):
 		return &MetadataError{"grantTypes", "a public client cannot authenticate, and so not use this grant"}
 	case c.Allows(GrantAuthorizationCode) && len(c.RedirectURIs) == 0:
 		return &MetadataError{"redirectUris", "authorization_code needs at least one"}

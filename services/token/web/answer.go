@@ -119,7 +119,7 @@ func (h *handler) refusePage(w http.ResponseWriter, r *http.Request, err error) 
 
 // refuseAuthorization tells the client by a redirect where that is safe, and otherwise the person by a page.
 func (h *handler) refuseAuthorization(w http.ResponseWriter, r *http.Request, a *oauth.Authorization, err error) {
-	if a != nil {
+	if a != nil && a.RedirectURI != "" {
 		err = h.OAuth.Refusal(a, err)
 	}
 	if redirect, ok := errors.AsType[*oauth.RedirectError](err); ok {

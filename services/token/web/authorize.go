@@ -17,6 +17,16 @@ type person struct {
 	session account.Session
 }
 
+// signInFor has a person sign in who has opened a page of ours at a path, and come back to it.
+func (h *handler) signInFor(w http.ResponseWriter, r *http.Request, next string) {
+	id, err := h.begin(w, r, transaction{At: atLogin, Next: next})
+	if err != nil {
+		h.refusePage(w, r, err)
+		return
+	}
+	seeOther(w, atLogin+"?"+url.Values{"tx": {id}}.Encode())
+}
+
 // signedIn returns who is signed in in the browser that sent r, or nil.
 func (h *handler) signedIn(r *http.Request) (*person, error) {
 	value := cookie(r, h.cookies.login)

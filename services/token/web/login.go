@@ -122,6 +122,10 @@ func (h *handler) welcome(w http.ResponseWriter, r *http.Request, tx transaction
 	}
 	h.Logger.InfoContext(r.Context(), "signed in", "subject", user.ID, "client_id", client.ID, "session", session.ID,
 		"address", h.Address(r))
+	if tx.Next != "" {
+		seeOther(w, tx.Next)
+		return LoginSucceeded
+	}
 	tx.At, tx.SessionID = atAuthorize, session.ID
 	again, err := h.keep(r.Context(), tx, revisitLifetime)
 	if err != nil {

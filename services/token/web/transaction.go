@@ -28,6 +28,8 @@ type transaction struct {
 	// SessionID is the login session of who has just signed in for it, or whom consent is asked of; empty while nobody
 	// has signed in.
 	SessionID string
+	// Next is the page of ours that the person signs in for, where no client has sent them and Request is empty.
+	Next string
 }
 
 // Where a transaction goes on.
@@ -119,8 +121,14 @@ func (h *handler) party(r *http.Request, tx *transaction) (*person, oauth.Client
 	return who, client, err
 }
 
-// client returns the client of a request that has waited, if it may still make that request.
+// ownPage is what the login page calls that for which somebody signs in, where it is a page of ours.
+const ownPage = "your account"
+
+// client returns the client of a request that has waited, if it may still make that request. A page of ours has none.
 func (h *handler) client(r *http.Request, a *oauth.Authorization) (oauth.Client, error) {
+	if a.ClientID == "" {
+		return oauth.Client{Name: ownPage}, nil
+	}
 	client, err := h.OAuth.Recheck(r.Context(), a)
 	if errors.Is(err, oauth.ErrNotFound) {
 		return oauth.Client{}, errForeign
@@ -155,7 +163,7 @@ func (h *handler) refuseTransaction(w http.ResponseWriter, r *http.Request, err 
 // formTarget is the origin of a redirect URI as a source for "form-action".
 func formTarget(redirect string) string {
 	u, err := url.Parse(redirect)
-	if err != nil {
+	if err != nil || redirect == "" {
 		return ""
 	}
 	if u.Scheme == "http" || u.Scheme == "https" {
