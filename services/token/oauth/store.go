@@ -24,6 +24,13 @@ type AccountStore interface {
 	// EndSession ends a login session with all its grants and tokens, durably, and returns the grants. Ending one that
 	// is over changes nothing. Its tokens expire before until.
 	EndSession(ctx context.Context, id string, now, until time.Time) (grants []string, err error)
+	// SignOutUser raises a person's epoch and ends, durably, all their login sessions but except (empty: none), with all
+	// grants and tokens. What the session that is kept had been given can be renewed; its tokens end like all others.
+	// They expire before until.
+	SignOutUser(ctx context.Context, id, except string, now, until time.Time) (account.Ended, error)
+	// EndTokens raises a person's epoch and takes everything along that lives, durably: access tokens end, and can be
+	// renewed. They expire before until.
+	EndTokens(ctx context.Context, id string, now, until time.Time) error
 }
 
 // GrantStore keeps what people have granted, for as long as it can be renewed.

@@ -144,7 +144,8 @@ func (h *handler) openSession(w http.ResponseWriter, r *http.Request, user accou
 		return account.Session{}, fmt.Errorf("looking up the browser's session: %w", err)
 	}
 	now, value := h.Now(), newCookieValue()
-	session := account.Session{ID: resourceid.New("ses"), UserID: user.ID, AuthTime: now, Expires: now.Add(sessionLifetime)}
+	session := account.Session{ID: resourceid.New("ses"), UserID: user.ID, UserEpoch: user.Epoch, AuthTime: now,
+		Expires: now.Add(sessionLifetime)}
 	renewed := false
 	switch {
 	case before == nil:
