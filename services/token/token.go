@@ -16,6 +16,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"google.golang.org/grpc"
 
+	"github.com/realguardio/realguardio/services/internal/audit"
 	"github.com/realguardio/realguardio/services/internal/sqldb"
 	"github.com/realguardio/realguardio/services/token/account"
 	"github.com/realguardio/realguardio/services/token/keys"
@@ -69,6 +70,7 @@ type Service struct {
 	ring        *keys.Ring
 	oauth       *oauth.Server
 	revocations *revocation.Service
+	audit       *audit.Service
 	hasher      *password.Hasher
 	handler     http.Handler
 	log         *slog.Logger
@@ -89,7 +91,7 @@ func New(cfg Config) (*Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("token: %w", err)
 	}
-	s := &Service{log: cfg.Logger, now: cfg.Now, redis: redisstore.New(cfg.Redis)}
+	s := &Service{log: cfg.Logger, now: cfg.Now, redis: redisstore.New(cfg.Redis), audit: audit.NewService(cfg.DB, "token")}
 	s.store = sqlstore.New(cfg.DB, func(kind revocation.Kind) { counters.revoked(kind); s.revocations.Notify() })
 	s.revocations = revocation.NewService(revocation.Config{
 		Store: s.store, Nudges: s.redis, Logger: cfg.Logger, Heartbeat: cfg.RevocationHeartbeat, Poll: cfg.RevocationPoll,
@@ -166,6 +168,7 @@ func (s *Service) Handler() http.Handler { return s.handler }
 func (s *Service) Register(r grpc.ServiceRegistrar) {
 	rpc.Register(r, rpc.Config{Store: s.store, OAuth: s.oauth, Registered: s.warnOfDeprecated, Logger: s.log, Now: s.now})
 	s.revocations.Register(r)
+	s.audit.Register(r)
 }
 
 const (
