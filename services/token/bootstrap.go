@@ -69,9 +69,10 @@ func (s *Service) EnsureClient(ctx context.Context, spec ClientSpec) (secret str
 				return "", fmt.Errorf("ensuring client %s: %w", spec.ID, err)
 			}
 			keep = err == nil && !known.Public
-			secret = oauth.NewSecret()
+			secret = c.GiveSecret()
+		} else {
+			c.SecretHash = oauth.HashSecret(secret)
 		}
-		c.SecretHash = oauth.HashSecret(secret)
 	}
 	if err := s.put(ctx, c, keep); err != nil {
 		return "", fmt.Errorf("ensuring client %s: %w", spec.ID, err)
@@ -113,13 +114,22 @@ func (s *Service) put(ctx context.Context, c oauth.Client, keepSecret bool) erro
 	return s.store.PutClient(ctx, c, keepSecret)
 }
 
-// warnOfDeprecated tells the operator once a client may use the password grant, and lets discovery say so.
+// deprecated grants still work for a client that is registered for them, and where it is said why they should not.
+var deprecated = map[string]string{
+	oauth.GrantPassword: "RFC 9700, section 2.4",
+	"implicit":          "RFC 9700, section 2.1.2",
+}
+
+// warnOfDeprecated tells the operator once a client may use a grant that is deprecated, and lets discovery say so.
 func (s *Service) warnOfDeprecated(ctx context.Context, c *oauth.Client) {
-	if !c.Allows(oauth.GrantPassword) {
-		return
+	if c.Allows(oauth.GrantPassword) {
+		s.passwordGrant.Store(true)
 	}
-	s.passwordGrant.Store(true)
-	s.log.WarnContext(ctx, "a client may use the password grant; it is deprecated (RFC 9700, section 2.4)", "client_id", c.ID)
+	for grant, why := range deprecated {
+		if c.Allows(grant) {
+			s.log.WarnContext(ctx, "a client may use the "+grant+" grant; it is deprecated ("+why+")", "client_id", c.ID)
+		}
+	}
 }
 
 // UserSpec describes an account that the composition needs.

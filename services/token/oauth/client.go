@@ -40,6 +40,12 @@ var GrantTypes = []string{
 // DefaultAccessTokenLifetime is that of a client which has not been given another.
 const DefaultAccessTokenLifetime = 5 * time.Minute
 
+// DefaultRefreshTokenLifetime and DefaultIDTokenLifetime are the same for the other two.
+const (
+	DefaultRefreshTokenLifetime = grantLifetime
+	DefaultIDTokenLifetime      = idTokenLifetime
+)
+
 // MaxAccessTokenLifetime bounds what a client can be given, and so how long a revocation must be remembered.
 const MaxAccessTokenLifetime = 24 * time.Hour
 
@@ -93,6 +99,11 @@ type Client struct {
 	Disabled time.Time
 }
 
+// Live tells whether the client may be used: it is neither disabled nor has it expired.
+func (c *Client) Live(now time.Time) bool {
+	return c.Disabled.IsZero() && (c.Expires.IsZero() || now.Before(c.Expires))
+}
+
 // Allows tells whether the client is registered for a grant type.
 func (c *Client) Allows(grant string) bool { return slices.Contains(c.Grants, grant) }
 
@@ -118,12 +129,49 @@ func NewSecret() string {
 	return "rgs_" + base64.RawURLEncoding.EncodeToString(b)
 }
 
+// shownOfSecret is how many characters of a secret may be shown: what all secrets begin with, and 24 bits.
+const shownOfSecret = 8
+
+// GiveSecret gives the client a new secret and returns it: it is kept nowhere. The one before is over.
+func (c *Client) GiveSecret() string {
+	secret := NewSecret()
+	c.SecretHash, c.SecretPrefix = HashSecret(secret), secret[:shownOfSecret]
+	c.PreviousSecretHash, c.PreviousSecretUntil = nil, time.Time{}
+	return secret
+}
+
+// RotateSecret is GiveSecret, and keeps the secret before good until a time.
+func (c *Client) RotateSecret(until time.Time) string {
+	before := c.SecretHash
+	secret := c.GiveSecret()
+	c.PreviousSecretHash, c.PreviousSecretUntil = before, until
+	return secret
+}
+
+// settleSecret takes the secret from a client that does not authenticate by one. A client that does, and has none, gets
+// one that nobody knows: it is closed until it is given another.
+func (c *Client) settleSecret() {
+	if c.Public || c.JWKS != "" {
+		c.SecretHash, c.SecretPrefix = nil, ""
+		c.PreviousSecretHash, c.PreviousSecretUntil = nil, time.Time{}
+		return
+	}
+	if len(c.SecretHash) == 0 {
+		c.GiveSecret()
+		c.SecretPrefix = ""
+	}
+}
+
 // HashSecret is how a secret is kept.
 func HashSecret(secret string) []byte {
 	sum := sha256.Sum256([]byte(secret))
 	return sum[:]
 }
 
-func (c *Client) hasSecret(secret string) bool {
-	return len(c.SecretHash) == sha256.Size && subtle.ConstantTimeCompare(HashSecret(secret), c.SecretHash) == 1
+// hasSecret tells whether a secret is the client's now: the last one, or the one before while that is still good.
+func (c *Client) hasSecret(secret string, now time.Time) bool {
+	hash := HashSecret(secret)
+	last := len(c.SecretHash) == sha256.Size && subtle.ConstantTimeCompare(hash, c.SecretHash) == 1
+	before := len(c.PreviousSecretHash) == sha256.Size && subtle.ConstantTimeCompare(hash, c.PreviousSecretHash) == 1
+	return last || before && now.Before(c.PreviousSecretUntil)
 }

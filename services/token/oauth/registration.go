@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -24,6 +25,13 @@ func (e *MetadataError) Error() string { return e.Field + ": " + e.Description }
 // maxName bounds what stands in every token of a client: 200 characters, of whatever script.
 const maxName = 800
 
+// Reregister makes a client that was changed whole: see Validate. A client that ceased to be public or to have keys of its
+// own has a secret that nobody knows, until it is given another.
+func (c *Client) Reregister() error {
+	c.settleSecret()
+	return c.Validate()
+}
+
 // Validate fills in defaults and checks what is registered.
 func (c *Client) Validate() error {
 	if c.AccessAlg == "" {
@@ -35,7 +43,7 @@ func (c *Client) Validate() error {
 			c.IDAlg = keys.ES256
 		}
 	}
-	for _, check := range []func(*Client) error{checkNames, checkGrants, checkScopes, checkURIs, checkLifetime} {
+	for _, check := range []func(*Client) error{checkNames, checkGrants, checkScopes, checkURIs, checkLifetime, checkAmounts, checkAuthentication} {
 		if err := check(c); err != nil {
 			return err
 		}
@@ -55,8 +63,6 @@ func checkNames(c *Client) error {
 		return &MetadataError{"kind", fmt.Sprintf("%q is not a kind of client", c.Kind)}
 	case !slices.Contains(keys.Algs, c.AccessAlg) || !slices.Contains(keys.Algs, c.IDAlg):
 		return &MetadataError{"signingAlg", "must be ES256 or RS256"}
-	case c.Public == (len(c.SecretHash) > 0):
-		return &MetadataError{"public", "a public client has no secret, any other has one"}
 	}
 	return nil
 }
@@ -94,8 +100,47 @@ func checkScopes(c *Client) error {
 }
 
 func checkLifetime(c *Client) error {
-	if c.AccessTokenLifetime < 0 || c.AccessTokenLifetime > MaxAccessTokenLifetime {
+	switch {
+	case c.AccessTokenLifetime < 0 || c.AccessTokenLifetime > MaxAccessTokenLifetime:
 		return &MetadataError{"accessTokenLifetime", "must be at most a day"}
+	case c.IDTokenLifetime < 0 || c.IDTokenLifetime > 24*time.Hour:
+		return &MetadataError{"idTokenLifetime", "must be at most a day"}
+	case c.RefreshTokenLifetime < 0 || c.RefreshTokenLifetime > 365*24*time.Hour:
+		return &MetadataError{"refreshTokenLifetime", "must be at most a year"}
+	}
+	return nil
+}
+
+// What a client may have at most, of each list and in each URI.
+const (
+	maxURIs      = 16
+	maxURILength = 2000
+	maxScopes    = 32
+)
+
+func checkAmounts(c *Client) error {
+	for field, uris := range map[string][]string{"redirectUris": c.RedirectURIs, "postLogoutRedirectUris": c.PostLogoutURIs} {
+		if len(uris) > maxURIs || slices.ContainsFunc(uris, func(uri string) bool { return len(uri) > maxURILength }) {
+			return &MetadataError{field, "must be at most 16, of 2000 characters each"}
+		}
+	}
+	if len(c.Scopes) > maxScopes {
+		return &MetadataError{"scopes", "must be at most 32"}
+	}
+	return nil
+}
+
+// checkAuthentication makes sure that there is one way for a client to authenticate, or none for a public one.
+func checkAuthentication(c *Client) error {
+	switch secret := len(c.SecretHash) > 0; {
+	case c.Public && c.JWKS != "":
+		return &MetadataError{"jwks", "a public client does not authenticate, by keys neither"}
+	case c.Public && secret:
+		return &MetadataError{"public", "a public client has no secret"}
+	case c.JWKS != "" && secret:
+		return &MetadataError{"jwks", "a client that authenticates by keys has no secret"}
+	case !c.Public && c.JWKS == "" && !secret:
+		return &MetadataError{"public", "a client that is not public has a secret, or keys"}
 	}
 	return nil
 }

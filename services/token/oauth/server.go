@@ -106,11 +106,11 @@ func (s *Server) Authenticate(ctx context.Context, cred Credentials) (Client, er
 	authentic := false
 	switch cred.Method {
 	case AuthBasic, AuthPost:
-		authentic = !client.Public && client.hasSecret(cred.Secret)
+		authentic = !client.Public && client.hasSecret(cred.Secret, s.Now())
 	case AuthNone:
 		authentic = client.Public
 	}
-	if !authentic || !client.Disabled.IsZero() {
+	if !authentic || !client.Live(s.Now()) {
 		return Client{}, errInvalidClient()
 	}
 	return client, nil

@@ -3,6 +3,7 @@ package rpc
 import (
 	"context"
 	"errors"
+	"time"
 
 	tokenv1 "github.com/realguardio/realguardio/gen/go/realguardio/token/v1"
 	"github.com/realguardio/realguardio/mesh"
@@ -13,15 +14,37 @@ import (
 
 // CreateClient implements AdminService.
 func (a *admin) CreateClient(ctx context.Context, req *tokenv1.CreateClientRequest) (*tokenv1.CreateClientResponse, error) {
-	c, secret, err := a.register(ctx, oauth.Client{
-		ID: resourceid.New("app"), Name: req.GetName(), Kind: oauth.KindApplication, Public: req.GetPublic(),
-		Grants: req.GetGrantTypes(), RedirectURIs: req.GetRedirectUris(), PostLogoutURIs: req.GetPostLogoutRedirectUris(),
-		Scopes: req.GetScopes(), FirstParty: req.GetFirstParty(), AccessTokenLifetime: req.GetAccessTokenLifetime().AsDuration(),
-	})
+	c := oauth.Client{ID: resourceid.New("app"), Kind: oauth.KindApplication}
+	described := registration(req)
+	for _, set := range clientFields {
+		set(&c, described)
+	}
+	c, secret, err := a.register(ctx, c)
 	if err != nil {
 		return nil, leaving(err)
 	}
 	return &tokenv1.CreateClientResponse{Client: clientToProto(c), ClientSecret: secret}, nil
+}
+
+// GetClient implements AdminService.
+func (a *admin) GetClient(ctx context.Context, req *tokenv1.GetClientRequest) (*tokenv1.GetClientResponse, error) {
+	c, err := a.application(ctx, req.GetClientId())
+	if err != nil {
+		return nil, err
+	}
+	return &tokenv1.GetClientResponse{Client: clientToProto(c)}, nil
+}
+
+// application returns a client that is one, whether disabled or not.
+func (a *admin) application(ctx context.Context, id string) (oauth.Client, error) {
+	c, err := a.Store.Client(ctx, id)
+	if errors.Is(err, oauth.ErrNotFound) || err == nil && c.Kind != oauth.KindApplication {
+		return oauth.Client{}, mesh.NotFound("client", id)
+	}
+	if err != nil {
+		return oauth.Client{}, leaving(err)
+	}
+	return c, nil
 }
 
 // ListClients implements AdminService.
@@ -63,11 +86,10 @@ func (a *admin) DisableClient(ctx context.Context, req *tokenv1.DisableClientReq
 // register stores a new client and returns it with its secret, which is nowhere else.
 func (a *admin) register(ctx context.Context, c oauth.Client) (oauth.Client, string, error) {
 	secret := ""
-	if !c.Public {
-		secret = oauth.NewSecret()
-		c.SecretHash = oauth.HashSecret(secret)
+	if !c.Public && c.JWKS == "" {
+		secret = c.GiveSecret()
 	}
-	c.Created = a.Now()
+	c.Created = a.Now().Truncate(time.Microsecond) // as it is stored
 	if err := c.Validate(); err != nil {
 		return oauth.Client{}, "", err
 	}

@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"cmp"
 	"time"
 
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -20,14 +21,18 @@ func apiKeyToProto(c oauth.Client) *tokenv1.ApiKey {
 }
 
 func clientToProto(c oauth.Client) *tokenv1.Client {
-	lifetime := c.AccessTokenLifetime
-	if lifetime == 0 {
-		lifetime = oauth.DefaultAccessTokenLifetime
-	}
 	return &tokenv1.Client{
 		ClientId: c.ID, Name: c.Name, GrantTypes: c.Grants, RedirectUris: c.RedirectURIs, PostLogoutRedirectUris: c.PostLogoutURIs,
-		Scopes: c.Scopes, Public: c.Public, FirstParty: c.FirstParty, AccessTokenLifetime: durationpb.New(lifetime),
-		Disabled: !c.Disabled.IsZero(), CreateTime: timestamppb.New(c.Created),
+		Scopes: c.Scopes, Public: c.Public, FirstParty: c.FirstParty, OpaqueAccessTokens: c.OpaqueTokens, Jwks: c.JWKS,
+		IdTokenSigningAlg: string(c.IDAlg), AccessTokenSigningAlg: string(c.AccessAlg),
+		AccessTokenLifetime:                durationpb.New(cmp.Or(c.AccessTokenLifetime, oauth.DefaultAccessTokenLifetime)),
+		RefreshTokenLifetime:               durationpb.New(cmp.Or(c.RefreshTokenLifetime, oauth.DefaultRefreshTokenLifetime)),
+		IdTokenLifetime:                    durationpb.New(cmp.Or(c.IDTokenLifetime, oauth.DefaultIDTokenLifetime)),
+		PkceOptional:                       c.PKCEOptional,
+		BackchannelLogoutUri:               c.BackchannelLogoutURI,
+		RequirePushedAuthorizationRequests: c.RequirePushedRequests,
+		Disabled:                           !c.Disabled.IsZero(), CreateTime: timestamppb.New(c.Created),
+		PreviousSecretExpireTime: timestamp(c.PreviousSecretUntil),
 	}
 }
 

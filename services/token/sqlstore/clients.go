@@ -93,23 +93,61 @@ func (s *Store) AddClient(ctx context.Context, c oauth.Client) error {
 // PutClient stores a client, or makes the one with its id the same; when that was created and last used, whether it is
 // disabled, and, if keepSecret, its secret stay.
 func (s *Store) PutClient(ctx context.Context, c oauth.Client, keepSecret bool) error {
+	if err := putClient(ctx, s.db, &c, keepSecret); err != nil {
+		return failed("storing a client", err)
+	}
+	return nil
+}
+
+func putClient(ctx context.Context, q sqldb.Querier, c *oauth.Client, keepSecret bool) error {
 	secret := `secret_hash = excluded.secret_hash, secret_prefix = excluded.secret_prefix,
 		previous_secret_hash = excluded.previous_secret_hash, previous_secret_until = excluded.previous_secret_until,`
 	if keepSecret {
 		secret = ``
 	}
-	_, err := s.db.Exec(ctx, insertClient+` ON CONFLICT (id) DO UPDATE SET name = excluded.name, kind = excluded.kind,
+	_, err := q.Exec(ctx, insertClient+` ON CONFLICT (id) DO UPDATE SET name = excluded.name, kind = excluded.kind,
 		owner = excluded.owner, `+secret+` public = excluded.public, grants = excluded.grants,
 		redirect_uris = excluded.redirect_uris, post_logout_uris = excluded.post_logout_uris, scopes = excluded.scopes,
 		first_party = excluded.first_party, access_token_lifetime = excluded.access_token_lifetime,
 		access_alg = excluded.access_alg, id_alg = excluded.id_alg, expires_at = excluded.expires_at, jwks = excluded.jwks,
 		opaque_tokens = excluded.opaque_tokens, refresh_token_lifetime = excluded.refresh_token_lifetime,
 		id_token_lifetime = excluded.id_token_lifetime, pkce_optional = excluded.pkce_optional,
-		require_pushed_requests = excluded.require_pushed_requests, backchannel_logout_uri = excluded.backchannel_logout_uri`, clientValues(&c)...)
-	if err != nil {
-		return failed("storing a client", err)
+		require_pushed_requests = excluded.require_pushed_requests, backchannel_logout_uri = excluded.backchannel_logout_uri`, clientValues(c)...)
+	return err
+}
+
+// ChangeClient stores what change makes of a client of a kind, together with an entry about it, and returns the client as
+// it is then. change may be called several times, each time with the client as it is; where it fails nothing has
+// changed, and its error is returned. oauth.ErrNotFound if there is no such client.
+func (s *Store) ChangeClient(ctx context.Context, kind oauth.ClientKind, id string, e audit.Entry, change func(*oauth.Client) error) (oauth.Client, error) {
+	if !storable(id) {
+		return oauth.Client{}, oauth.ErrNotFound
 	}
-	return nil
+	var changed oauth.Client
+	var refused error
+	err := s.db.Tx(ctx, func(tx sqldb.Tx) error {
+		c, err := scanClient(tx.QueryRow(ctx, `SELECT `+clientColumns+` FROM clients WHERE id = $1 AND kind = $2`, id, string(kind)))
+		if err != nil {
+			return err
+		}
+		if refused = change(&c); refused != nil {
+			return refused
+		}
+		if err := putClient(ctx, tx, &c, false); err != nil {
+			return err
+		}
+		changed, e.Target = c, id
+		return audit.Add(ctx, tx, e)
+	})
+	switch {
+	case refused != nil:
+		return oauth.Client{}, refused
+	case errors.Is(err, sqldb.ErrNoRows):
+		return oauth.Client{}, oauth.ErrNotFound
+	case err != nil:
+		return oauth.Client{}, failed("changing a client", err)
+	}
+	return changed, nil
 }
 
 // Clients lists at most limit clients of a kind, by id, after one.

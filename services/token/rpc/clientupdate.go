@@ -1,0 +1,169 @@
+package rpc
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/known/fieldmaskpb"
+
+	tokenv1 "github.com/realguardio/realguardio/gen/go/realguardio/token/v1"
+	"github.com/realguardio/realguardio/mesh"
+	"github.com/realguardio/realguardio/services/internal/audit"
+	"github.com/realguardio/realguardio/services/token/keys"
+	"github.com/realguardio/realguardio/services/token/oauth"
+)
+
+// clientFields are the fields of a Client message that say what is registered, by name: what CreateClient takes and
+// UpdateClient can change.
+var clientFields = map[string]func(to *oauth.Client, from *tokenv1.Client){
+	"name":                      func(to *oauth.Client, from *tokenv1.Client) { to.Name = from.GetName() },
+	"grant_types":               func(to *oauth.Client, from *tokenv1.Client) { to.Grants = from.GetGrantTypes() },
+	"redirect_uris":             func(to *oauth.Client, from *tokenv1.Client) { to.RedirectURIs = from.GetRedirectUris() },
+	"post_logout_redirect_uris": func(to *oauth.Client, from *tokenv1.Client) { to.PostLogoutURIs = from.GetPostLogoutRedirectUris() },
+	"scopes":                    func(to *oauth.Client, from *tokenv1.Client) { to.Scopes = from.GetScopes() },
+	"public":                    func(to *oauth.Client, from *tokenv1.Client) { to.Public = from.GetPublic() },
+	"first_party":               func(to *oauth.Client, from *tokenv1.Client) { to.FirstParty = from.GetFirstParty() },
+	"access_token_lifetime": func(to *oauth.Client, from *tokenv1.Client) {
+		to.AccessTokenLifetime = from.GetAccessTokenLifetime().AsDuration()
+	},
+	"refresh_token_lifetime": func(to *oauth.Client, from *tokenv1.Client) {
+		to.RefreshTokenLifetime = from.GetRefreshTokenLifetime().AsDuration()
+	},
+	"id_token_lifetime": func(to *oauth.Client, from *tokenv1.Client) {
+		to.IDTokenLifetime = from.GetIdTokenLifetime().AsDuration()
+	},
+	"opaque_access_tokens":     func(to *oauth.Client, from *tokenv1.Client) { to.OpaqueTokens = from.GetOpaqueAccessTokens() },
+	"jwks":                     func(to *oauth.Client, from *tokenv1.Client) { to.JWKS = from.GetJwks() },
+	"id_token_signing_alg":     func(to *oauth.Client, from *tokenv1.Client) { to.IDAlg = keys.Alg(from.GetIdTokenSigningAlg()) },
+	"access_token_signing_alg": func(to *oauth.Client, from *tokenv1.Client) { to.AccessAlg = keys.Alg(from.GetAccessTokenSigningAlg()) },
+	"pkce_optional":            func(to *oauth.Client, from *tokenv1.Client) { to.PKCEOptional = from.GetPkceOptional() },
+	"backchannel_logout_uri":   func(to *oauth.Client, from *tokenv1.Client) { to.BackchannelLogoutURI = from.GetBackchannelLogoutUri() },
+	"require_pushed_authorization_requests": func(to *oauth.Client, from *tokenv1.Client) {
+		to.RequirePushedRequests = from.GetRequirePushedAuthorizationRequests()
+	},
+}
+
+// registration is what a request to create a client says of it.
+func registration(req *tokenv1.CreateClientRequest) *tokenv1.Client {
+	return &tokenv1.Client{
+		Name: req.GetName(), GrantTypes: req.GetGrantTypes(), RedirectUris: req.GetRedirectUris(),
+		PostLogoutRedirectUris: req.GetPostLogoutRedirectUris(), Scopes: req.GetScopes(), Public: req.GetPublic(),
+		FirstParty: req.GetFirstParty(), AccessTokenLifetime: req.GetAccessTokenLifetime(), Jwks: req.GetJwks(),
+		RefreshTokenLifetime: req.GetRefreshTokenLifetime(), IdTokenLifetime: req.GetIdTokenLifetime(),
+		OpaqueAccessTokens: req.GetOpaqueAccessTokens(), IdTokenSigningAlg: req.GetIdTokenSigningAlg(),
+		AccessTokenSigningAlg: req.GetAccessTokenSigningAlg(), PkceOptional: req.GetPkceOptional(),
+		BackchannelLogoutUri:               req.GetBackchannelLogoutUri(),
+		RequirePushedAuthorizationRequests: req.GetRequirePushedAuthorizationRequests(),
+	}
+}
+
+// UpdateClient implements AdminService. What is narrowed is narrow at once: the next request of the client is held to what
+// is registered then, also under a grant that is older. Access tokens that it has keep what they carry until they expire.
+func (a *admin) UpdateClient(ctx context.Context, req *tokenv1.UpdateClientRequest) (*tokenv1.UpdateClientResponse, error) {
+	id := req.GetClient().GetClientId()
+	fields, err := changedFields(req.GetClient(), req.GetUpdateMask())
+	if err != nil {
+		return nil, err
+	}
+	entry := audit.Entry{Time: a.Now(), Action: "client.update", Details: map[string]string{"fields": strings.Join(fields, " ")}}
+	c, err := a.Store.ChangeClient(ctx, oauth.KindApplication, id, entry, func(c *oauth.Client) error {
+		if !c.Disabled.IsZero() {
+			return errClientDisabled()
+		}
+		for _, field := range fields {
+			clientFields[field](c, req.GetClient())
+		}
+		if c.AccessTokenLifetime > 0 && c.AccessTokenLifetime < shortestAccessToken {
+			return mesh.InvalidField("accessTokenLifetime", "must be at least 30 seconds")
+		}
+		return c.Reregister()
+	})
+	if errors.Is(err, oauth.ErrNotFound) {
+		return nil, mesh.NotFound("client", id)
+	}
+	if err != nil {
+		return nil, leaving(err)
+	}
+	a.Registered(ctx, &c)
+	a.Logger.InfoContext(ctx, "client changed", "client_id", c.ID, "fields", fields, "by", mesh.Caller(ctx).Subject)
+	return &tokenv1.UpdateClientResponse{Client: clientToProto(c)}, nil
+}
+
+// shortestAccessToken is the shortest lifetime that CreateClient takes too.
+const shortestAccessToken = 30 * time.Second
+
+func errClientDisabled() error {
+	return mesh.FailedPrecondition("CLIENT_DISABLED", "the client is disabled")
+}
+
+// changedFields are the fields that a request names, or if it names none those that it sets.
+func changedFields(client *tokenv1.Client, mask *fieldmaskpb.FieldMask) ([]string, error) {
+	paths := mask.GetPaths()
+	if len(paths) == 0 {
+		client.ProtoReflect().Range(func(field protoreflect.FieldDescriptor, _ protoreflect.Value) bool {
+			paths = append(paths, string(field.Name()))
+			return true
+		})
+	}
+	var fields []string
+	for _, path := range paths {
+		switch {
+		case path == "client_id": // names the client
+		case clientFields[path] == nil:
+			return nil, mesh.InvalidField("updateMask", "names what is no field of a client that can be changed")
+		case !slices.Contains(fields, path):
+			fields = append(fields, path)
+		}
+	}
+	if len(fields) == 0 {
+		return nil, mesh.InvalidField("updateMask", "names nothing to change")
+	}
+	slices.Sort(fields)
+	return fields, nil
+}
+
+// RotateClientSecret implements AdminService.
+func (a *admin) RotateClientSecret(ctx context.Context, req *tokenv1.RotateClientSecretRequest) (*tokenv1.RotateClientSecretResponse, error) {
+	c, err := a.application(ctx, req.GetClientId())
+	if err != nil {
+		return nil, err
+	}
+	if c.Public || c.JWKS != "" {
+		return nil, mesh.FailedPrecondition("CLIENT_WITHOUT_SECRET", "the client does not authenticate by a secret")
+	}
+	c, secret, err := a.rotate(ctx, c, "client.secret.rotate", req.GetOverlap().AsDuration())
+	if err != nil {
+		return nil, leaving(err)
+	}
+	return &tokenv1.RotateClientSecretResponse{Client: clientToProto(c), ClientSecret: secret}, nil
+}
+
+// rotate gives a client a new secret in the place of the one that it has in known. Of several callers that rotate at once
+// one does; the others' secrets would be dead on arrival.
+func (a *admin) rotate(ctx context.Context, known oauth.Client, action string, overlap time.Duration) (c oauth.Client, secret string, err error) {
+	now := a.Now()
+	entry := audit.Entry{Time: now, Action: action, Details: map[string]string{"overlap": overlap.String()}}
+	c, err = a.Store.ChangeClient(ctx, known.Kind, known.ID, entry, func(c *oauth.Client) error {
+		switch {
+		case !c.Disabled.IsZero():
+			return errClientDisabled()
+		case !bytes.Equal(c.SecretHash, known.SecretHash):
+			return mesh.Aborted("SECRET_ROTATED", "the secret was changed by somebody else at this moment")
+		case overlap > 0:
+			secret = c.RotateSecret(now.Add(overlap))
+		default:
+			secret = c.GiveSecret()
+		}
+		return nil
+	})
+	if err != nil {
+		return oauth.Client{}, "", err
+	}
+	a.Logger.InfoContext(ctx, "secret rotated", "client_id", c.ID, "kind", c.Kind, "overlap", overlap, "by", mesh.Caller(ctx).Subject)
+	return c, secret, nil
+}
