@@ -7,7 +7,6 @@ package session
 
 import (
 	"encoding/json"
-	"math"
 	"slices"
 	"time"
 
@@ -82,12 +81,11 @@ func (s *Session) set(t Tokens) {
 	}
 }
 
-// identity is what a revocation of the whole session is compared with. A person's epoch that was raised is none: it ends
-// tokens, and whether the session gets new ones is for the identity provider to say.
+// identity is what a revocation of the whole session is compared with.
 func (s *Session) identity() mesh.Identity {
 	return mesh.Identity{
 		Subject: s.Person.Subject, Kind: mesh.KindUser, ClientID: s.Claims.ClientID, SessionID: s.Claims.SessionID,
-		GrantID: s.Claims.GrantID, Issuer: s.Claims.Issuer, Epoch: math.MaxInt64, IssuedAt: s.Claims.IssuedAt,
+		GrantID: s.Claims.GrantID, Issuer: s.Claims.Issuer, Epoch: s.Claims.Epoch, IssuedAt: s.Claims.IssuedAt,
 		Expiry: s.Expiry,
 	}
 }
@@ -95,7 +93,7 @@ func (s *Session) identity() mesh.Identity {
 // tokenIdentity is what a revocation of the access token alone is compared with.
 func (s *Session) tokenIdentity() mesh.Identity {
 	id := s.identity()
-	id.TokenID, id.KeyID, id.Epoch = s.Claims.TokenID, s.Claims.KeyID, s.Claims.Epoch
+	id.TokenID, id.KeyID = s.Claims.TokenID, s.Claims.KeyID
 	return id
 }
 

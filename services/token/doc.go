@@ -5,6 +5,7 @@
 //
 //	oauth       the rules of OAuth 2.0 and OpenID Connect; no HTTP, no SQL
 //	account     who people are and how they prove it
+//	upstream    signing in at OpenID Providers of others
 //	password    Argon2id
 //	keys        signing keys, JWTs, the published key set
 //	revocation  the log of ended tokens, served to verifiers

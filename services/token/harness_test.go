@@ -156,7 +156,7 @@ func (s *server) again(st stores) *server {
 	return begin(s.t, st, strings.TrimPrefix(s.url, "http://"), s.clock, s.logs)
 }
 
-func begin(t *testing.T, st stores, address string, c *clock, l *logs) *server {
+func begin(t *testing.T, st stores, address string, c *clock, l *logs, change ...func(*token.Config)) *server {
 	t.Helper()
 	listener, err := net.Listen("tcp", address)
 	if err != nil {
@@ -170,6 +170,9 @@ func begin(t *testing.T, st stores, address string, c *clock, l *logs) *server {
 	signingKeys.lend(t, s.db)
 	cfg := s.config()
 	cfg.Registerer = s.metrics
+	for _, c := range change {
+		c(&cfg)
+	}
 	s.Service, err = token.New(cfg)
 	if err != nil {
 		t.Fatal(err)

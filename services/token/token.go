@@ -16,7 +16,6 @@ import (
 	"github.com/redis/go-redis/v9"
 	"google.golang.org/grpc"
 
-	"github.com/realguardio/realguardio/services/internal/audit"
 	"github.com/realguardio/realguardio/services/internal/sqldb"
 	"github.com/realguardio/realguardio/services/token/account"
 	"github.com/realguardio/realguardio/services/token/keys"
@@ -26,6 +25,7 @@ import (
 	"github.com/realguardio/realguardio/services/token/revocation"
 	"github.com/realguardio/realguardio/services/token/rpc"
 	"github.com/realguardio/realguardio/services/token/sqlstore"
+	"github.com/realguardio/realguardio/services/token/upstream"
 	"github.com/realguardio/realguardio/services/token/web"
 )
 
@@ -47,6 +47,10 @@ type Config struct {
 	TokenMACKey []byte
 	// PasswordParams are the costs of new password hashes. Default: password.Default.
 	PasswordParams password.Params
+	// Upstreams are OpenID Providers of others that people may sign in at. AllowPlaintextUpstreams admits http to other
+	// machines for them, where the same holds.
+	Upstreams               []upstream.Provider
+	AllowPlaintextUpstreams bool
 	// ConcurrentHashes bounds how many passwords are hashed at once. Default: one for each processor.
 	ConcurrentHashes int
 	// RevocationHeartbeat is how often who watches revocations hears that there is nothing new. Default: 3 seconds.
@@ -70,7 +74,6 @@ type Service struct {
 	ring        *keys.Ring
 	oauth       *oauth.Server
 	revocations *revocation.Service
-	audit       *audit.Service
 	hasher      *password.Hasher
 	handler     http.Handler
 	log         *slog.Logger
@@ -91,7 +94,7 @@ func New(cfg Config) (*Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("token: %w", err)
 	}
-	s := &Service{log: cfg.Logger, now: cfg.Now, redis: redisstore.New(cfg.Redis), audit: audit.NewService(cfg.DB, "token")}
+	s := &Service{log: cfg.Logger, now: cfg.Now, redis: redisstore.New(cfg.Redis)}
 	s.store = sqlstore.New(cfg.DB, func(kind revocation.Kind) { counters.revoked(kind); s.revocations.Notify() })
 	s.revocations = revocation.NewService(revocation.Config{
 		Store: s.store, Nudges: s.redis, Logger: cfg.Logger, Heartbeat: cfg.RevocationHeartbeat, Poll: cfg.RevocationPoll,
@@ -111,13 +114,20 @@ func New(cfg Config) (*Service, error) {
 	}
 	s.oauth, err = oauth.New(oauth.Config{
 		Issuer: cfg.Issuer, MACKey: cfg.TokenMACKey, Clients: s.store, Accounts: s.store, Grants: s.store, Consents: s.store,
-		Codes: s.redis, Devices: s.redis, Attempts: s.redis, Marks: s.redis, Revocations: s.store, Passwords: authenticator, Keys: s.ring,
+		Codes: s.redis, Marks: s.redis, Revocations: s.store, Passwords: authenticator, Keys: s.ring,
 		Reused: counters.reused.Inc, Now: cfg.Now, Logger: cfg.Logger,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("token: %w", err)
 	}
+	upstreams, err := upstream.New(upstream.Config{
+		Providers: cfg.Upstreams, Issuer: cfg.Issuer, Plaintext: cfg.AllowPlaintextUpstreams, Now: cfg.Now, Logger: cfg.Logger,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("token: %w", err)
+	}
 	s.handler, err = web.New(web.Config{
+		Upstreams: upstreams, Federation: &account.Federation{Identities: s.store, Now: cfg.Now, Logger: cfg.Logger},
 		OAuth: s.oauth, Passwords: authenticator, Sessions: s.store, Transactions: s.redis, Attempts: s.redis,
 		Clients: s.store, Consents: s.store, Counters: counters,
 		JWKS: s.ring.JWKS, PasswordGrant: s.passwordGrant.Load, Address: cfg.ClientAddress, Logger: cfg.Logger, Now: cfg.Now,
@@ -168,7 +178,6 @@ func (s *Service) Handler() http.Handler { return s.handler }
 func (s *Service) Register(r grpc.ServiceRegistrar) {
 	rpc.Register(r, rpc.Config{Store: s.store, OAuth: s.oauth, Registered: s.warnOfDeprecated, Logger: s.log, Now: s.now})
 	s.revocations.Register(r)
-	s.audit.Register(r)
 }
 
 const (

@@ -48,21 +48,22 @@ type User struct {
 // EmailKey is the form in which two addresses are compared.
 func EmailKey(email string) string { return strings.ToLower(strings.TrimSpace(email)) }
 
+// MethodPassword is a password, in the words of RFC 8176.
+const MethodPassword = "pwd"
+
 // Session is a browser's login at the identity provider: what makes single sign-on.
 type Session struct {
 	// ID is the "sid" claim. It is not a credential.
 	ID       string
 	UserID   string
 	AuthTime time.Time
-	Expires  time.Time
-	// UserEpoch is the person's epoch when it was begun; when that is raised and the session is not moved along, it is over.
-	UserEpoch int64
+	// Methods are how the person proved who they are (RFC 8176). None where another provider says who it is: the RFC has
+	// no value for that, and what was asked of the person there is not ours to claim.
+	Methods []string
+	Expires time.Time
 	// Ended is zero while the session lives.
 	Ended time.Time
 }
-
-// Ended is what a change to an account ended: the ids of login sessions, and of grants.
-type Ended struct{ Sessions, Grants []string }
 
 // Live tells whether the session can still be used.
 func (s Session) Live(now time.Time) bool { return s.Ended.IsZero() && now.Before(s.Expires) }

@@ -240,7 +240,7 @@ func (s *Server) NeedsConsent(ctx context.Context, a *Authorization, client *Cli
 func (s *Server) Approve(ctx context.Context, a *Authorization, client *Client, user *account.User, session *account.Session) (string, error) {
 	now := s.Now()
 	grant := newGrant(client, user, a.Scopes, now)
-	grant.SessionID, grant.AuthTime, grant.Audience = session.ID, session.AuthTime, a.Resources
+	grant.SessionID, grant.AuthTime, grant.Methods, grant.Audience = session.ID, session.AuthTime, session.Methods, a.Resources
 	code := Code{ClientID: client.ID, Challenge: a.Challenge, Nonce: a.Nonce, Grant: grant, Expires: now.Add(codeLifetime)}
 	if a.RedirectGiven {
 		code.RedirectURI = a.RedirectURI

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/realguardio/realguardio/services/token/account"
 	"github.com/realguardio/realguardio/services/token/keys"
 )
 
@@ -43,6 +44,14 @@ func (c *AccessClaims) HasScope(scope string) bool {
 
 // acrPassword is the authentication context of somebody who gave a password: level 1 of ISO/IEC 29115.
 const acrPassword = "1"
+
+// acr is the authentication context of a grant; none where another provider knows it and we do not.
+func (g *Grant) acr() string {
+	if slices.Contains(g.Methods, account.MethodPassword) {
+		return acrPassword
+	}
+	return ""
+}
 
 func (s *Server) accessToken(client *Client, c claim, audience []string, now time.Time) (string, error) {
 	claims := AccessClaims{
@@ -82,7 +91,7 @@ func (claims *AccessClaims) addUser(client *Client, c claim) {
 	}
 	if c.grant != nil {
 		claims.SessionID, claims.GrantID = c.grant.SessionID, c.grant.ID
-		claims.AuthTime, claims.ACR = c.grant.AuthTime.Unix(), acrPassword
+		claims.AuthTime, claims.ACR = c.grant.AuthTime.Unix(), c.grant.acr()
 	}
 }
 
@@ -95,11 +104,12 @@ func (s *Server) idToken(client *Client, c claim, access string, now time.Time) 
 		"exp":       now.Add(idTokenLifetime).Unix(),
 		"iat":       now.Unix(),
 		"auth_time": c.grant.AuthTime.Unix(),
-		"acr":       acrPassword,
-		"amr":       []string{"pwd"},
 		"at_hash":   base64.RawURLEncoding.EncodeToString(half[:16]),
 	})
-	for name, value := range map[string]string{"nonce": c.nonce, "sid": c.grant.SessionID} {
+	if len(c.grant.Methods) > 0 {
+		claims["amr"] = c.grant.Methods
+	}
+	for name, value := range map[string]string{"nonce": c.nonce, "sid": c.grant.SessionID, "acr": c.grant.acr()} {
 		if value != "" {
 			claims[name] = value
 		}

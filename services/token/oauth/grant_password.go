@@ -32,6 +32,6 @@ func (s *Server) proveByPassword(ctx context.Context, client *Client, scopes []s
 	s.Logger.WarnContext(ctx, "the password grant was used; it is deprecated (RFC 9700, section 2.4)", "client_id", client.ID, "subject", user.ID)
 	now := s.Now()
 	grant := newGrant(client, &user, scopes, now)
-	grant.AuthTime, grant.Audience = now, req.resources
+	grant.AuthTime, grant.Methods, grant.Audience = now, []string{account.MethodPassword}, req.resources
 	return s.open(ctx, client, &user, grant)
 }

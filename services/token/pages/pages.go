@@ -26,8 +26,26 @@ type Login struct {
 	ClientID    string
 	Transaction string
 	Username    string
-	// Problem is what was wrong with the last try; empty at first.
-	Problem string
+	// Providers are other places to sign in at.
+	Providers []Provider
+	// Problem is what was wrong with the last try; empty at first. Notice is what became of a try elsewhere.
+	Problem, Notice string
+}
+
+// Provider is a place to sign in at.
+type Provider struct{ ID, Name string }
+
+// Leave sends the browser to another provider. It is a page, as a form may only be answered by a redirect to addresses
+// that were known when it was shown.
+type Leave struct{ Provider, To string }
+
+// LinkIdentity asks for the account that goes with an identity at another provider.
+type LinkIdentity struct {
+	ClientID, Transaction string
+	Provider              string
+	// Identity is the e-mail address that the provider knows; empty for none.
+	Identity          string
+	Username, Problem string
 }
 
 // Consent asks whether an application may act for a person.
@@ -40,24 +58,6 @@ type Consent struct {
 	Scopes []string
 	// Destination is where the browser will be sent.
 	Destination string
-}
-
-// Device asks for the code that a device shows.
-type Device struct {
-	Username string
-	// Code is what was typed, or came with the link.
-	Code    string
-	Problem string
-}
-
-// ConnectDevice asks whether a device may act for a person.
-type ConnectDevice struct {
-	Application string
-	Transaction string
-	Username    string
-	// Code is to be compared with what the device shows.
-	Code   string
-	Scopes []string
 }
 
 // Logout asks whether to sign out.
@@ -100,28 +100,28 @@ func (r *Renderer) Login(w io.Writer, p Login) error {
 	}{"Sign in", p})
 }
 
+// Leave writes the page.
+func (r *Renderer) Leave(w io.Writer, p Leave) error {
+	return r.draw(w, "leave.html", struct {
+		Title string
+		Leave
+	}{"Sign in with " + p.Provider, p})
+}
+
+// LinkIdentity writes the page.
+func (r *Renderer) LinkIdentity(w io.Writer, p LinkIdentity) error {
+	return r.draw(w, "link.html", struct {
+		Title string
+		LinkIdentity
+	}{"Connect your account", p})
+}
+
 // Consent writes the page.
 func (r *Renderer) Consent(w io.Writer, p Consent) error {
 	return r.draw(w, "consent.html", struct {
 		Title string
 		Consent
 	}{"Allow access", p})
-}
-
-// Device writes the page.
-func (r *Renderer) Device(w io.Writer, p Device) error {
-	return r.draw(w, "device.html", struct {
-		Title string
-		Device
-	}{"Connect a device", p})
-}
-
-// ConnectDevice writes the page.
-func (r *Renderer) ConnectDevice(w io.Writer, p ConnectDevice) error {
-	return r.draw(w, "connect.html", struct {
-		Title string
-		ConnectDevice
-	}{"Connect a device", p})
 }
 
 // Logout writes the page.

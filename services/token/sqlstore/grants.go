@@ -2,7 +2,6 @@ package sqlstore
 
 import (
 	"context"
-	"database/sql"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -14,16 +13,16 @@ import (
 )
 
 const grantColumns = `id, client_id, user_id, session_id, scopes, auth_time, user_epoch, secret, generation, rotated_at, created_at,
-	expires_at, revoked_at, audience, userinfo_claims, id_token_claims`
+	expires_at, revoked_at, audience, userinfo_claims, id_token_claims, methods`
 
 const insertGrant = `INSERT INTO grants (` + grantColumns + `)
-	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)`
+	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)`
 
 func grantValues(g *oauth.Grant) []any {
 	return []any{
 		g.ID, g.ClientID, g.UserID, g.SessionID, join(g.Scopes), sqldb.Micros(g.AuthTime), g.UserEpoch,
 		hex.EncodeToString(g.Secret), g.Generation, sqldb.Micros(g.Rotated), sqldb.Micros(g.Created), sqldb.Micros(g.Expires),
-		sqldb.Micros(g.Revoked), join(g.Audience), join(g.UserInfoClaims), join(g.IDTokenClaims),
+		sqldb.Micros(g.Revoked), join(g.Audience), join(g.UserInfoClaims), join(g.IDTokenClaims), join(g.Methods),
 	}
 }
 
@@ -38,11 +37,11 @@ func (s *Store) OpenGrant(ctx context.Context, g oauth.Grant) error {
 // Grant implements oauth.GrantStore.
 func (s *Store) Grant(ctx context.Context, id string) (oauth.Grant, error) {
 	var g oauth.Grant
-	var scopes, secret, audience, userinfo, idToken string
+	var scopes, secret, audience, userinfo, idToken, methods string
 	var auth, rotated, created, expires, revoked int64
 	err := s.db.QueryRow(ctx, `SELECT `+grantColumns+` FROM grants WHERE id = $1`, id).Scan(&g.ID, &g.ClientID, &g.UserID,
 		&g.SessionID, &scopes, &auth, &g.UserEpoch, &secret, &g.Generation, &rotated, &created, &expires, &revoked, &audience,
-		&userinfo, &idToken)
+		&userinfo, &idToken, &methods)
 	if errors.Is(err, sqldb.ErrNoRows) {
 		return oauth.Grant{}, oauth.ErrNotFound
 	}
@@ -52,7 +51,7 @@ func (s *Store) Grant(ctx context.Context, id string) (oauth.Grant, error) {
 	if g.Secret, err = hex.DecodeString(secret); err != nil {
 		return oauth.Grant{}, fmt.Errorf("reading a grant: its secret: %w", err)
 	}
-	g.Scopes, g.Audience = split(scopes), split(audience)
+	g.Scopes, g.Audience, g.Methods = split(scopes), split(audience), split(methods)
 	g.UserInfoClaims, g.IDTokenClaims = split(userinfo), split(idToken)
 	g.AuthTime, g.Rotated = sqldb.Time(auth), sqldb.Time(rotated)
 	g.Created, g.Expires, g.Revoked = sqldb.Time(created), sqldb.Time(expires), sqldb.Time(revoked)
@@ -98,25 +97,21 @@ func (s *Store) RevokeGrant(ctx context.Context, g oauth.Grant, now, until time.
 
 // revokeGrants ends the live grants that have a value in a column, and returns their ids.
 func revokeGrants(ctx context.Context, tx sqldb.Tx, column, value string, now time.Time) ([]string, error) {
-	return ids(tx.Query(ctx, `UPDATE grants SET revoked_at = $2 WHERE `+column+` = $1 AND revoked_at = 0 RETURNING id`,
-		value, sqldb.Micros(now)))
-}
-
-// ids reads rows of one column.
-func ids(rows *sql.Rows, err error) ([]string, error) {
+	rows, err := tx.Query(ctx, `UPDATE grants SET revoked_at = $2 WHERE `+column+` = $1 AND revoked_at = 0 RETURNING id`,
+		value, sqldb.Micros(now))
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var all []string
+	var ids []string
 	for rows.Next() {
 		var id string
 		if err := rows.Scan(&id); err != nil {
 			return nil, err
 		}
-		all = append(all, id)
+		ids = append(ids, id)
 	}
-	return all, rows.Err()
+	return ids, rows.Err()
 }
 
 // Consent implements oauth.ConsentStore. No consent is no scopes.

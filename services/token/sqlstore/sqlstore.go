@@ -13,7 +13,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/realguardio/realguardio/services/internal/audit"
 	"github.com/realguardio/realguardio/services/internal/sqldb"
 	"github.com/realguardio/realguardio/services/token/oauth"
 	"github.com/realguardio/realguardio/services/token/revocation"
@@ -41,7 +40,7 @@ func Migrate(ctx context.Context, db *sqldb.DB) error {
 	if err != nil {
 		return fmt.Errorf("starting the revocation log: %w", err)
 	}
-	return audit.Migrate(ctx, db)
+	return nil
 }
 
 // Purge forgets what expired before a time.

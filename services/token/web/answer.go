@@ -32,9 +32,7 @@ func statusOf(e *oauth.Error) int {
 	case oauth.CodeInsufficientScope:
 		return http.StatusForbidden
 	case oauth.CodeSlowDown:
-		if e.RetryAfter > 0 {
-			return http.StatusTooManyRequests
-		}
+		return http.StatusTooManyRequests
 	case oauth.CodeTemporarilyUnavailable:
 		return http.StatusServiceUnavailable
 	case oauth.CodeServerError:

@@ -41,8 +41,7 @@ func (h *handler) signedIn(r *http.Request) (*person, error) {
 		return nil, err
 	}
 	user, err := h.Sessions.User(r.Context(), session.UserID)
-	// A session that was opened while everything of its person was being ended is of an epoch that is over.
-	if errors.Is(err, account.ErrNotFound) || err == nil && (user.Disabled || session.UserEpoch != user.Epoch) {
+	if errors.Is(err, account.ErrNotFound) || err == nil && user.Disabled {
 		return nil, nil
 	}
 	if err != nil {

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"net/url"
 	"strconv"
+	"time"
 
 	"github.com/realguardio/realguardio/services/internal/resourceid"
 	"github.com/realguardio/realguardio/services/token/account"
@@ -36,7 +38,7 @@ func (h *handler) showLogin(w http.ResponseWriter, r *http.Request, status int, 
 		h.refuseTransaction(w, r, err)
 		return
 	}
-	page.Application, page.ClientID = client.Name, client.ID
+	page.Application, page.ClientID, page.Providers = client.Name, client.ID, h.providers
 	w.Header().Set("Content-Security-Policy", contentPolicy(formTarget(a.RedirectURI)))
 	h.show(w, r, status, func() error { return h.pages.Login(w, page) })
 }
@@ -73,22 +75,10 @@ func (h *handler) takeLogin(w http.ResponseWriter, r *http.Request) LoginOutcome
 	if err != nil {
 		return h.noLogin(w, r, err)
 	}
-	again := pages.Login{Transaction: id}
-	if text(form.Get("username")) { // or it is nobody's
-		again.Username = form.Get("username")
-	}
-	user, err := h.Passwords.Password(r.Context(), account.Try{Email: form.Get("username"), Password: form.Get("password"),
-		Address: h.Address(r), Device: cookie(r, h.cookies.device)})
-	if limited, ok := errors.AsType[*account.LimitError](err); ok {
-		again.Problem = problemLimited
-		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(limited.RetryAfter.Seconds()))))
-		h.showLogin(w, r, http.StatusTooManyRequests, &tx.Request, again)
-		return LoginLimited
-	}
-	if errors.Is(err, account.ErrRefused) {
-		again.Problem = problemRefused
-		h.showLogin(w, r, http.StatusForbidden, &tx.Request, again)
-		return LoginRefused
+	user, refused, err := h.checkPassword(w, r, form)
+	if refused != nil {
+		h.showLogin(w, r, refused.status, &tx.Request, pages.Login{Transaction: id, Username: refused.username, Problem: refused.problem})
+		return refused.outcome
 	}
 	if err == nil {
 		tx, err = h.finish(r, id, atLogin)
@@ -96,7 +86,40 @@ func (h *handler) takeLogin(w http.ResponseWriter, r *http.Request) LoginOutcome
 	if err != nil {
 		return h.noLogin(w, r, err)
 	}
-	return h.welcome(w, r, tx, user)
+	return h.welcome(w, r, tx, user, proof{methods: []string{account.MethodPassword}})
+}
+
+// refusedLogin is what a page says again that was sent with a password.
+type refusedLogin struct {
+	username, problem string
+	status            int
+	outcome           LoginOutcome
+}
+
+// checkPassword returns the person whose user name and password a form has, or what the page that it came from says then.
+func (h *handler) checkPassword(w http.ResponseWriter, r *http.Request, form url.Values) (account.User, *refusedLogin, error) {
+	user, err := h.Passwords.Password(r.Context(), account.Try{Email: form.Get("username"), Password: form.Get("password"),
+		Address: h.Address(r), Device: cookie(r, h.cookies.device)})
+	var refused *refusedLogin
+	if limited, ok := errors.AsType[*account.LimitError](err); ok {
+		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(limited.RetryAfter.Seconds()))))
+		refused = &refusedLogin{problem: problemLimited, status: http.StatusTooManyRequests, outcome: LoginLimited}
+	}
+	if errors.Is(err, account.ErrRefused) {
+		refused = &refusedLogin{problem: problemRefused, status: http.StatusForbidden, outcome: LoginRefused}
+	}
+	if refused != nil && text(form.Get("username")) { // or it is nobody's
+		refused.username = form.Get("username")
+	}
+	return user, refused, err
+}
+
+// proof is how somebody has just proven who they are.
+type proof struct {
+	// methods are those of account.Session.
+	methods []string
+	// at is when, if that was not just now.
+	at time.Time
 }
 
 // noLogin shows why a login page cannot go on.
@@ -110,17 +133,17 @@ func (h *handler) noLogin(w http.ResponseWriter, r *http.Request, err error) Log
 
 // welcome opens the login session of somebody who has just proven who they are, and sends the browser back to the
 // authorization endpoint, to go on there with what they came for.
-func (h *handler) welcome(w http.ResponseWriter, r *http.Request, tx transaction, user account.User) LoginOutcome {
+func (h *handler) welcome(w http.ResponseWriter, r *http.Request, tx transaction, user account.User, how proof) LoginOutcome {
 	client, err := h.client(r, &tx.Request)
 	if err != nil {
 		return h.noLogin(w, r, err)
 	}
-	session, err := h.openSession(w, r, user)
+	session, err := h.openSession(w, r, user, how)
 	if err != nil {
 		h.refuseAuthorization(w, r, &tx.Request, err)
 		return LoginFailed
 	}
-	h.Logger.InfoContext(r.Context(), "signed in", "subject", user.ID, "client_id", client.ID, "session", session.ID,
+	h.Logger.InfoContext(r.Context(), "signed in", "subject", user.ID, "client_id", client.ID, "session", session.ID, "methods", how.methods,
 		"address", h.Address(r))
 	if tx.Next != "" {
 		seeOther(w, tx.Next)
@@ -138,14 +161,16 @@ func (h *handler) welcome(w http.ResponseWriter, r *http.Request, tx transaction
 
 // openSession gives the browser a new login cookie in any case, so that one that somebody else had planted there is worth
 // nothing. The same person keeps the session, and with it what other applications hold; another person's is ended.
-func (h *handler) openSession(w http.ResponseWriter, r *http.Request, user account.User) (account.Session, error) {
+func (h *handler) openSession(w http.ResponseWriter, r *http.Request, user account.User, how proof) (account.Session, error) {
 	before, err := h.signedIn(r)
 	if err != nil {
 		return account.Session{}, fmt.Errorf("looking up the browser's session: %w", err)
 	}
 	now, value := h.Now(), newCookieValue()
-	session := account.Session{ID: resourceid.New("ses"), UserID: user.ID, UserEpoch: user.Epoch, AuthTime: now,
-		Expires: now.Add(sessionLifetime)}
+	session := account.Session{ID: resourceid.New("ses"), UserID: user.ID, AuthTime: now, Methods: how.methods, Expires: now.Add(sessionLifetime)}
+	if !how.at.IsZero() && how.at.Before(now) {
+		session.AuthTime = how.at
+	}
 	renewed := false
 	switch {
 	case before == nil:
@@ -167,6 +192,9 @@ func (h *handler) openSession(w http.ResponseWriter, r *http.Request, user accou
 		return account.Session{}, fmt.Errorf("opening a session: %w", err)
 	}
 	h.setCookie(w, h.cookies.login, value, sessionLifetime)
+	if len(how.methods) == 0 { // a known browser has seen the password
+		return session, nil
+	}
 	h.setCookie(w, h.cookies.device, h.Passwords.Device(user, cookie(r, h.cookies.device)), deviceLifetime)
 	return session, nil
 }

@@ -28,10 +28,10 @@ type transaction struct {
 	// SessionID is the login session of who has just signed in for it, or whom consent is asked of; empty while nobody
 	// has signed in.
 	SessionID string
-	// Device is the request of a device that the person is asked about.
-	Device string
 	// Next is the page of ours that the person signs in for, where no client has sent them and Request is empty.
 	Next string
+	// Elsewhere is set while the person signs in at another provider.
+	Elsewhere *elsewhere `json:",omitempty"`
 }
 
 // Where a transaction goes on.
@@ -39,7 +39,6 @@ const (
 	atLogin     = "/login"
 	atAuthorize = "/oauth2/authorize"
 	atConsent   = "/consent"
-	atDevice    = oauth.DevicePath
 )
 
 // errForeign says that a transaction is not there, or is another browser's. Which of them is nobody's business.
@@ -48,14 +47,8 @@ var errForeign = errors.New("no such transaction of this browser")
 // begin stores a transaction of this browser and returns its id. Anybody can ask for one, so that an address can have
 // only so many.
 func (h *handler) begin(w http.ResponseWriter, r *http.Request, tx transaction) (string, error) {
-	wait, err := h.Attempts.Begin(r.Context(), []account.Bucket{{
-		Name: "login:" + account.Network(h.Address(r)), Limit: transactionsPerAddress, Window: transactionLifetime,
-	}})
-	if err != nil {
-		return "", fmt.Errorf("counting login transactions: %w", err)
-	}
-	if wait > 0 {
-		return "", &oauth.Error{Code: oauth.CodeSlowDown, Description: "too many requests from this address", RetryAfter: wait}
+	if err := h.countTransaction(r); err != nil {
+		return "", err
 	}
 	value := cookie(r, h.cookies.browser)
 	if len(value) != 43 {
@@ -66,19 +59,40 @@ func (h *handler) begin(w http.ResponseWriter, r *http.Request, tx transaction) 
 	return h.keep(r.Context(), tx, transactionLifetime)
 }
 
+func (h *handler) countTransaction(r *http.Request) error {
+	wait, err := h.Attempts.Begin(r.Context(), []account.Bucket{{
+		Name: "login:" + account.Network(h.Address(r)), Limit: transactionsPerAddress, Window: transactionLifetime,
+	}})
+	if err != nil {
+		return fmt.Errorf("counting login transactions: %w", err)
+	}
+	if wait > 0 {
+		return &oauth.Error{Code: oauth.CodeSlowDown, Description: "too many requests from this address", RetryAfter: wait}
+	}
+	return nil
+}
+
 // keep stores a transaction and returns its id, which is new for every step, so that an older one is worth nothing.
 func (h *handler) keep(ctx context.Context, tx transaction, lifetime time.Duration) (id string, err error) {
+	id = rand.Text()
+	return id, h.keepAs(ctx, id, tx, lifetime)
+}
+
+func (h *handler) keepAs(ctx context.Context, id string, tx transaction, lifetime time.Duration) error {
 	data, err := json.Marshal(tx)
 	if err != nil {
-		return "", fmt.Errorf("encoding a login transaction: %w", err)
+		return fmt.Errorf("encoding a login transaction: %w", err)
 	}
-	id = rand.Text()
-	return id, h.Transactions.PutTransaction(ctx, id, data, lifetime)
+	return h.Transactions.PutTransaction(ctx, id, data, lifetime)
 }
 
 // resume returns a transaction of this browser that goes on at a path.
 func (h *handler) resume(r *http.Request, id, at string) (transaction, error) {
-	return h.read(r, id, at, h.Transactions.Transaction)
+	tx, err := h.read(r, id, h.Transactions.Transaction)
+	if err == nil && tx.At != at {
+		return transaction{}, errForeign
+	}
+	return tx, err
 }
 
 // finish is resume for the last time: of any number of callers exactly one gets the transaction.
@@ -86,10 +100,10 @@ func (h *handler) finish(r *http.Request, id, at string) (transaction, error) {
 	if _, err := h.resume(r, id, at); err != nil {
 		return transaction{}, err
 	}
-	return h.read(r, id, at, h.Transactions.TakeTransaction)
+	return h.read(r, id, h.Transactions.TakeTransaction)
 }
 
-func (h *handler) read(r *http.Request, id, at string, from func(context.Context, string) ([]byte, error)) (tx transaction, err error) {
+func (h *handler) read(r *http.Request, id string, from func(context.Context, string) ([]byte, error)) (tx transaction, err error) {
 	value := cookie(r, h.cookies.browser)
 	if id == "" || len(id) > 64 || value == "" {
 		return transaction{}, errForeign
@@ -104,7 +118,7 @@ func (h *handler) read(r *http.Request, id, at string, from func(context.Context
 	if err := json.Unmarshal(data, &tx); err != nil {
 		return transaction{}, fmt.Errorf("decoding a login transaction: %w", err)
 	}
-	if subtle.ConstantTimeCompare([]byte(tx.Browser), []byte(hashCookie(value))) != 1 || tx.At != at {
+	if subtle.ConstantTimeCompare([]byte(tx.Browser), []byte(hashCookie(value))) != 1 {
 		return transaction{}, errForeign
 	}
 	return tx, nil

@@ -74,9 +74,12 @@ type Config struct {
 	Transactions Transactions
 	// Attempts bounds how many transactions are begun.
 	Attempts account.Attempts
-	Clients  oauth.ClientStore
-	Consents oauth.ConsentStore
-	Counters Counters
+	// Upstreams are the other providers that people may sign in at, Federation knows which accounts go with them.
+	Upstreams  Upstreams
+	Federation Federation
+	Clients    oauth.ClientStore
+	Consents   oauth.ConsentStore
+	Counters   Counters
 	// JWKS returns the published keys.
 	JWKS func() []byte
 	// PasswordGrant tells whether some client may use the password grant: discovery is silent about it otherwise.
@@ -90,8 +93,10 @@ type Config struct {
 // handler serves all endpoints.
 type handler struct {
 	Config
-	pages      *pages.Renderer
-	assets     map[string]pages.Asset
+	pages  *pages.Renderer
+	assets map[string]pages.Asset
+	// providers are the other ways in that the login page offers.
+	providers  []pages.Provider
 	issuer     string
 	cookies    cookieNames
 	sameOrigin *http.CrossOriginProtection
@@ -120,6 +125,9 @@ func New(cfg Config) (http.Handler, error) {
 	h := &handler{Config: cfg, pages: renderer, assets: assets, issuer: cfg.OAuth.Issuer,
 		cookies: namesFor(issuer.Scheme == "https"), sameOrigin: http.NewCrossOriginProtection(),
 		keepHTTPS: issuer.Scheme == "https" && !loopback(issuer.Hostname())}
+	for _, p := range cfg.Upstreams.Providers() {
+		h.providers = append(h.providers, pages.Provider{ID: p.ID, Name: p.Name})
+	}
 	// Behind a proxy that rewrites Host the browser still names the issuer.
 	if err := h.sameOrigin.AddTrustedOrigin(issuer.Scheme + "://" + issuer.Host); err != nil {
 		return nil, fmt.Errorf("trusting the issuer's own origin: %w", err)
@@ -142,7 +150,6 @@ func (h *handler) routes() http.Handler {
 	mux.HandleFunc("POST /oauth2/token", h.token)
 	mux.HandleFunc("POST /oauth2/revoke", h.revoke)
 	mux.HandleFunc("POST /oauth2/introspect", h.introspect)
-	mux.HandleFunc("POST /oauth2/device_authorization", h.authorizeDevice)
 	mux.HandleFunc("GET /oauth2/userinfo", h.userinfo)
 	mux.HandleFunc("POST /oauth2/userinfo", h.userinfo)
 	// For browsers, from anywhere.
@@ -153,11 +160,11 @@ func (h *handler) routes() http.Handler {
 	// For browsers, from our own pages.
 	mux.HandleFunc("GET /login", h.loginPage)
 	mux.HandleFunc("POST /login", h.own(h.login))
+	mux.HandleFunc("POST /login/{provider}", h.own(h.leave))
+	mux.HandleFunc("GET /login/{provider}/callback", h.callback)
+	mux.HandleFunc("POST /link", h.own(h.link))
 	mux.HandleFunc("GET /consent", h.consentPage)
 	mux.HandleFunc("POST /consent", h.own(h.consent))
-	mux.HandleFunc("GET /device", h.devicePage)
-	mux.HandleFunc("POST /device", h.own(h.findDevice))
-	mux.HandleFunc("POST /device/answer", h.own(h.answerDevice))
 	mux.HandleFunc("POST /oauth2/logout/confirm", h.own(h.confirmLogout))
 	mux.HandleFunc("GET /assets/{name}", func(w http.ResponseWriter, r *http.Request) { h.asset(w, r, r.PathValue("name")) })
 	// Where a browser looks that was shown no page.

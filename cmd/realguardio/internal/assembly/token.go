@@ -7,6 +7,7 @@ import (
 	"net/netip"
 
 	"github.com/realguardio/realguardio/services/token"
+	"github.com/realguardio/realguardio/services/token/upstream"
 )
 
 // TokenConfig is what the token service is told besides.
@@ -20,8 +21,10 @@ type TokenConfig struct {
 	TrustedProxies []netip.Prefix
 	// AllowDemoSecrets admits a database with accounts whose password is published.
 	AllowDemoSecrets bool
-	// AllowPlaintextIssuer admits an http issuer on another machine.
+	// AllowPlaintextIssuer admits an http issuer on another machine, ours and those of Upstreams.
 	AllowPlaintextIssuer bool
+	// Upstreams are OpenID Providers of others that people may sign in at.
+	Upstreams []upstream.Provider
 }
 
 // AdminRole stands in the tokens of platform admins.
@@ -62,6 +65,7 @@ func (p *Part) newTokenService(ctx context.Context, cfg TokenConfig) (*token.Ser
 	return token.New(token.Config{
 		DB: db, Redis: shared, Issuer: cfg.Issuer, AllowPlaintextIssuer: cfg.AllowPlaintextIssuer,
 		KeyEncryptionKey: cfg.KeyEncryptionKey, TokenMACKey: cfg.MACKey, ClientAddress: clientAddress(cfg.TrustedProxies),
+		Upstreams: cfg.Upstreams, AllowPlaintextUpstreams: cfg.AllowPlaintextIssuer,
 		Registerer: p.Ops.Registry, Logger: p.log, Now: cfg.Now,
 	})
 }

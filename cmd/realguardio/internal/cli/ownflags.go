@@ -25,12 +25,14 @@ func (construct noFlags) build(ctx context.Context, _ *partFlags, env assembly.E
 
 type tokenFlags struct {
 	keys        tokenKeys
+	upstreams   upstreamProviders
 	demoSecrets bool
 	proxies     []string
 }
 
-func (f *tokenFlags) declare(s *settings.Set, _ *partFlags) {
+func (f *tokenFlags) declare(s *settings.Set, p *partFlags) {
 	f.keys.declare(s)
+	f.upstreams.declare(s, &p.insecurePlaintext)
 	s.Strings(&f.proxies, "trusted-proxy", "network whose X-Forwarded-For is believed, such as 10.0.0.0/8", prefixes)
 	s.Bool(&f.demoSecrets, "insecure-demo-secrets", "allow a database with the demo's accounts, whose password everybody knows")
 }
@@ -42,6 +44,7 @@ func (f *tokenFlags) build(ctx context.Context, p *partFlags, env assembly.Envir
 	}
 	cfg := f.keys.config(env)
 	cfg.PublicTLS, cfg.TrustedProxies = public, parsePrefixes(f.proxies)
+	cfg.Upstreams = f.upstreams.list
 	cfg.AllowDemoSecrets, cfg.AllowPlaintextIssuer = f.demoSecrets, p.insecurePlaintext
 	return assembly.NewToken(ctx, cfg, l)
 }
