@@ -44,6 +44,14 @@ type Identity struct {
 	Scopes   []string
 	Audience []string
 
+	// Actors are who acts for the subject, by "sub" of each "act" (RFC 8693, section 4.1): first the one that got this
+	// token in exchange for another, then the one that had got that, and so on. For the record: what may be done is
+	// decided by the subject. Empty for a token that was not exchanged.
+	Actors []string
+	// DerivedFrom are the "jti" of the tokens that this one was exchanged from, the nearest first. The end of one of them
+	// is the end of this one.
+	DerivedFrom []string
+
 	// Epoch is the subject's epoch when the token was issued; a revocation may end everything below one.
 	Epoch int64
 	// AuthTime is when the person last authenticated. Zero for clients and workloads.
@@ -75,11 +83,15 @@ func (i Identity) LogValue() slog.Value {
 	if i.Kind == "" {
 		return slog.StringValue("anonymous")
 	}
-	return slog.GroupValue(
+	attrs := []slog.Attr{
 		slog.String("kind", string(i.Kind)),
 		slog.String("sub", i.Subject),
 		slog.String("client", i.ClientID),
-	)
+	}
+	if len(i.Actors) > 0 {
+		attrs = append(attrs, slog.Any("actors", i.Actors))
+	}
+	return slog.GroupValue(attrs...)
 }
 
 // callerKey is the context key of *caller. It is unexported and has no setter outside the guard, so that a handler can
@@ -113,6 +125,8 @@ func FromContext(ctx context.Context) (Identity, bool) {
 	id.Roles = slices.Clone(id.Roles)
 	id.Scopes = slices.Clone(id.Scopes)
 	id.Audience = slices.Clone(id.Audience)
+	id.Actors = slices.Clone(id.Actors)
+	id.DerivedFrom = slices.Clone(id.DerivedFrom)
 	return id, true
 }
 

@@ -19,22 +19,24 @@ func (v *Verifier) claims(payload string, now time.Time) (mesh.Identity, error) 
 	}
 	c := reader{members: m}
 	id := mesh.Identity{
-		Issuer:    c.required("iss"),
-		Subject:   c.required("sub"),
-		ClientID:  c.required("client_id"),
-		TokenID:   c.required("jti"),
-		Audience:  c.audience(),
-		Expiry:    c.time("exp", true),
-		IssuedAt:  c.time("iat", true),
-		AuthTime:  c.time("auth_time", false),
-		SessionID: c.optional("sid"),
-		GrantID:   c.optional("gid"),
-		Name:      c.optional("name"),
-		Email:     c.optional("email"),
-		ACR:       c.optional("acr"),
-		Scopes:    words(c.optional("scope")),
-		Roles:     c.list("roles"),
-		Epoch:     c.integer("epoch"),
+		Issuer:      c.required("iss"),
+		Subject:     c.required("sub"),
+		ClientID:    c.required("client_id"),
+		TokenID:     c.required("jti"),
+		Audience:    c.audience(),
+		Expiry:      c.time("exp", true),
+		IssuedAt:    c.time("iat", true),
+		AuthTime:    c.time("auth_time", false),
+		SessionID:   c.optional("sid"),
+		GrantID:     c.optional("gid"),
+		Name:        c.optional("name"),
+		Email:       c.optional("email"),
+		ACR:         c.optional("acr"),
+		Scopes:      words(c.optional("scope")),
+		Roles:       c.list("roles"),
+		Epoch:       c.integer("epoch"),
+		Actors:      c.actors(),
+		DerivedFrom: c.list("derived_from"),
 	}
 	id.Kind = c.kind(id)
 	notBefore := c.time("nbf", false)
@@ -117,6 +119,28 @@ func (r *reader) audience() []string {
 		return []string{s}
 	}
 	return r.list("aud")
+}
+
+// maxActors bounds the chain of actors. Ours is shorter; a longer one is a mistake or an attempt to keep us busy.
+const maxActors = 8
+
+// actors reads the chain of "act" claims (RFC 8693, section 4.1), the outermost first.
+func (r *reader) actors() []string {
+	var chain []string
+	for at := r.members; at["act"] != nil; {
+		inner, err := members(at["act"])
+		if err != nil || len(chain) == maxActors {
+			r.fail("act is not a chain of actors")
+			return nil
+		}
+		sub, ok := text(inner, "sub")
+		if !ok || sub == "" {
+			r.fail("act does not say who acts")
+			return nil
+		}
+		chain, at = append(chain, sub), inner
+	}
+	return chain
 }
 
 // time reads a NumericDate: seconds since the epoch, perhaps with a fraction. Years beyond 9999 and times before the

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -68,6 +69,60 @@ func TestAnIdentityIsWhatTheTokenSays(t *testing.T) {
 		if diff := cmp.Diff(want, got); err != nil || diff != "" {
 			t.Errorf("%s: %v; identity differs (-want +got):\n%s", when, err, diff)
 		}
+	}
+}
+
+func TestWhoActsForTheSubject(t *testing.T) {
+	iss := meshtest.NewIssuer(t)
+	v := newVerifier(t, jwt.Config{Issuer: iss.URL})
+	chain := func(actors ...string) any {
+		var act any
+		for _, sub := range slices.Backward(actors) {
+			outer := map[string]any{"sub": sub}
+			if act != nil {
+				outer["act"] = act
+			}
+			act = outer
+		}
+		return act
+	}
+	for _, tt := range []struct {
+		name string
+		act  any
+		want []string
+		bad  bool
+	}{
+		{name: "nobody", act: nil},
+		{name: "one", act: chain("customer"), want: []string{"customer"}},
+		{name: "a chain, the outermost first", act: chain("c", "b", "a"), want: []string{"c", "b", "a"}},
+		{name: "other members besides", act: map[string]any{"sub": "c", "iss": "https://id.example"}, want: []string{"c"}},
+		{name: "as many as may be", act: chain("1", "2", "3", "4", "5", "6", "7", "8"), want: []string{"1", "2", "3", "4", "5", "6", "7", "8"}},
+		{name: "one more", act: chain("1", "2", "3", "4", "5", "6", "7", "8", "9"), bad: true},
+		{name: "a string", act: "customer", bad: true},
+		{name: "a list", act: []any{chain("customer")}, bad: true},
+		{name: "an object without a name", act: map[string]any{"client_id": "customer"}, bad: true},
+		{name: "an empty name", act: chain(""), bad: true},
+		{name: "an inner one without a name", act: map[string]any{"sub": "c", "act": map[string]any{}}, bad: true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			extra := map[string]any{"derived_from": []string{"t2", "t1"}}
+			if tt.act != nil {
+				extra["act"] = tt.act
+			}
+			got, err := v.Verify(t.Context(), iss.Token(t, meshtest.Claims{Extra: extra}))
+			if tt.bad {
+				if cause(err) != "malformed" {
+					t.Errorf("got %v, %v", got.Actors, err)
+				}
+				return
+			}
+			if err != nil || !slices.Equal(got.Actors, tt.want) || !slices.Equal(got.DerivedFrom, []string{"t2", "t1"}) {
+				t.Errorf("got %v from %v, %v", got.Actors, got.DerivedFrom, err)
+			}
+		})
+	}
+	if _, err := v.Verify(t.Context(), iss.Token(t, meshtest.Claims{Extra: map[string]any{"derived_from": "t1"}})); cause(err) != "malformed" {
+		t.Errorf("derived_from that is no list: %v", err)
 	}
 }
 

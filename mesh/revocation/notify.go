@@ -19,14 +19,11 @@ type watcher struct {
 func (s *Set) Notify(id mesh.Identity, f func()) (stop func()) {
 	w := &watcher{id: id, f: f}
 	s.watching.Lock()
-	for kind := range kinds {
-		if value := claim(&id, kind); value != "" {
-			at := ref{kind, value}
-			if s.watchers[at] == nil {
-				s.watchers[at] = map[*watcher]struct{}{}
-			}
-			s.watchers[at][w] = struct{}{}
+	for _, at := range refs(&id) {
+		if s.watchers[at] == nil {
+			s.watchers[at] = map[*watcher]struct{}{}
 		}
+		s.watchers[at][w] = struct{}{}
 	}
 	s.watching.Unlock()
 	// Asked after the watching began: whatever is added from now on will find the watcher.
@@ -68,8 +65,7 @@ func (s *Set) forget(w *watcher) {
 // drop removes w and reports whether it was there. The lock is held.
 func (s *Set) drop(w *watcher) bool {
 	found := false
-	for kind := range kinds {
-		at := ref{kind, claim(&w.id, kind)}
+	for _, at := range refs(&w.id) {
 		of := s.watchers[at]
 		if _, ok := of[w]; !ok {
 			continue

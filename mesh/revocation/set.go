@@ -107,6 +107,11 @@ func (s *Set) Revoked(id mesh.Identity) bool {
 			return true
 		}
 	}
+	for _, origin := range id.DerivedFrom {
+		if s.marks[Token].ends(origin, id.Epoch, now) {
+			return true
+		}
+	}
 	return false
 }
 
@@ -180,6 +185,20 @@ func claim(id *mesh.Identity, kind Kind) string {
 	default:
 		return ""
 	}
+}
+
+// refs are all claims by which a token can be ended: its own, and the ids of those that it was exchanged from.
+func refs(id *mesh.Identity) []ref {
+	var all []ref
+	for kind := range kinds {
+		if value := claim(id, kind); value != "" {
+			all = append(all, ref{kind, value})
+		}
+	}
+	for _, origin := range id.DerivedFrom {
+		all = append(all, ref{Token, origin})
+	}
+	return all
 }
 
 // marks are the entries of one kind by value.
