@@ -36,22 +36,34 @@ run: build ## run everything in one process with demo data; ARGS='--random-ports
 
 # --- tests -----------------------------------------------------------------------------------------------------------
 
-.PHONY: test test-quick test-go test-examples test-browser system-packages
-test: lint generate-check breaking test-go test-examples test-browser ## everything; installs Redis, PostgreSQL and Chromium when missing
+.PHONY: test test-quick test-soak test-go test-examples test-clients test-browser system-packages
+test: lint generate-check breaking test-go test-examples test-clients test-browser ## everything; installs Redis, PostgreSQL and Chromium when missing
 
 test-quick: ## what needs Go only, on the embedded stores
 	go test -short ./...
 
+SOAK ?= 10m
+test-soak: system-packages ## what finds the rare, for SOAK (10m) each: kills at random moments; SOAK_SEED repeats one
+	SOAK=$(SOAK) go test -count 1 -timeout 0 -v -run TestAKill ./cmd/realguardio
+
 test-go: system-packages
 	go test -race -timeout 20m ./...
 
-# Modules of their own, which use this one from outside.
+# Modules of their own, which use this one from outside. The clients, which need a server, are test-clients'.
 test-examples:
-	@for module in $$(git ls-files 'examples/*/go.mod' proto/tools/go.mod); do \
+	@for module in $$(git ls-files ':(glob)examples/*/go.mod' proto/tools/go.mod); do \
 		(cd $$(dirname $$module) && echo "go test $$module" && go vet ./... && go test -race ./...) || exit 1; done
 
 test-browser: system-packages build
 	$(UI)/e2e/run.sh
+
+CLIENTS := examples/clients
+test-clients: system-packages build $(CLIENTS)/node/node_modules/.package-lock.json ## OpenID clients that others wrote, against a running server
+	$(CLIENTS)/run.sh
+
+$(CLIENTS)/node/node_modules/.package-lock.json: $(CLIENTS)/node/package.json $(CLIENTS)/node/package-lock.json
+	cd $(CLIENTS)/node && npm ci --no-fund --no-audit --loglevel=error
+	touch $@
 
 .PHONY: bench
 bench: ## what the guard, a session and a token cost, as ratios against a bare baseline; fails when one misses its bound

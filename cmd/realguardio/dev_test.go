@@ -304,6 +304,18 @@ func checkClients(t *testing.T, s *stand) {
 	if _, err := remote.Token(context.WithoutCancel(t.Context()), s.http, s.Issuer, credentials); err == nil {
 		t.Error("a disabled client got a token")
 	}
+	path := "/api/v1/audit/token?target=" + made.ClientID
+	var log struct {
+		Entries []struct{ Actor, ClientID, Action, Result, Hash string }
+	}
+	s.api(t, http.StatusOK, http.MethodGet, path, nil, bearer(s.tokenOf(t, "admin"))).decode(t, &log)
+	admin := s.user(t, "admin").Sub
+	if len(log.Entries) != 2 || log.Entries[0].Action != "client.disable" || log.Entries[1].Action != "client.create" ||
+		log.Entries[0].Actor != admin || log.Entries[0].ClientID != "demo-trusted" || log.Entries[0].Result != "ok" || log.Entries[0].Hash == "" {
+		t.Errorf("audit log: %+v, want the deeds of %s", log, admin)
+	}
+	s.api(t, http.StatusForbidden, http.MethodGet, path, nil, bearer(s.tokenOf(t, "alice")))
+	s.api(t, http.StatusBadRequest, http.MethodGet, "/api/v1/audit/customer", nil, bearer(s.tokenOf(t, "admin")))
 }
 
 func TestDevRestart(t *testing.T) {

@@ -180,23 +180,32 @@ type reply struct {
 
 func (r reply) str(name string) string { v, _ := r.json[name].(string); return v }
 
-// post posts a form in the name of the application.
-func (s *issuers) post(ctx context.Context, at *issuer, path string, form url.Values) (reply, error) {
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, at.url+path, strings.NewReader(form.Encode()))
+// post posts a form in the name of the application, or of whom with says.
+func (s *issuers) post(ctx context.Context, at *issuer, path string, form url.Values, with ...as) (reply, error) {
+	a, err := submit(ctx, s.http, at.url+path, form, append([]as{basic(issuerApp, issuerSecret)}, with...)...)
+	out := reply{answer: a}
+	_ = json.Unmarshal(a.body, &out.json) // what is no JSON has no members
+	return out, err
+}
+
+// submit posts a form, as a page of whom it is sent to would.
+func submit(ctx context.Context, client *http.Client, to string, form url.Values, with ...as) (answer, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, to, strings.NewReader(form.Encode()))
 	if err != nil {
-		return reply{}, err
+		return answer{}, err
 	}
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	r.SetBasicAuth(issuerApp, issuerSecret)
-	response, err := s.http.Do(r)
+	r.Header.Set("Origin", r.URL.Scheme+"://"+r.URL.Host)
+	for _, w := range with {
+		w(r)
+	}
+	response, err := client.Do(r)
 	if err != nil {
-		return reply{}, err
+		return answer{}, err
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
-	out := reply{answer: answer{status: response.StatusCode, header: response.Header, body: body}}
-	_ = json.Unmarshal(body, &out.json) // what is no JSON has no members
-	return out, err
+	return answer{status: response.StatusCode, header: response.Header, body: body}, err
 }
 
 // token asks the token endpoint and demands an answer, not a success.
@@ -222,56 +231,69 @@ func redeems(code string) url.Values {
 	return url.Values{"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {issuerCallback}, "code_verifier": {pkceVerifier}}
 }
 
-// authorizes is the query of an authorization request of the application.
-func authorizes() string {
+// authorizes is an authorization request of the application.
+func authorizes() string { return asks(issuerApp, issuerCallback, "openid profile admin account.read") }
+
+func asks(client, redirect, scope string) string {
 	sum := sha256.Sum256([]byte(pkceVerifier))
 	return "/oauth2/authorize?" + url.Values{
-		"response_type": {"code"}, "client_id": {issuerApp}, "redirect_uri": {issuerCallback}, "scope": {"openid profile admin account.read"},
-		"state": {"s"}, "nonce": {"n"}, "code_challenge": {base64.RawURLEncoding.EncodeToString(sum[:])}, "code_challenge_method": {"S256"},
+		"response_type": {"code"}, "client_id": {client}, "redirect_uri": {redirect}, "scope": {scope}, "state": {"s"}, "nonce": {"n"},
+		"code_challenge": {base64.RawURLEncoding.EncodeToString(sum[:])}, "code_challenge_method": {"S256"},
 	}.Encode()
 }
 
 // browser keeps cookies, which go to all of them: cookies ignore ports.
-func (s *issuers) browser(t *testing.T) *http.Client {
-	t.Helper()
-	jar, err := cookiejar.New(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+func (s *issuers) browser() *http.Client {
+	jar, _ := cookiejar.New(nil) // fails never
 	return &http.Client{Transport: s.http.Transport, Jar: jar, Timeout: patience, CheckRedirect: s.http.CheckRedirect}
 }
 
-// code signs the person in with a browser, by the forms and redirects of the pages, and returns what the application gets.
-func (s *issuers) code(t *testing.T, browser *http.Client, at *issuer) string {
-	t.Helper()
-	here, err := url.Parse(at.url + authorizes())
+// authorize takes a browser through an authorization request, by the forms and redirects of the pages, and returns the
+// code that the application gets. The person signs in where that is asked, and agrees.
+func (s *issuers) authorize(ctx context.Context, browser *http.Client, at *issuer, request string) (string, error) {
+	here, err := url.Parse(at.url + request)
 	if err != nil {
-		t.Fatal(err)
+		return "", err
 	}
-	for range 5 {
-		a := call(t, browser, http.MethodGet, here.String(), nil, accepting("text/html"))
-		if here.Path == "/login" && a.status == http.StatusOK {
-			form := url.Values{"username": {issuerPerson}, "password": {issuerPassword}}
+	for range 8 {
+		a, err := try(ctx, browser, http.MethodGet, here.String(), nil, accepting("text/html"))
+		if err == nil && a.status == http.StatusOK {
+			form := url.Values{"username": {issuerPerson}, "password": {issuerPassword}, "decision": {"allow"}}
 			for _, field := range hidden.FindAllSubmatch(a.body, -1) {
 				form.Set(string(field[1]), string(field[2]))
 			}
-			a = post(t, browser, at.url+"/login", form)
+			a, err = submit(ctx, browser, at.url+here.Path, form)
 		}
-		if here, err = here.Parse(a.header.Get("Location")); err != nil || a.status/100 != 3 {
-			t.Fatalf("%d %s", a.status, a.body)
+		if err == nil && a.status/100 != 3 {
+			err = fmt.Errorf("%s: %d %s", here.Path, a.status, a.body)
+		}
+		if err != nil {
+			return "", err
+		}
+		if here, err = here.Parse(a.header.Get("Location")); err != nil {
+			return "", err
 		}
 		if code := here.Query().Get("code"); code != "" {
-			return code
+			return code, nil
 		}
 	}
-	t.Fatalf("no code, but %s", here)
-	return ""
+	return "", fmt.Errorf("no code, but %s", here)
+}
+
+// code is authorize for the application.
+func (s *issuers) code(t *testing.T, browser *http.Client, at *issuer) string {
+	t.Helper()
+	code, err := s.authorize(t.Context(), browser, at, authorizes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return code
 }
 
 // tokens signs the person in and redeems the code.
 func (s *issuers) tokens(t *testing.T, at *issuer) reply {
 	t.Helper()
-	r := s.token(t, at, redeems(s.code(t, s.browser(t), at)))
+	r := s.token(t, at, redeems(s.code(t, s.browser(), at)))
 	if r.status != http.StatusOK {
 		t.Fatalf("redeeming a code: %d %s", r.status, r.body)
 	}

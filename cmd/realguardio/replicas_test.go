@@ -90,7 +90,7 @@ func TestTwoProcessesDecideRacesAsOne(t *testing.T) {
 	here, there := s.each[0], s.each[1]
 
 	t.Run("of a hundred who redeem one code one succeeds, and the others end what it got", func(t *testing.T) {
-		code := s.code(t, s.browser(t), here)
+		code := s.code(t, s.browser(), here)
 		var won []reply
 		for _, r := range s.rush(t, 100, "/oauth2/token", redeems(code)) {
 			if r.status == http.StatusOK {
@@ -108,7 +108,7 @@ func TestTwoProcessesDecideRacesAsOne(t *testing.T) {
 		}
 	})
 	t.Run("a code redeemed at one and replayed at the other ends what it got", func(t *testing.T) {
-		code := s.code(t, s.browser(t), here)
+		code := s.code(t, s.browser(), here)
 		first := s.token(t, here, redeems(code))
 		if a := call(t, s.http, http.MethodGet, there.url+"/oauth2/userinfo", nil, bearer(first.str("access_token"))); a.status != http.StatusOK {
 			t.Fatalf("the other does not know the token to begin with: %d %s", a.status, a.body)

@@ -7,6 +7,7 @@ package session
 
 import (
 	"encoding/json"
+	"math"
 	"slices"
 	"time"
 
@@ -81,11 +82,12 @@ func (s *Session) set(t Tokens) {
 	}
 }
 
-// identity is what a revocation of the whole session is compared with.
+// identity is what a revocation of the whole session is compared with. A person's epoch that was raised is none: it ends
+// tokens, and whether the session gets new ones is for the identity provider to say.
 func (s *Session) identity() mesh.Identity {
 	return mesh.Identity{
 		Subject: s.Person.Subject, Kind: mesh.KindUser, ClientID: s.Claims.ClientID, SessionID: s.Claims.SessionID,
-		GrantID: s.Claims.GrantID, Issuer: s.Claims.Issuer, Epoch: s.Claims.Epoch, IssuedAt: s.Claims.IssuedAt,
+		GrantID: s.Claims.GrantID, Issuer: s.Claims.Issuer, Epoch: math.MaxInt64, IssuedAt: s.Claims.IssuedAt,
 		Expiry: s.Expiry,
 	}
 }
@@ -93,7 +95,7 @@ func (s *Session) identity() mesh.Identity {
 // tokenIdentity is what a revocation of the access token alone is compared with.
 func (s *Session) tokenIdentity() mesh.Identity {
 	id := s.identity()
-	id.TokenID, id.KeyID = s.Claims.TokenID, s.Claims.KeyID
+	id.TokenID, id.KeyID, id.Epoch = s.Claims.TokenID, s.Claims.KeyID, s.Claims.Epoch
 	return id
 }
 

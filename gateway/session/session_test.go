@@ -72,10 +72,14 @@ func (p *provider) answers(answer func(string) (session.Tokens, error)) {
 }
 
 // revocations ends what tests say.
-type revocations struct{ sid, jti atomic.Value }
+type revocations struct {
+	sid, jti atomic.Value
+	below    atomic.Int64
+}
 
 func (r *revocations) Revoked(id mesh.Identity) bool {
-	return id.SessionID != "" && id.SessionID == r.sid.Load() || id.TokenID != "" && id.TokenID == r.jti.Load()
+	return id.SessionID != "" && id.SessionID == r.sid.Load() || id.TokenID != "" && id.TokenID == r.jti.Load() ||
+		id.Epoch < r.below.Load()
 }
 
 // world is what a test of sessions needs. Managers of one world are replicas: they share Redis, and nothing else.
@@ -259,6 +263,22 @@ func TestSession(t *testing.T) {
 			id := begin(t, m, w)
 			w.revoked.jti.Store("jti-1")
 			wantAccess(t, m, id, "access-2")
+		}},
+		{"a person's tokens that ended with their epoch are replaced", func(t *testing.T, w *world, m *session.Manager) {
+			id := begin(t, m, w)
+			w.revoked.below.Store(1)
+			w.provider.answers(func(string) (session.Tokens, error) {
+				tokens := w.clock.tokens("2")
+				tokens.Identity.Epoch = 1
+				return tokens, nil
+			})
+			wantAccess(t, m, id, "access-2")
+		}},
+		{"a person whom the provider signed out with their epoch has no session", func(t *testing.T, w *world, m *session.Manager) {
+			id := begin(t, m, w)
+			w.revoked.below.Store(1)
+			w.provider.answers(func(string) (session.Tokens, error) { return session.Tokens{}, session.ErrEnded })
+			wantErr(t, m, id, session.ErrNone)
 		}},
 		{"a request costs one read, and no write, while its token lives", func(t *testing.T, w *world, m *session.Manager) {
 			id := begin(t, m, w)

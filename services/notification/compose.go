@@ -14,9 +14,16 @@ import (
 
 	customerv1 "github.com/realguardio/realguardio/gen/go/realguardio/customer/v1"
 	notificationv1 "github.com/realguardio/realguardio/gen/go/realguardio/notification/v1"
+	"github.com/realguardio/realguardio/services/internal/mail"
 	"github.com/realguardio/realguardio/services/internal/outbox"
 	"github.com/realguardio/realguardio/services/internal/sqldb"
 )
+
+// MailConfig says which mail server delivers, and for whom.
+type MailConfig = mail.Config
+
+// TLSMode says how the connection to the mail server is protected.
+type TLSMode = mail.TLSMode
 
 // Config is what a [Service] works with.
 type Config struct {
@@ -67,7 +74,7 @@ func New(cfg Config) (*Service, error) {
 		return nil, errors.New("notification: Customers is required")
 	}
 	cfg = cfg.withDefaults()
-	sender, err := newMailer(cfg.Mail)
+	sender, err := mail.New(cfg.Mail)
 	if err != nil {
 		return nil, fmt.Errorf("notification: %w", err)
 	}

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/realguardio/realguardio/services/internal/mail"
 )
 
 const (
@@ -18,9 +20,9 @@ const (
 
 // Sender delivers messages.
 type Sender interface {
-	// Send returns nil once the message is out of our hands, an error that wraps errRefused when trying again is
+	// Send returns nil once the message is out of our hands, an error that wraps mail.ErrRefused when trying again is
 	// pointless, and another one otherwise.
-	Send(ctx context.Context, m Message) error
+	Send(ctx context.Context, m mail.Message) error
 }
 
 // deliverer sends messages that are due. A message is claimed before it is sent and finished after, so that it is sent
@@ -69,10 +71,10 @@ func (d *deliverer) deliver(ctx context.Context, c Claim) error {
 	switch {
 	case err == nil:
 		return d.store.Finish(record, id, Sent, d.now(), "")
-	case ctx.Err() != nil && !errors.Is(err, errRefused):
+	case ctx.Err() != nil && !errors.Is(err, mail.ErrRefused):
 		// Cut off by our own end, which is no fault of the message's: due at once for whoever comes next.
 		return d.store.PostponeDelivery(record, id, d.now(), failure)
-	case errors.Is(err, errRefused), attempts >= d.retry.Attempts:
+	case errors.Is(err, mail.ErrRefused), attempts >= d.retry.Attempts:
 		// What the server said may repeat the address: it stays in the database.
 		d.log.ErrorContext(ctx, "a message was given up", "delivery", id, "event", c.Notice.EventID, "attempts", attempts)
 		return d.store.Finish(record, id, Failed, d.now(), failure)

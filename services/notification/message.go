@@ -7,21 +7,12 @@ import (
 	htmltemplate "html/template"
 	"strings"
 	texttemplate "text/template"
+
+	"github.com/realguardio/realguardio/services/internal/mail"
 )
 
 //go:embed templates
 var templateFiles embed.FS
-
-// Message is a mail to one person.
-type Message struct {
-	// ID is the delivery's: the same in every attempt, so that a mail server which got the message twice can tell.
-	ID      string
-	Name    string
-	Address string
-	Subject string
-	Text    string
-	HTML    string
-}
 
 // writer writes messages from templates.
 type writer struct {
@@ -48,21 +39,21 @@ type facts struct {
 }
 
 // write returns what d says of n.
-func (w writer) write(d Delivery, n Notice) (Message, error) {
+func (w writer) write(d Delivery, n Notice) (mail.Message, error) {
 	f := facts{
-		Kind: string(n.Kind), Subject: d.Subject, Location: oneLine(n.LocationName), Alarm: n.Alarm, Mode: n.Mode,
-		Detail: oneLine(n.Detail), Actor: oneLine(cmp.Or(n.ActorName, "The application "+n.ActorID)),
+		Kind: string(n.Kind), Subject: d.Subject, Location: mail.OneLine(n.LocationName), Alarm: n.Alarm, Mode: n.Mode,
+		Detail: mail.OneLine(n.Detail), Actor: mail.OneLine(cmp.Or(n.ActorName, "The application "+n.ActorID)),
 		Time:  n.Time.UTC().Format("2 January 2006 at 15:04:05 UTC"),
 		Color: map[Kind]string{Alarm: "#b42318", Armed: "#175cd3", Disarmed: "#3f7d20"}[n.Kind],
 	}
 	var text, html strings.Builder
 	if err := w.text.Execute(&text, f); err != nil {
-		return Message{}, fmt.Errorf("write text: %w", err)
+		return mail.Message{}, fmt.Errorf("write text: %w", err)
 	}
 	if err := w.html.Execute(&html, f); err != nil {
-		return Message{}, fmt.Errorf("write HTML: %w", err)
+		return mail.Message{}, fmt.Errorf("write HTML: %w", err)
 	}
-	return Message{
-		ID: d.ID, Name: oneLine(d.Name), Address: d.Address, Subject: d.Subject, Text: text.String(), HTML: html.String(),
+	return mail.Message{
+		ID: d.ID, Name: mail.OneLine(d.Name), Address: d.Address, Subject: d.Subject, Text: text.String(), HTML: html.String(),
 	}, nil
 }

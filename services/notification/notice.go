@@ -6,9 +6,9 @@ package notification
 
 import (
 	"fmt"
-	"strings"
 	"time"
-	"unicode"
+
+	"github.com/realguardio/realguardio/services/internal/mail"
 )
 
 // Kind is what people are told of.
@@ -55,7 +55,7 @@ func (n Notice) Concerns(r Recipient) bool {
 
 // Subject is one line that says it all.
 func (n Notice) Subject() string {
-	location := oneLine(n.LocationName)
+	location := mail.OneLine(n.LocationName)
 	switch n.Kind {
 	case Alarm:
 		return fmt.Sprintf("ALARM: %s (%s)", location, n.Alarm)
@@ -64,23 +64,4 @@ func (n Notice) Subject() string {
 	default:
 		return "Disarmed: " + location
 	}
-}
-
-// maxLine bounds a name in a message, in characters.
-const maxLine = 120
-
-// oneLine makes text that others chose safe to stand in a line of its own: a name with line breaks must be able to forge
-// neither a header nor another line of the message. What would change how the rest of the line is read goes too.
-func oneLine(text string) string {
-	text = strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || unicode.In(r, unicode.Bidi_Control, unicode.Zl, unicode.Zp) {
-			return ' '
-		}
-		return r
-	}, strings.ToValidUTF8(text, " "))
-	runes := []rune(strings.Join(strings.Fields(text), " "))
-	if len(runes) > maxLine {
-		return string(runes[:maxLine-1]) + "…"
-	}
-	return string(runes)
 }

@@ -27,6 +27,8 @@ import (
 	securitysystemv1 "github.com/realguardio/realguardio/gen/go/realguardio/securitysystem/v1"
 	"github.com/realguardio/realguardio/mesh"
 	"github.com/realguardio/realguardio/mesh/meshtest"
+	"github.com/realguardio/realguardio/services/internal/mail"
+	"github.com/realguardio/realguardio/services/internal/mail/mailtest"
 	"github.com/realguardio/realguardio/services/internal/outbox"
 	"github.com/realguardio/realguardio/services/internal/page"
 	"github.com/realguardio/realguardio/services/internal/sqldb"
@@ -40,10 +42,15 @@ type world struct {
 	db       *sqldb.DB
 	stream   *redis.Client
 	people   *people
-	office   *postOffice
+	office   *mailtest.Office
 	customer *meshtest.Server
 	position outbox.Position
 	later    atomic.Int64
+}
+
+// mailBy is the configuration for a mail server of a test.
+func mailBy(addr string) MailConfig {
+	return MailConfig{Addr: addr, From: "RealGuardIO <alarms@realguardio.example>", TLS: mail.NoTLS}
 }
 
 func newWorld(t *testing.T, db *sqldb.DB, redisAddr string) *world {
@@ -57,7 +64,7 @@ func newWorld(t *testing.T, db *sqldb.DB, redisAddr string) *world {
 	w.customer = meshtest.Serve(t, w.iss, meshtest.Part{Name: "customer"}, func(r grpc.ServiceRegistrar) {
 		customerv1.RegisterCustomerServiceServer(r, w.people)
 	})
-	w.office = newPostOffice(t)
+	w.office = mailtest.New(t)
 	return w
 }
 
@@ -77,7 +84,7 @@ func eachWorld(t *testing.T, test func(w *world)) {
 func (w *world) service(change ...func(*Config)) *Service {
 	w.Helper()
 	cfg := Config{
-		DB: w.db, Redis: w.stream, Logger: meshtest.Logger(w.T), Mail: plain(w.office.addr), Poll: 10 * time.Millisecond,
+		DB: w.db, Redis: w.stream, Logger: meshtest.Logger(w.T), Mail: mailBy(w.office.Addr), Poll: 10 * time.Millisecond,
 		Retry: Retry{Attempts: 4, First: 5 * time.Millisecond, Longest: 20 * time.Millisecond},
 		Customers: customerv1.NewCustomerServiceClient(
 			w.customer.Connect(w.T, "notification", mesh.AsService(w.iss.Source(w.T, "notification")))),
@@ -156,8 +163,8 @@ const (
 // got is what the mail server took, as "recipient: subject", sorted.
 func (w *world) got() []string {
 	var list []string
-	for _, l := range w.office.taken() {
-		list = append(list, l.to+": "+l.subject())
+	for _, l := range w.office.Taken() {
+		list = append(list, l.To+": "+l.Subject())
 	}
 	slices.Sort(list)
 	return list
@@ -278,9 +285,9 @@ func TestPeopleAreToldOfWhatConcernsThem(t *testing.T) {
 
 func TestAMailServerThatFailsAtFirstGetsEachMessageOnce(t *testing.T) {
 	eachWorld(t, func(w *world) {
-		w.office.refuse = func(n int, _ string) error {
+		w.office.Refuse = func(n int, _ string) error {
 			if n <= 4 {
-				return busy
+				return mailtest.Busy
 			}
 			return nil
 		}
@@ -291,8 +298,8 @@ func TestAMailServerThatFailsAtFirstGetsEachMessageOnce(t *testing.T) {
 		if diff := gocmp.Diff(want, w.got()); diff != "" {
 			w.Error(diff)
 		}
-		if got := w.states(); got[Sent] != 2 || w.office.tries() != 6 {
-			w.Errorf("%v after %d tries", got, w.office.tries())
+		if got := w.states(); got[Sent] != 2 || w.office.Tries() != 6 {
+			w.Errorf("%v after %d tries", got, w.office.Tries())
 		}
 	})
 }
@@ -305,7 +312,7 @@ func TestAMailServerThatWasAwayGetsEachMessageOnce(t *testing.T) {
 	}
 	addr := away.Addr().String()
 	_ = away.Close()
-	w.run(w.service(func(c *Config) { c.Mail, c.Retry.Attempts = plain(addr), 1000 }))
+	w.run(w.service(func(c *Config) { c.Mail, c.Retry.Attempts = mailBy(addr), 1000 }))
 	w.publish("evt_1", alarm, "panel_1")
 	w.until("it was tried in vain", func() bool {
 		var n int
@@ -316,7 +323,7 @@ func TestAMailServerThatWasAwayGetsEachMessageOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.office = newPostOfficeAt(t, back)
+	w.office = mailtest.NewAt(t, back)
 	w.settled()
 	if got := w.got(); len(got) != 2 {
 		t.Errorf("%d messages: %q", len(got), got)
@@ -325,11 +332,11 @@ func TestAMailServerThatWasAwayGetsEachMessageOnce(t *testing.T) {
 
 func TestAMessageIsGivenUpAfterTheLastAttempt(t *testing.T) {
 	w := newWorld(t, storetest.SQLite(t), miniredis.RunT(t).Addr())
-	w.office.refuse = func(_ int, to string) error {
+	w.office.Refuse = func(_ int, to string) error {
 		if to == "alice@acme.example" {
-			return busy
+			return mailtest.Busy
 		}
-		return unknown
+		return mailtest.Unknown
 	}
 	w.run(w.service())
 	w.publish("evt_1", alarm, "panel_1")
@@ -338,7 +345,7 @@ func TestAMessageIsGivenUpAfterTheLastAttempt(t *testing.T) {
 		t.Errorf("%v", got)
 	}
 	// Four attempts at Alice, and one at Mary, whom the server does not know.
-	if n := w.office.tries(); n != 5 {
+	if n := w.office.Tries(); n != 5 {
 		t.Errorf("%d tries", n)
 	}
 }
@@ -351,8 +358,8 @@ func TestReplicasTellEachPersonOnce(t *testing.T) {
 		}
 		w.settled()
 		ids := map[string]int{}
-		for _, l := range w.office.taken() {
-			ids[l.header.Get("Message-Id")]++
+		for _, l := range w.office.Taken() {
+			ids[l.Header.Get("Message-Id")]++
 		}
 		if len(ids) != 30 || len(w.got()) != 30 {
 			w.Errorf("%d messages, %d different, want 30", len(w.got()), len(ids))
@@ -423,9 +430,9 @@ func TestWhatWasClaimedByOneThatDiedIsTakenUpAgain(t *testing.T) {
 		}
 		w.later.Store(int64(2 * sendLease))
 		w.run(w.service())
-		w.until("it was sent", func() bool { return len(w.office.taken()) == 1 })
+		w.until("it was sent", func() bool { return len(w.office.Taken()) == 1 })
 		w.until("it is recorded", func() bool { return w.states()[Sent] == 1 })
-		if id := w.office.taken()[0].header.Get("Message-Id"); !strings.HasPrefix(id, "<ntf_1@") || w.states()[Pending] != 0 {
+		if id := w.office.Taken()[0].Header.Get("Message-Id"); !strings.HasPrefix(id, "<ntf_1@") || w.states()[Pending] != 0 {
 			t.Errorf("sent %s, %v", id, w.states())
 		}
 	})
@@ -680,7 +687,7 @@ func TestAConfigurationThatMissesSomethingIsRefused(t *testing.T) {
 		"mail":      func(c *Config) { c.Mail = MailConfig{} },
 	} {
 		t.Run(says, func(t *testing.T) {
-			cfg := Config{DB: w.db, Redis: w.stream, Customers: customerv1.NewCustomerServiceClient(nil), Mail: plain("127.0.0.1:25"),
+			cfg := Config{DB: w.db, Redis: w.stream, Customers: customerv1.NewCustomerServiceClient(nil), Mail: mailBy("127.0.0.1:25"),
 				Logger: slog.New(slog.DiscardHandler)}
 			change(&cfg)
 			if _, err := New(cfg); err == nil || !strings.Contains(err.Error(), says) {

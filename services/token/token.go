@@ -16,6 +16,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"google.golang.org/grpc"
 
+	"github.com/realguardio/realguardio/services/internal/audit"
 	"github.com/realguardio/realguardio/services/internal/sqldb"
 	"github.com/realguardio/realguardio/services/token/account"
 	"github.com/realguardio/realguardio/services/token/keys"
@@ -74,6 +75,7 @@ type Service struct {
 	ring        *keys.Ring
 	oauth       *oauth.Server
 	revocations *revocation.Service
+	audit       *audit.Service
 	hasher      *password.Hasher
 	handler     http.Handler
 	log         *slog.Logger
@@ -94,7 +96,7 @@ func New(cfg Config) (*Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("token: %w", err)
 	}
-	s := &Service{log: cfg.Logger, now: cfg.Now, redis: redisstore.New(cfg.Redis)}
+	s := &Service{log: cfg.Logger, now: cfg.Now, redis: redisstore.New(cfg.Redis), audit: audit.NewService(cfg.DB, "token")}
 	s.store = sqlstore.New(cfg.DB, func(kind revocation.Kind) { counters.revoked(kind); s.revocations.Notify() })
 	s.revocations = revocation.NewService(revocation.Config{
 		Store: s.store, Nudges: s.redis, Logger: cfg.Logger, Heartbeat: cfg.RevocationHeartbeat, Poll: cfg.RevocationPoll,
@@ -114,7 +116,7 @@ func New(cfg Config) (*Service, error) {
 	}
 	s.oauth, err = oauth.New(oauth.Config{
 		Issuer: cfg.Issuer, MACKey: cfg.TokenMACKey, Clients: s.store, Accounts: s.store, Grants: s.store, Consents: s.store,
-		Codes: s.redis, Marks: s.redis, Revocations: s.store, Passwords: authenticator, Keys: s.ring,
+		Codes: s.redis, Devices: s.redis, Attempts: s.redis, Marks: s.redis, Revocations: s.store, Passwords: authenticator, Keys: s.ring,
 		Reused: counters.reused.Inc, Now: cfg.Now, Logger: cfg.Logger,
 	})
 	if err != nil {
@@ -178,6 +180,7 @@ func (s *Service) Handler() http.Handler { return s.handler }
 func (s *Service) Register(r grpc.ServiceRegistrar) {
 	rpc.Register(r, rpc.Config{Store: s.store, OAuth: s.oauth, Registered: s.warnOfDeprecated, Logger: s.log, Now: s.now})
 	s.revocations.Register(r)
+	s.audit.Register(r)
 }
 
 const (

@@ -11,50 +11,10 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-tests() {
-  local ca
-  ca=$(node -p 'JSON.parse(require("fs").readFileSync(process.env.REALGUARDIO_READY_FILE)).ca_file')
-  NODE_EXTRA_CA_CERTS="$ca" node --test --test-concurrency=1 --test-reporter=spec "$@" e2e/*.test.mjs &
-  wait $!
-}
-
-if [[ -n "${REALGUARDIO_READY_FILE:-}" ]]; then
-  tests "$@"
-  exit
+if [[ -z "${REALGUARDIO_READY_FILE:-}" ]]; then
+  # shellcheck disable=SC2086 # several flags in one variable
+  exec ../../.ci/with-dev ${DEV_FLAGS:-} -- e2e/run.sh "$@"
 fi
-
-binary=${REALGUARDIO_BINARY:-$(cd ../.. && pwd)/.build/bin/realguardio}
-scratch=$(mktemp -d)
-server=
-stop() {
-  local code=$?
-  trap - EXIT INT TERM
-  if [[ -n "$server" ]] && kill "$server" 2>/dev/null; then
-    for ((tenths = 0; tenths < 150; tenths++)); do kill -0 "$server" 2>/dev/null && sleep 0.1 || break; done
-    if kill -KILL "$server" 2>/dev/null; then
-      echo "realguardio dev did not stop within 15 s of being told to" >&2
-      code=1
-    fi
-    wait "$server" 2>/dev/null || true
-  fi
-  if ((code != 0)); then
-    echo "--- the end of the server's log ---" >&2
-    tail -n 40 "$scratch/server.log" >&2 || true
-  fi
-  rm -rf "$scratch"
-  exit "$code"
-}
-trap stop EXIT INT TERM
-
-export REALGUARDIO_READY_FILE="$scratch/ready.json"
-# An unknown REALGUARDIO_ variable is refused by the binary.
-env -u REALGUARDIO_BINARY -u REALGUARDIO_SCREENSHOTS "$binary" dev --ephemeral --random-ports ${DEV_FLAGS:-} \
-  --ready-file "$REALGUARDIO_READY_FILE" >"$scratch/server.log" 2>&1 &
-server=$!
-for ((tenths = 0; tenths < 300; tenths++)); do
-  [[ -s "$REALGUARDIO_READY_FILE" ]] && break
-  kill -0 "$server" 2>/dev/null || { echo "realguardio dev ended before it was ready" >&2; exit 1; }
-  sleep 0.1
-done
-[[ -s "$REALGUARDIO_READY_FILE" ]] || { echo "realguardio dev was not ready within 30 s" >&2; exit 1; }
-tests "$@"
+NODE_EXTRA_CA_CERTS=$(node -p 'JSON.parse(require("fs").readFileSync(process.env.REALGUARDIO_READY_FILE)).ca_file')
+export NODE_EXTRA_CA_CERTS
+exec node --test --test-concurrency=1 --test-reporter=spec "$@" e2e/*.test.mjs

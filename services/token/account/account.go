@@ -61,9 +61,14 @@ type Session struct {
 	// no value for that, and what was asked of the person there is not ours to claim.
 	Methods []string
 	Expires time.Time
+	// UserEpoch is the person's epoch when it was begun; when that is raised and the session is not moved along, it is over.
+	UserEpoch int64
 	// Ended is zero while the session lives.
 	Ended time.Time
 }
+
+// Ended is what a change to an account ended: the ids of login sessions, and of grants.
+type Ended struct{ Sessions, Grants []string }
 
 // Live tells whether the session can still be used.
 func (s Session) Live(now time.Time) bool { return s.Ended.IsZero() && now.Before(s.Expires) }

@@ -12,7 +12,7 @@ type Error struct {
 	Code string
 	// Description is for the client's developer: ASCII, without quotes (RFC 6749, section 5.2).
 	Description string
-	// RetryAfter is set with CodeSlowDown.
+	// RetryAfter is set with CodeSlowDown, unless that is for a device that polls (RFC 8628, section 3.5).
 	RetryAfter time.Duration
 }
 
@@ -31,6 +31,8 @@ const (
 	CodeInvalidToken            = "invalid_token"
 	CodeInsufficientScope       = "insufficient_scope"
 	CodeAccessDenied            = "access_denied"
+	CodeAuthorizationPending    = "authorization_pending"
+	CodeExpiredToken            = "expired_token"
 	CodeLoginRequired           = "login_required"
 	CodeConsentRequired         = "consent_required"
 	CodeRequestNotSupported     = "request_not_supported"

@@ -109,6 +109,32 @@ func (s *Server) EndSession(ctx context.Context, id string) error {
 	return nil
 }
 
+// SignOutUser ends every login session of a person, with every grant and token, and every other grant and token of
+// theirs. The session exceptSession, unless empty, is kept with its grants: what was issued under them has to be renewed.
+// It returns account.ErrNotFound for nobody.
+func (s *Server) SignOutUser(ctx context.Context, userID, exceptSession string) error {
+	now := s.Now()
+	ended, err := s.Accounts.SignOutUser(ctx, userID, exceptSession, now, tokensGone(now))
+	if err != nil {
+		return fmt.Errorf("signing a person out: %w", err)
+	}
+	s.Ended(ctx, ended)
+	return nil
+}
+
+// EndTokens ends every access token of a person, because what it says of them is not true any more. Sessions and grants
+// stay, so that applications get new ones by renewing. It returns account.ErrNotFound for nobody.
+func (s *Server) EndTokens(ctx context.Context, userID string) error {
+	now := s.Now()
+	if err := s.Accounts.EndTokens(ctx, userID, now, tokensGone(now)); err != nil {
+		return fmt.Errorf("ending a person's tokens: %w", err)
+	}
+	return nil
+}
+
+// Ended does what is left to do once a store has durably ended sessions and grants.
+func (s *Server) Ended(ctx context.Context, ended account.Ended) { s.mark(ctx, ended.Grants) }
+
 // DisableClient ends a client with every grant and token it has.
 func (s *Server) DisableClient(ctx context.Context, id string) error {
 	now := s.Now()

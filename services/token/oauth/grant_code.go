@@ -119,7 +119,7 @@ func (s *Server) grantor(ctx context.Context, g *Grant) (account.User, error) {
 	if err != nil {
 		return account.User{}, fmt.Errorf("looking up who gave a grant: %w", err)
 	}
-	if user.Disabled || user.Epoch != g.UserEpoch {
+	if user.Disabled || !s.sameEpoch(ctx, g, &user) {
 		return account.User{}, errInvalidGrant()
 	}
 	if g.SessionID == "" {
@@ -133,4 +133,14 @@ func (s *Server) grantor(ctx context.Context, g *Grant) (account.User, error) {
 		return account.User{}, fmt.Errorf("looking up the session of a grant: %w", err)
 	}
 	return user, nil
+}
+
+// sameEpoch tells whether a grant is of the person's epoch. One that was read before the epoch was raised may have been
+// taken along since, and is looked at again.
+func (s *Server) sameEpoch(ctx context.Context, g *Grant, user *account.User) bool {
+	if user.Epoch == g.UserEpoch {
+		return true
+	}
+	now, err := s.Grants.Grant(ctx, g.ID)
+	return err == nil && now.UserEpoch == user.Epoch
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"time"
+
+	"github.com/realguardio/realguardio/services/token/account"
 )
 
 // Lifetimes.
@@ -28,12 +30,15 @@ type Config struct {
 	// Issuer is the "iss" of every token: the URL under which the server is reached, without a trailing slash.
 	Issuer string
 	// MACKey authenticates refresh tokens; at least 32 bytes. Whoever has the database but not this key cannot make one.
-	MACKey      []byte
-	Clients     ClientStore
-	Accounts    AccountStore
-	Grants      GrantStore
-	Consents    ConsentStore
-	Codes       CodeStore
+	MACKey   []byte
+	Clients  ClientStore
+	Accounts AccountStore
+	Grants   GrantStore
+	Consents ConsentStore
+	Codes    CodeStore
+	Devices  DeviceStore
+	// Attempts bounds what strangers can have us keep, and how often codes can be guessed.
+	Attempts    account.Attempts
 	Marks       RevokedGrants
 	Revocations RevocationLog
 	Passwords   Passwords
@@ -61,6 +66,7 @@ func New(cfg Config) (*Server, error) {
 		GrantClientCredentials: s.proveByClient,
 		GrantRefreshToken:      s.proveByRefreshToken,
 		GrantPassword:          s.proveByPassword,
+		GrantDeviceCode:        s.proveByDevice,
 	}
 	return s, nil
 }

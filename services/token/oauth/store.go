@@ -24,6 +24,13 @@ type AccountStore interface {
 	// EndSession ends a login session with all its grants and tokens, durably, and returns the grants. Ending one that
 	// is over changes nothing. Its tokens expire before until.
 	EndSession(ctx context.Context, id string, now, until time.Time) (grants []string, err error)
+	// SignOutUser raises a person's epoch and ends, durably, all their login sessions but except (empty: none), with all
+	// grants and tokens. What the session that is kept had been given can be renewed; its tokens end like all others.
+	// They expire before until.
+	SignOutUser(ctx context.Context, id, except string, now, until time.Time) (account.Ended, error)
+	// EndTokens raises a person's epoch and takes everything along that lives, durably: access tokens end, and can be
+	// renewed. They expire before until.
+	EndTokens(ctx context.Context, id string, now, until time.Time) error
 }
 
 // GrantStore keeps what people have granted, for as long as it can be renewed.
@@ -54,6 +61,23 @@ type CodeStore interface {
 	// TakeCode takes a code and reports whether this caller is the first: of any number of callers exactly one is. The
 	// first one's remains are what Code returns from then on, for as long as keep.
 	TakeCode(ctx context.Context, hash string, remains Code, keep time.Duration) (first bool, err error)
+}
+
+// DeviceStore keeps the requests of devices, by the hash of their device code, until a while after they have expired.
+// ErrNotFound for one that is not there.
+type DeviceStore interface {
+	// PutDevice stores a new request, which is found by the hash of its user code too for as long as lifetime. It is not
+	// fresh, and nothing is stored, where that user code is in use.
+	PutDevice(ctx context.Context, hash, userCode string, d Device, pollEvery, lifetime time.Duration) (fresh bool, err error)
+	Device(ctx context.Context, hash string) (Device, error)
+	DeviceByUserCode(ctx context.Context, userCode string) (hash string, err error)
+	// AnswerDevice replaces a request that is pending, and reports whether this caller is the first: of any number of
+	// callers exactly one is.
+	AnswerDevice(ctx context.Context, hash string, answered Device) (first bool, err error)
+	// UseDevice does the same with one that is allowed, and keeps it for as long as keep.
+	UseDevice(ctx context.Context, hash string, used Device, keep time.Duration) (first bool, err error)
+	// PollDevice notes a poll. One that comes too soon after the last has later ones wait longer.
+	PollDevice(ctx context.Context, hash string, now time.Time, longer time.Duration) (tooSoon bool, err error)
 }
 
 // RevokedGrants is a fast memory of revoked grants, which may forget: GrantStore is the truth.

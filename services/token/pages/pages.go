@@ -60,6 +60,24 @@ type Consent struct {
 	Destination string
 }
 
+// Device asks for the code that a device shows.
+type Device struct {
+	Username string
+	// Code is what was typed, or came with the link.
+	Code    string
+	Problem string
+}
+
+// ConnectDevice asks whether a device may act for a person.
+type ConnectDevice struct {
+	Application string
+	Transaction string
+	Username    string
+	// Code is to be compared with what the device shows.
+	Code   string
+	Scopes []string
+}
+
 // Logout asks whether to sign out.
 type Logout struct {
 	Username string
@@ -122,6 +140,22 @@ func (r *Renderer) Consent(w io.Writer, p Consent) error {
 		Title string
 		Consent
 	}{"Allow access", p})
+}
+
+// Device writes the page.
+func (r *Renderer) Device(w io.Writer, p Device) error {
+	return r.draw(w, "device.html", struct {
+		Title string
+		Device
+	}{"Connect a device", p})
+}
+
+// ConnectDevice writes the page.
+func (r *Renderer) ConnectDevice(w io.Writer, p ConnectDevice) error {
+	return r.draw(w, "connect.html", struct {
+		Title string
+		ConnectDevice
+	}{"Connect a device", p})
 }
 
 // Logout writes the page.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/realguardio/realguardio/services/internal/audit"
 	"github.com/realguardio/realguardio/services/internal/sqldb"
 	"github.com/realguardio/realguardio/services/token/oauth"
 	"github.com/realguardio/realguardio/services/token/revocation"
@@ -76,7 +77,14 @@ func clientValues(c *oauth.Client) []any {
 
 // AddClient stores a new client.
 func (s *Store) AddClient(ctx context.Context, c oauth.Client) error {
-	if _, err := s.db.Exec(ctx, insertClient, clientValues(&c)...); err != nil {
+	err := s.db.Tx(ctx, func(tx sqldb.Tx) error {
+		if _, err := tx.Exec(ctx, insertClient, clientValues(&c)...); err != nil {
+			return err
+		}
+		return audit.Add(ctx, tx, audit.Entry{Time: c.Created, Action: "client.create", Target: c.ID,
+			Details: map[string]string{"kind": string(c.Kind), "name": c.Name}})
+	})
+	if err != nil {
 		return failed("storing a client", err)
 	}
 	return nil
@@ -199,7 +207,10 @@ func (s *Store) DisableClient(ctx context.Context, id string, now, until time.Ti
 		if grants, err = revokeGrants(ctx, tx, `client_id`, id, now); err != nil {
 			return err
 		}
-		return addEntry(ctx, tx, revocation.Entry{Kind: revocation.Client, Value: id, Expires: until}, now)
+		if err := addEntry(ctx, tx, revocation.Entry{Kind: revocation.Client, Value: id, Expires: until}, now); err != nil {
+			return err
+		}
+		return audit.Add(ctx, tx, audit.Entry{Time: now, Action: "client.disable", Target: id})
 	})
 	if err != nil {
 		return nil, failed("disabling a client", err)

@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"context"
+	"database/sql"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -97,21 +98,25 @@ func (s *Store) RevokeGrant(ctx context.Context, g oauth.Grant, now, until time.
 
 // revokeGrants ends the live grants that have a value in a column, and returns their ids.
 func revokeGrants(ctx context.Context, tx sqldb.Tx, column, value string, now time.Time) ([]string, error) {
-	rows, err := tx.Query(ctx, `UPDATE grants SET revoked_at = $2 WHERE `+column+` = $1 AND revoked_at = 0 RETURNING id`,
-		value, sqldb.Micros(now))
+	return ids(tx.Query(ctx, `UPDATE grants SET revoked_at = $2 WHERE `+column+` = $1 AND revoked_at = 0 RETURNING id`,
+		value, sqldb.Micros(now)))
+}
+
+// ids reads rows of one column.
+func ids(rows *sql.Rows, err error) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var ids []string
+	var all []string
 	for rows.Next() {
 		var id string
 		if err := rows.Scan(&id); err != nil {
 			return nil, err
 		}
-		ids = append(ids, id)
+		all = append(all, id)
 	}
-	return ids, rows.Err()
+	return all, rows.Err()
 }
 
 // Consent implements oauth.ConsentStore. No consent is no scopes.

@@ -11,12 +11,13 @@ import (
 	"github.com/realguardio/realguardio/services/token/revocation"
 )
 
-const sessionColumns = `id, user_id, auth_time, expires_at, ended_at, methods`
+const sessionColumns = `id, user_id, auth_time, expires_at, user_epoch, ended_at, methods`
 
 // OpenSession stores a new login session, found again by the hash of its cookie.
 func (s *Store) OpenSession(ctx context.Context, session account.Session, cookieHash string) error {
-	_, err := s.db.Exec(ctx, `INSERT INTO sessions (`+sessionColumns+`, cookie_hash) VALUES ($1, $2, $3, $4, 0, $5, $6)`,
-		session.ID, session.UserID, sqldb.Micros(session.AuthTime), sqldb.Micros(session.Expires), join(session.Methods), cookieHash)
+	_, err := s.db.Exec(ctx, `INSERT INTO sessions (`+sessionColumns+`, cookie_hash) VALUES ($1, $2, $3, $4, $5, 0, $6, $7)`,
+		session.ID, session.UserID, sqldb.Micros(session.AuthTime), sqldb.Micros(session.Expires), session.UserEpoch,
+		join(session.Methods), cookieHash)
 	if err != nil {
 		return failed("storing a session", err)
 	}
@@ -26,9 +27,9 @@ func (s *Store) OpenSession(ctx context.Context, session account.Session, cookie
 // RenewSession gives a live session that its person signed in to again a new cookie, and with it a new end. It is
 // account.ErrNotFound when the session is over.
 func (s *Store) RenewSession(ctx context.Context, session account.Session, cookieHash string) error {
-	n, err := s.db.Exec(ctx, `UPDATE sessions SET cookie_hash = $2, auth_time = $3, expires_at = $4, methods = $5
+	n, err := s.db.Exec(ctx, `UPDATE sessions SET cookie_hash = $2, auth_time = $3, expires_at = $4, user_epoch = $5, methods = $6
 		WHERE id = $1 AND ended_at = 0`,
-		session.ID, cookieHash, sqldb.Micros(session.AuthTime), sqldb.Micros(session.Expires), join(session.Methods))
+		session.ID, cookieHash, sqldb.Micros(session.AuthTime), sqldb.Micros(session.Expires), session.UserEpoch, join(session.Methods))
 	if err != nil {
 		return failed("renewing a session", err)
 	}
@@ -52,7 +53,7 @@ func scanSession(row *sql.Row) (account.Session, error) {
 	var session account.Session
 	var methods string
 	var auth, expires, ended int64
-	err := row.Scan(&session.ID, &session.UserID, &auth, &expires, &ended, &methods)
+	err := row.Scan(&session.ID, &session.UserID, &auth, &expires, &session.UserEpoch, &ended, &methods)
 	if errors.Is(err, sqldb.ErrNoRows) {
 		return account.Session{}, account.ErrNotFound
 	}
@@ -76,7 +77,7 @@ func (s *Store) EndSession(ctx context.Context, id string, now, until time.Time)
 		if err != nil {
 			return err
 		}
-		return addEntry(ctx, tx, revocation.Entry{Kind: revocation.Session, Value: id, Expires: until}, now)
+		return sessionsEnded(ctx, tx, []string{id}, now, until)
 	})
 	if err != nil {
 		return nil, failed("ending a session", err)
@@ -85,4 +86,14 @@ func (s *Store) EndSession(ctx context.Context, id string, now, until time.Time)
 		s.revoked(revocation.Session)
 	}
 	return grants, nil
+}
+
+// sessionsEnded writes down, in the transaction that ends them, that login sessions are over.
+func sessionsEnded(ctx context.Context, tx sqldb.Tx, ids []string, now, until time.Time) error {
+	for _, id := range ids {
+		if err := addEntry(ctx, tx, revocation.Entry{Kind: revocation.Session, Value: id, Expires: until}, now); err != nil {
+			return err
+		}
+	}
+	return nil
 }

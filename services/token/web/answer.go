@@ -32,7 +32,9 @@ func statusOf(e *oauth.Error) int {
 	case oauth.CodeInsufficientScope:
 		return http.StatusForbidden
 	case oauth.CodeSlowDown:
-		return http.StatusTooManyRequests
+		if e.RetryAfter > 0 {
+			return http.StatusTooManyRequests
+		}
 	case oauth.CodeTemporarilyUnavailable:
 		return http.StatusServiceUnavailable
 	case oauth.CodeServerError:

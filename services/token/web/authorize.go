@@ -41,7 +41,8 @@ func (h *handler) signedIn(r *http.Request) (*person, error) {
 		return nil, err
 	}
 	user, err := h.Sessions.User(r.Context(), session.UserID)
-	if errors.Is(err, account.ErrNotFound) || err == nil && user.Disabled {
+	// A session that was opened while everything of its person was being ended is of an epoch that is over.
+	if errors.Is(err, account.ErrNotFound) || err == nil && (user.Disabled || session.UserEpoch != user.Epoch) {
 		return nil, nil
 	}
 	if err != nil {

@@ -11,16 +11,18 @@ import (
 // cookieNames differ from those of the gateway, because cookies ignore ports: on localhost both have one jar.
 type cookieNames struct {
 	// login holds the login session, browser ties unfinished transactions to the browser that began them, device tells
-	// that its person has signed in here before; it signs nobody in.
-	login, browser, device string
-	secure                 bool
+	// that its person has signed in here before; it signs nobody in. userCode keeps the code of a device while its person
+	// signs in.
+	login, browser, device, userCode string
+	secure                           bool
 }
 
 func namesFor(https bool) cookieNames {
 	if https {
-		return cookieNames{login: "__Host-rgt_login", browser: "__Host-rgt_browser", device: "__Host-rgt_device", secure: true}
+		return cookieNames{login: "__Host-rgt_login", browser: "__Host-rgt_browser", device: "__Host-rgt_device",
+			userCode: "__Host-rgt_user_code", secure: true}
 	}
-	return cookieNames{login: "rgt_login", browser: "rgt_browser", device: "rgt_device"}
+	return cookieNames{login: "rgt_login", browser: "rgt_browser", device: "rgt_device", userCode: "rgt_user_code"}
 }
 
 // newCookieValue is 256 random bits.

@@ -14,6 +14,7 @@ type metadata struct {
 	AuthorizationEndpoint string             `json:"authorization_endpoint"`
 	TokenEndpoint         string             `json:"token_endpoint"`
 	RevocationEndpoint    string             `json:"revocation_endpoint"`
+	DeviceEndpoint        string             `json:"device_authorization_endpoint"`
 	IntrospectionEndpoint string             `json:"introspection_endpoint"`
 	UserInfoEndpoint      string             `json:"userinfo_endpoint"`
 	EndSessionEndpoint    string             `json:"end_session_endpoint"`
@@ -39,7 +40,7 @@ type metadata struct {
 
 // discovery answers from memory: whoever verifies tokens must be able to start while our database is down.
 func (h *handler) discovery(w http.ResponseWriter, _ *http.Request) {
-	grants := []string{oauth.GrantAuthorizationCode, oauth.GrantClientCredentials, oauth.GrantRefreshToken}
+	grants := []string{oauth.GrantAuthorizationCode, oauth.GrantClientCredentials, oauth.GrantRefreshToken, oauth.GrantDeviceCode}
 	if h.PasswordGrant() {
 		grants = append(grants, oauth.GrantPassword)
 	}
@@ -53,6 +54,7 @@ func (h *handler) discovery(w http.ResponseWriter, _ *http.Request) {
 		AuthorizationEndpoint: h.issuer + "/oauth2/authorize",
 		TokenEndpoint:         h.issuer + "/oauth2/token",
 		RevocationEndpoint:    h.issuer + "/oauth2/revoke",
+		DeviceEndpoint:        h.issuer + "/oauth2/device_authorization",
 		IntrospectionEndpoint: h.issuer + "/oauth2/introspect",
 		UserInfoEndpoint:      h.issuer + "/oauth2/userinfo",
 		EndSessionEndpoint:    h.issuer + "/oauth2/logout",

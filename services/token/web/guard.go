@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"runtime/debug"
 
+	"github.com/realguardio/realguardio/services/internal/audit"
 	"github.com/realguardio/realguardio/services/token/pages"
 )
 
@@ -25,7 +26,7 @@ func (h *handler) guarded(next http.Handler) http.Handler {
 		}
 		ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
 		defer cancel()
-		r = r.WithContext(ctx)
+		r = r.WithContext(audit.WithOrigin(ctx, h.Address(r), idOf(w)))
 		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 		defer h.recovered(w, r)
 		next.ServeHTTP(w, r)

@@ -167,7 +167,8 @@ func (h *handler) openSession(w http.ResponseWriter, r *http.Request, user accou
 		return account.Session{}, fmt.Errorf("looking up the browser's session: %w", err)
 	}
 	now, value := h.Now(), newCookieValue()
-	session := account.Session{ID: resourceid.New("ses"), UserID: user.ID, AuthTime: now, Methods: how.methods, Expires: now.Add(sessionLifetime)}
+	session := account.Session{ID: resourceid.New("ses"), UserID: user.ID, UserEpoch: user.Epoch, AuthTime: now, Methods: how.methods,
+		Expires: now.Add(sessionLifetime)}
 	if !how.at.IsZero() && how.at.Before(now) {
 		session.AuthTime = how.at
 	}

@@ -28,6 +28,8 @@ type transaction struct {
 	// SessionID is the login session of who has just signed in for it, or whom consent is asked of; empty while nobody
 	// has signed in.
 	SessionID string
+	// Device is the request of a device that the person is asked about.
+	Device string
 	// Next is the page of ours that the person signs in for, where no client has sent them and Request is empty.
 	Next string
 	// Elsewhere is set while the person signs in at another provider.
@@ -39,6 +41,7 @@ const (
 	atLogin     = "/login"
 	atAuthorize = "/oauth2/authorize"
 	atConsent   = "/consent"
+	atDevice    = oauth.DevicePath
 )
 
 // errForeign says that a transaction is not there, or is another browser's. Which of them is nobody's business.

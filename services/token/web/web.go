@@ -150,6 +150,7 @@ func (h *handler) routes() http.Handler {
 	mux.HandleFunc("POST /oauth2/token", h.token)
 	mux.HandleFunc("POST /oauth2/revoke", h.revoke)
 	mux.HandleFunc("POST /oauth2/introspect", h.introspect)
+	mux.HandleFunc("POST /oauth2/device_authorization", h.authorizeDevice)
 	mux.HandleFunc("GET /oauth2/userinfo", h.userinfo)
 	mux.HandleFunc("POST /oauth2/userinfo", h.userinfo)
 	// For browsers, from anywhere.
@@ -165,6 +166,9 @@ func (h *handler) routes() http.Handler {
 	mux.HandleFunc("POST /link", h.own(h.link))
 	mux.HandleFunc("GET /consent", h.consentPage)
 	mux.HandleFunc("POST /consent", h.own(h.consent))
+	mux.HandleFunc("GET /device", h.devicePage)
+	mux.HandleFunc("POST /device", h.own(h.findDevice))
+	mux.HandleFunc("POST /device/answer", h.own(h.answerDevice))
 	mux.HandleFunc("POST /oauth2/logout/confirm", h.own(h.confirmLogout))
 	mux.HandleFunc("GET /assets/{name}", func(w http.ResponseWriter, r *http.Request) { h.asset(w, r, r.PathValue("name")) })
 	// Where a browser looks that was shown no page.

@@ -12,6 +12,7 @@ import (
 	"github.com/realguardio/realguardio/gateway"
 	"github.com/realguardio/realguardio/gateway/rest"
 	"github.com/realguardio/realguardio/gateway/ui"
+	auditv1 "github.com/realguardio/realguardio/gen/go/realguardio/audit/v1"
 	customerv1 "github.com/realguardio/realguardio/gen/go/realguardio/customer/v1"
 	notificationv1 "github.com/realguardio/realguardio/gen/go/realguardio/notification/v1"
 	securitysystemv1 "github.com/realguardio/realguardio/gen/go/realguardio/securitysystem/v1"
@@ -92,21 +93,23 @@ func (in *membership) backends(peers Peers) ([]gateway.Backend, error) {
 	var backends []gateway.Backend
 	for _, b := range []struct {
 		part, address string
-		file          protoreflect.FileDescriptor
+		files         []protoreflect.FileDescriptor
 		rest          []rest.Register
 	}{
-		{Token, peers.Token, tokenv1.File_realguardio_token_v1_admin_proto, []rest.Register{
+		// The one part so far that keeps an audit log.
+		{Token, peers.Token, files(tokenv1.File_realguardio_token_v1_admin_proto, auditv1.File_realguardio_audit_v1_audit_proto), []rest.Register{
 			rest.Service(tokenv1.RegisterAdminServiceHandlerClient, tokenv1.NewAdminServiceClient),
 			rest.Service(tokenv1.RegisterAccountServiceHandlerClient, tokenv1.NewAccountServiceClient),
+			rest.Service(auditv1.RegisterAuditServiceHandlerClient, auditv1.NewAuditServiceClient),
 		}},
-		{Customer, peers.Customer, customerv1.File_realguardio_customer_v1_customer_proto, []rest.Register{
+		{Customer, peers.Customer, files(customerv1.File_realguardio_customer_v1_customer_proto), []rest.Register{
 			rest.Service(customerv1.RegisterCustomerServiceHandlerClient, customerv1.NewCustomerServiceClient),
 		}},
-		{SecuritySystem, peers.SecuritySystem, securitysystemv1.File_realguardio_securitysystem_v1_securitysystem_proto, []rest.Register{
+		{SecuritySystem, peers.SecuritySystem, files(securitysystemv1.File_realguardio_securitysystem_v1_securitysystem_proto), []rest.Register{
 			rest.Service(securitysystemv1.RegisterSecuritySystemServiceHandlerClient, securitysystemv1.NewSecuritySystemServiceClient),
 			rest.Service(securitysystemv1.RegisterPanelServiceHandlerClient, securitysystemv1.NewPanelServiceClient),
 		}},
-		{Notification, peers.Notification, notificationv1.File_realguardio_notification_v1_notification_proto, []rest.Register{
+		{Notification, peers.Notification, files(notificationv1.File_realguardio_notification_v1_notification_proto), []rest.Register{
 			rest.Service(notificationv1.RegisterNotificationServiceHandlerClient, notificationv1.NewNotificationServiceClient),
 		}},
 	} {
@@ -118,15 +121,19 @@ func (in *membership) backends(peers Peers) ([]gateway.Backend, error) {
 		if err != nil {
 			return nil, err
 		}
-		backends = append(backends, gateway.Backend{Conn: sessions, Forward: native, Services: services(b.file), REST: b.rest})
+		backends = append(backends, gateway.Backend{Conn: sessions, Forward: native, Services: services(b.files), REST: b.rest})
 	}
 	return backends, nil
 }
 
-func services(file protoreflect.FileDescriptor) []protoreflect.ServiceDescriptor {
+func files(all ...protoreflect.FileDescriptor) []protoreflect.FileDescriptor { return all }
+
+func services(files []protoreflect.FileDescriptor) []protoreflect.ServiceDescriptor {
 	var all []protoreflect.ServiceDescriptor
-	for i := range file.Services().Len() {
-		all = append(all, file.Services().Get(i))
+	for _, file := range files {
+		for i := range file.Services().Len() {
+			all = append(all, file.Services().Get(i))
+		}
 	}
 	return all
 }

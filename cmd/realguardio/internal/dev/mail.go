@@ -30,6 +30,6 @@ func (in *installation) openMail() error {
 func (in *installation) mailConfig() (notification.MailConfig, error) {
 	trust, err := assembly.Trusting(in.ca.CAFile())
 	return notification.MailConfig{
-		Addr: in.mail.Addr(), From: "RealGuardIO <alarm@realguardio.example>", TLS: notification.StartTLS, TLSConfig: trust,
+		Addr: in.mail.Addr(), From: "RealGuardIO <alarm@realguardio.example>", TLSConfig: trust,
 	}, err
 }

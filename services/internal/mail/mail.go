@@ -1,4 +1,6 @@
-package notification
+// Package mail hands messages to a mail server by SMTP, under whatever protection it is told to demand. When to send, what
+// to write, and what to do about a failure is left to the services.
+package mail
 
 import (
 	"cmp"
@@ -13,7 +15,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/wneessen/go-mail"
+	gomail "github.com/wneessen/go-mail"
 )
 
 // TLSMode says how the connection to the mail server is protected.
@@ -25,12 +27,12 @@ const (
 	// ImplicitTLS speaks TLS from the first byte, usually on port 465 (RFC 8314).
 	ImplicitTLS TLSMode = "implicit"
 	// NoTLS sends messages and their recipients in the clear. It is for a server on a loopback address; for any other,
-	// MailConfig.Insecure must say that everybody on the way may read and change what people are told.
+	// Config.Insecure must say that everybody on the way may read and change what people are told.
 	NoTLS TLSMode = "none"
 )
 
-// MailConfig says which mail server delivers, and for whom.
-type MailConfig struct {
+// Config says which mail server delivers, and for whom.
+type Config struct {
 	// Addr is host:port of the server. Required.
 	Addr string
 	// From is the sender, such as "RealGuardIO <alarms@example.com>". Required.
@@ -46,19 +48,31 @@ type MailConfig struct {
 	TLSConfig *tls.Config
 }
 
-// mailTimeout bounds connecting, and then sending.
-const mailTimeout = 15 * time.Second
+// Message is a mail to one person, in plain text and in HTML.
+type Message struct {
+	// ID is the same in every attempt, so that a mail server which got the message twice can tell.
+	ID      string
+	Name    string
+	Address string
+	Subject string
+	Text    string
+	HTML    string
+}
 
-// errRefused means that trying again would be refused again: the address, or the message, is no good.
-var errRefused = errors.New("refused for good")
+// timeout bounds connecting, and then sending.
+const timeout = 15 * time.Second
 
-// mailer sends messages by SMTP, each over a connection of its own. It is safe for concurrent use.
-type mailer struct {
-	client *mail.Client
+// ErrRefused means that trying again would be refused again: the address, or the message, is no good.
+var ErrRefused = errors.New("refused for good")
+
+// Sender sends messages by SMTP, each over a connection of its own. It is safe for concurrent use.
+type Sender struct {
+	client *gomail.Client
 	from   *netmail.Address
 }
 
-func newMailer(cfg MailConfig) (*mailer, error) {
+// New returns a Sender. It makes no connection yet.
+func New(cfg Config) (*Sender, error) {
 	host, portText, err := net.SplitHostPort(cfg.Addr)
 	port, portErr := strconv.Atoi(portText)
 	if err != nil || portErr != nil || host == "" {
@@ -68,11 +82,11 @@ func newMailer(cfg MailConfig) (*mailer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("mail sender %q is not an address", cfg.From)
 	}
-	options := []mail.Option{mail.WithPort(port), mail.WithTimeout(mailTimeout), mail.WithoutNoop()}
+	options := []gomail.Option{gomail.WithPort(port), gomail.WithTimeout(timeout), gomail.WithoutNoop()}
 	if cfg.TLSConfig != nil {
 		config := cfg.TLSConfig.Clone()
 		config.ServerName = cmp.Or(config.ServerName, host)
-		options = append(options, mail.WithTLSConfig(config))
+		options = append(options, gomail.WithTLSConfig(config))
 	}
 	protection, err := cfg.protection(host)
 	if err != nil {
@@ -82,31 +96,31 @@ func newMailer(cfg MailConfig) (*mailer, error) {
 	if err != nil {
 		return nil, err
 	}
-	client, err := mail.NewClient(host, append(append(options, protection...), login...)...)
+	client, err := gomail.NewClient(host, append(append(options, protection...), login...)...)
 	if err != nil {
 		return nil, fmt.Errorf("mail server %s: %w", cfg.Addr, err)
 	}
-	return &mailer{client: client, from: from}, nil
+	return &Sender{client: client, from: from}, nil
 }
 
-func (cfg MailConfig) protection(host string) ([]mail.Option, error) {
+func (cfg Config) protection(host string) ([]gomail.Option, error) {
 	switch cmp.Or(cfg.TLS, StartTLS) {
 	case StartTLS:
-		return []mail.Option{mail.WithTLSPolicy(mail.TLSMandatory)}, nil
+		return []gomail.Option{gomail.WithTLSPolicy(gomail.TLSMandatory)}, nil
 	case ImplicitTLS:
-		return []mail.Option{mail.WithSSL()}, nil
+		return []gomail.Option{gomail.WithSSL()}, nil
 	case NoTLS:
 		ip := net.ParseIP(host)
 		if loopback := host == "localhost" || ip != nil && ip.IsLoopback(); !loopback && !cfg.Insecure {
 			return nil, fmt.Errorf("mail to %s would travel in the clear: use TLS, or say that this is insecure", cfg.Addr)
 		}
-		return []mail.Option{mail.WithTLSPolicy(mail.NoTLS)}, nil
+		return []gomail.Option{gomail.WithTLSPolicy(gomail.NoTLS)}, nil
 	default:
 		return nil, fmt.Errorf("mail TLS mode %q is not starttls, implicit or none", cfg.TLS)
 	}
 }
 
-func (cfg MailConfig) login() ([]mail.Option, error) {
+func (cfg Config) login() ([]gomail.Option, error) {
 	if cfg.Username == "" && cfg.PasswordFile == "" {
 		return nil, nil
 	}
@@ -117,18 +131,18 @@ func (cfg MailConfig) login() ([]mail.Option, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read mail password: %w", err)
 	}
-	return []mail.Option{
-		mail.WithSMTPAuth(mail.SMTPAuthAutoDiscover), mail.WithUsername(cfg.Username),
-		mail.WithPassword(strings.TrimRight(string(password), "\r\n")),
+	return []gomail.Option{
+		gomail.WithSMTPAuth(gomail.SMTPAuthAutoDiscover), gomail.WithUsername(cfg.Username),
+		gomail.WithPassword(strings.TrimRight(string(password), "\r\n")),
 	}, nil
 }
 
 // Send hands m to the mail server. It returns nil once the server has taken the message, and an error that wraps
-// errRefused when another attempt is pointless.
-func (s *mailer) Send(ctx context.Context, m Message) error {
+// ErrRefused when another attempt is pointless.
+func (s *Sender) Send(ctx context.Context, m Message) error {
 	letter, err := s.letter(m)
 	if err != nil {
-		return fmt.Errorf("%w: %w", errRefused, err)
+		return fmt.Errorf("%w: %w", ErrRefused, err)
 	}
 	err = s.client.DialAndSendWithContext(ctx, letter)
 	// What goes wrong after the server took the message must not make it be sent again.
@@ -136,21 +150,21 @@ func (s *mailer) Send(ctx context.Context, m Message) error {
 		return nil
 	}
 	// Only the recipient's address can be refused for good: what the server has against us may be put right.
-	var failure *mail.SendError
-	if errors.As(err, &failure) && failure.Reason == mail.ErrSMTPRcptTo && failure.ErrorCode() >= 500 {
-		return fmt.Errorf("%w: %w", errRefused, err)
+	var failure *gomail.SendError
+	if errors.As(err, &failure) && failure.Reason == gomail.ErrSMTPRcptTo && failure.ErrorCode() >= 500 {
+		return fmt.Errorf("%w: %w", ErrRefused, err)
 	}
 	return fmt.Errorf("send mail: %w", err)
 }
 
-func (s *mailer) letter(m Message) (*mail.Msg, error) {
+func (s *Sender) letter(m Message) (*gomail.Msg, error) {
 	// Parsed rather than put together, so that an address cannot bring headers or recipients of its own.
 	to, err := netmail.ParseAddress(m.Address)
 	if err != nil || to.Address != m.Address {
 		return nil, errors.New("recipient is not an address")
 	}
 	to.Name = m.Name
-	letter := mail.NewMsg()
+	letter := gomail.NewMsg()
 	letter.FromMailAddress(s.from)
 	letter.ToMailAddress(to)
 	letter.Subject(m.Subject)
@@ -159,7 +173,7 @@ func (s *mailer) letter(m Message) (*mail.Msg, error) {
 	letter.SetDate()
 	// Nobody's automatic answer is wanted (RFC 3834).
 	letter.SetGenHeader("Auto-Submitted", "auto-generated")
-	letter.SetBodyString(mail.TypeTextPlain, m.Text)
-	letter.AddAlternativeString(mail.TypeTextHTML, m.HTML)
+	letter.SetBodyString(gomail.TypeTextPlain, m.Text)
+	letter.AddAlternativeString(gomail.TypeTextHTML, m.HTML)
 	return letter, nil
 }

@@ -1,4 +1,5 @@
-package notification
+// Package mailtest is a real mail server for tests, which keeps what it takes.
+package mailtest
 
 import (
 	"bytes"
@@ -20,40 +21,45 @@ import (
 	"github.com/emersion/go-smtp"
 )
 
-// letter is a message as the mail server got it.
-type letter struct {
-	from, to   string
-	header     netmail.Header
-	raw        string
-	text, html string
+// Letter is a message as the mail server got it.
+type Letter struct {
+	From, To   string
+	Header     netmail.Header
+	Raw        string
+	Text, HTML string
 }
 
-// postOffice is a real mail server that keeps what it takes.
-type postOffice struct {
-	addr   string
+// Office is a real mail server that keeps what it takes.
+type Office struct {
+	// Addr is host:port.
+	Addr string
+	// Refuse decides on the nth recipient that was tried, from 1. Set before anything is sent; nil takes all.
+	Refuse func(n int, to string) error
 	server *smtp.Server
 
 	mu      sync.Mutex
-	letters []letter
+	letters []Letter
 	tried   int
-	// refuse decides on the nth recipient that was tried, from 1.
-	refuse func(n int, to string) error
-	logins []string
+	logins  []string
 }
 
-type office func(*smtp.Server)
+// Option changes the server before it starts.
+type Option func(*smtp.Server)
 
-func newPostOffice(t *testing.T, options ...office) *postOffice {
+// New starts a mail server on a port of its own; it ends with the test.
+func New(t *testing.T, options ...Option) *Office {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return newPostOfficeAt(t, listener, options...)
+	return NewAt(t, listener, options...)
 }
 
-func newPostOfficeAt(t *testing.T, listener net.Listener, options ...office) *postOffice {
-	p := &postOffice{addr: listener.Addr().String()}
+// NewAt is New on a listener.
+func NewAt(t *testing.T, listener net.Listener, options ...Option) *Office {
+	t.Helper()
+	p := &Office{Addr: listener.Addr().String()}
 	p.server = smtp.NewServer(smtp.BackendFunc(func(*smtp.Conn) (smtp.Session, error) {
 		return &counter{office: p}, nil
 	}))
@@ -79,22 +85,30 @@ type discard struct{}
 func (discard) Printf(string, ...any) {}
 func (discard) Println(...any)        {}
 
-func (p *postOffice) taken() []letter {
+// Taken returns the messages that were taken.
+func (p *Office) Taken() []Letter {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return append([]letter(nil), p.letters...)
+	return append([]Letter(nil), p.letters...)
 }
 
-// tries returns how many recipients were tried.
-func (p *postOffice) tries() int {
+// Tries returns how many recipients were tried.
+func (p *Office) Tries() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.tried
 }
 
+// Logins returns the user names and passwords that were tried, each in one string.
+func (p *Office) Logins() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return append([]string(nil), p.logins...)
+}
+
 // counter is one client at the post office.
 type counter struct {
-	office   *postOffice
+	office   *Office
 	from, to string
 }
 
@@ -108,8 +122,8 @@ func (c *counter) Rcpt(to string, _ *smtp.RcptOptions) error {
 	defer c.office.mu.Unlock()
 	c.office.tried++
 	c.to = to
-	if c.office.refuse != nil {
-		return c.office.refuse(c.office.tried, to)
+	if c.office.Refuse != nil {
+		return c.office.Refuse(c.office.tried, to)
 	}
 	return nil
 }
@@ -123,7 +137,7 @@ func (c *counter) Data(r io.Reader) error {
 	if err != nil {
 		return err
 	}
-	l.from, l.to = c.from, c.to
+	l.From, l.To = c.from, c.to
 	c.office.mu.Lock()
 	defer c.office.mu.Unlock()
 	c.office.letters = append(c.office.letters, l)
@@ -144,15 +158,15 @@ func (c *counter) Auth(string) (sasl.Server, error) {
 	}), nil
 }
 
-func read(raw []byte) (letter, error) {
+func read(raw []byte) (Letter, error) {
 	m, err := netmail.ReadMessage(bytes.NewReader(raw))
 	if err != nil {
-		return letter{}, err
+		return Letter{}, err
 	}
-	l := letter{header: m.Header, raw: string(raw)}
+	l := Letter{Header: m.Header, Raw: string(raw)}
 	_, params, err := mime.ParseMediaType(m.Header.Get("Content-Type"))
 	if err != nil {
-		return letter{}, err
+		return Letter{}, err
 	}
 	parts := multipart.NewReader(m.Body, params["boundary"])
 	for {
@@ -161,35 +175,37 @@ func read(raw []byte) (letter, error) {
 			return l, nil
 		}
 		if err != nil {
-			return letter{}, err
+			return Letter{}, err
 		}
 		body, err := io.ReadAll(quotedprintable.NewReader(part))
 		if err != nil {
-			return letter{}, err
+			return Letter{}, err
 		}
 		if strings.HasPrefix(part.Header.Get("Content-Type"), "text/html") {
-			l.html = string(body)
+			l.HTML = string(body)
 		} else {
-			l.text = string(body)
+			l.Text = string(body)
 		}
 	}
 }
 
-func (l letter) subject() string {
-	text, err := new(mime.WordDecoder).DecodeHeader(l.header.Get("Subject"))
+// Subject is the subject, decoded.
+func (l Letter) Subject() string {
+	text, err := new(mime.WordDecoder).DecodeHeader(l.Header.Get("Subject"))
 	if err != nil {
 		return fmt.Sprintf("undecodable: %v", err)
 	}
 	return text
 }
 
-// busy is an answer that asks to come again.
-var busy = &smtp.SMTPError{Code: 451, EnhancedCode: smtp.EnhancedCode{4, 3, 0}, Message: "come again"}
+// Busy is an answer that asks to come again.
+var Busy = &smtp.SMTPError{Code: 451, EnhancedCode: smtp.EnhancedCode{4, 3, 0}, Message: "come again"}
 
-// unknown is an answer that will not change.
-var unknown = &smtp.SMTPError{Code: 550, EnhancedCode: smtp.EnhancedCode{5, 1, 1}, Message: "no such person"}
+// Unknown is an answer that will not change.
+var Unknown = &smtp.SMTPError{Code: 550, EnhancedCode: smtp.EnhancedCode{5, 1, 1}, Message: "no such person"}
 
-func withTLS(cert tls.Certificate) office {
+// WithTLS lets the server speak TLS with a certificate.
+func WithTLS(cert tls.Certificate) Option {
 	return func(s *smtp.Server) {
 		s.TLSConfig = &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}
 	}

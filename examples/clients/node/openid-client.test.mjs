@@ -1,0 +1,168 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import * as client from "openid-client";
+import { webApplication } from "./openid-client/web-application.mjs";
+import { person } from "./support/person.mjs";
+import { account, issuer, listen, register } from "./support/stand.mjs";
+
+const execute = [client.enableNonRepudiationChecks];
+if (issuer.protocol === "http:") execute.push(client.allowInsecureRequests);
+
+const website = ["--grant", "authorization_code,refresh_token", "--scope", "openid,profile,email,offline_access"];
+
+/** relyingParty registers a client that returns to an address where nobody needs to listen, and discovers the provider. */
+async function relyingParty(t, { flags = website, auth } = {}) {
+  const home = "http://localhost:3999/";
+  const redirect_uri = `${home}callback`;
+  const registered = await register(t, ...flags, "--redirect-uri", redirect_uri, "--post-logout-redirect-uri", home);
+  const { client_id, client_secret } = registered;
+  const config = await client.discovery(issuer, client_id, client_secret, auth?.(client_secret), { execute });
+  return { config, redirect_uri, home };
+}
+
+/** signIn has somebody sign in and allow it, and returns what the library makes of the answer. */
+async function signIn({ config, redirect_uri }, somebody, { parameters = {}, checks = {} } = {}) {
+  const pkceCodeVerifier = client.randomPKCECodeVerifier();
+  const expected = { pkceCodeVerifier, expectedState: client.randomState(), expectedNonce: client.randomNonce(), ...checks };
+  const url = client.buildAuthorizationUrl(config, {
+    redirect_uri,
+    scope: "openid profile email offline_access",
+    state: expected.expectedState,
+    nonce: expected.expectedNonce,
+    code_challenge: await client.calculatePKCECodeChallenge(pkceCodeVerifier),
+    code_challenge_method: "S256",
+    ...parameters,
+  });
+  let page = await somebody.go(url, { until: redirect_uri });
+  if (page.text?.includes("Sign in")) page = await page.signIn();
+  if (page.text?.includes("Allow")) page = await page.press("Allow");
+  return client.authorizationCodeGrant(config, page.url, expected);
+}
+
+const refused = (error) => (thrown) => thrown instanceof client.ResponseBodyError && thrown.error === error;
+
+describe("openid-client", { concurrency: true }, () => {
+  it("makes a web application that people sign in to and out of", async (t) => {
+    let handler;
+    const origin = await listen(t, (request, response) => handler(request, response));
+    const flags = [...website, "--first-party", "--redirect-uri", `${origin}/callback`, "--post-logout-redirect-uri", `${origin}/`];
+    const { client_id: clientId, client_secret: clientSecret } = await register(t, ...flags);
+    handler = await webApplication({ issuer, origin, clientId, clientSecret });
+
+    const mary = person("mary");
+    const anonymous = await mary.go(origin);
+    assert.match(anonymous.text, /Nobody is signed in/);
+    const inside = await (await anonymous.press("Log in")).signIn();
+    assert.match(inside.text, new RegExp(`Signed in as ${mary.username}`));
+    const outside = await inside.press("Log out");
+    assert.equal(outside.url.href, `${origin}/`);
+    assert.match(outside.text, /Nobody is signed in/);
+    const again = await outside.press("Log in");
+    assert.match(again.text, /<h1>Sign in/, "signed out at the provider too");
+  });
+
+  it("signs in by code, PKCE, nonce and max_age, and validates the ID token", async (t) => {
+    const tokens = await signIn(await relyingParty(t), person("mary"), { parameters: { max_age: "60" }, checks: { maxAge: 60 } });
+    const { sub, aud, sid, auth_time } = tokens.claims();
+    assert.equal(sub, account("mary").sub);
+    assert.ok(aud && sid && auth_time);
+    assert.equal(tokens.token_type, "bearer");
+    assert.equal(tokens.expiresIn(), 300);
+  });
+
+  it("authenticates by client_secret_basic and client_secret_post", async (t) => {
+    for (const auth of [client.ClientSecretBasic, client.ClientSecretPost]) {
+      const rp = await relyingParty(t, { auth });
+      assert.ok((await signIn(rp, person("mary"))).claims());
+      const wrong = new client.Configuration(rp.config.serverMetadata(), rp.config.clientMetadata().client_id, {}, auth("wrong"));
+      execute.forEach((extend) => extend(wrong));
+      await assert.rejects(client.refreshTokenGrant(wrong, "any"), (e) => e.status === 401, auth.name);
+    }
+  });
+
+  it("is told when the person denies it", async (t) => {
+    const { config, redirect_uri } = await relyingParty(t);
+    const pkceCodeVerifier = client.randomPKCECodeVerifier();
+    const code_challenge = await client.calculatePKCECodeChallenge(pkceCodeVerifier);
+    const url = client.buildAuthorizationUrl(config, { redirect_uri, scope: "openid", code_challenge, code_challenge_method: "S256" });
+    const consent = await (await person("mary").go(url, { until: redirect_uri })).signIn();
+    const denied = await consent.press("Deny");
+    await assert.rejects(
+      client.authorizationCodeGrant(config, denied.url, { pkceCodeVerifier }),
+      (thrown) => thrown instanceof client.AuthorizationResponseError && thrown.error === "access_denied",
+    );
+  });
+
+  it("signs in once for two applications, and silently", async (t) => {
+    const mary = person("mary");
+    const first = await signIn(await relyingParty(t), mary);
+    const second = await relyingParty(t, { flags: [...website, "--first-party"] });
+    const silently = await signIn(second, mary, { parameters: { prompt: "none" } });
+    assert.equal(silently.claims().sid, first.claims().sid);
+    const nobody = person("alice");
+    await assert.rejects(signIn(second, nobody, { parameters: { prompt: "none" } }), (thrown) => thrown.error === "login_required");
+  });
+
+  it("renews tokens, and loses them all when an old one is shown", async (t) => {
+    const { config, ...rp } = await relyingParty(t);
+    const first = await signIn({ config, ...rp }, person("mary"));
+    const second = await client.refreshTokenGrant(config, first.refresh_token);
+    const third = await client.refreshTokenGrant(config, second.refresh_token);
+    assert.equal(third.claims().sub, first.claims().sub);
+    assert.notEqual(third.refresh_token, first.refresh_token);
+    await assert.rejects(client.refreshTokenGrant(config, first.refresh_token), refused("invalid_grant"));
+    await assert.rejects(client.refreshTokenGrant(config, third.refresh_token), refused("invalid_grant"));
+  });
+
+  it("reads UserInfo", async (t) => {
+    const rp = await relyingParty(t);
+    const alice = person("alice");
+    const tokens = await signIn(rp, alice);
+    const info = await client.fetchUserInfo(rp.config, tokens.access_token, tokens.claims().sub);
+    assert.equal(info.email, alice.username);
+    assert.equal(info.email_verified, true);
+    await assert.rejects(client.fetchUserInfo(rp.config, tokens.access_token, "somebody else"));
+    await assert.rejects(
+      client.fetchUserInfo(rp.config, "nonsense", tokens.claims().sub),
+      (thrown) => thrown instanceof client.WWWAuthenticateChallengeError && thrown.cause[0].parameters.error === "invalid_token",
+    );
+  });
+
+  it("gets a token in its own name", async (t) => {
+    const { config } = await relyingParty(t, { flags: ["--grant", "client_credentials", "--scope", "customer.read,securitysystem.read"] });
+    const tokens = await client.clientCredentialsGrant(config, { scope: "customer.read" });
+    assert.equal(tokens.scope, "customer.read");
+    assert.equal(tokens.refresh_token, undefined);
+    await assert.rejects(client.clientCredentialsGrant(config, { scope: "admin" }), refused("invalid_scope"));
+  });
+
+  it("introspects and revokes an access token", async (t) => {
+    const rp = await relyingParty(t);
+    const tokens = await signIn(rp, person("mary"));
+    const active = await client.tokenIntrospection(rp.config, tokens.access_token);
+    assert.equal(active.active, true);
+    assert.equal(active.sub, tokens.claims().sub);
+    await client.tokenRevocation(rp.config, tokens.access_token);
+    assert.deepEqual(await client.tokenIntrospection(rp.config, tokens.access_token), { active: false });
+    assert.ok(await client.refreshTokenGrant(rp.config, tokens.refresh_token), "the refresh token goes on");
+  });
+
+  it("revokes a refresh token, and with it the access tokens", async (t) => {
+    const rp = await relyingParty(t);
+    const tokens = await signIn(rp, person("mary"));
+    await client.tokenRevocation(rp.config, tokens.refresh_token, { token_type_hint: "refresh_token" });
+    await assert.rejects(client.refreshTokenGrant(rp.config, tokens.refresh_token), refused("invalid_grant"));
+    assert.deepEqual(await client.tokenIntrospection(rp.config, tokens.access_token), { active: false });
+  });
+
+  it("signs out at the provider, and comes back with its state", async (t) => {
+    const rp = await relyingParty(t);
+    const mary = person("mary");
+    const tokens = await signIn(rp, mary);
+    const parameters = { id_token_hint: tokens.id_token, post_logout_redirect_uri: rp.home, state: "bye" };
+    const { url } = await mary.go(client.buildEndSessionUrl(rp.config, parameters), { until: rp.home });
+    assert.equal(url.href, `${rp.home}?state=bye`);
+    await assert.rejects(client.refreshTokenGrant(rp.config, tokens.refresh_token), refused("invalid_grant"));
+    await assert.rejects(signIn(rp, mary, { parameters: { prompt: "none" } }), (thrown) => thrown.error === "login_required");
+  });
+});

@@ -1,0 +1,78 @@
+package audit
+
+import (
+	"context"
+	"strconv"
+	"strings"
+
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	auditv1 "github.com/realguardio/realguardio/gen/go/realguardio/audit/v1"
+	"github.com/realguardio/realguardio/mesh"
+	"github.com/realguardio/realguardio/services/internal/page"
+	"github.com/realguardio/realguardio/services/internal/sqldb"
+)
+
+// Service implements AuditService on the log of one part.
+type Service struct {
+	auditv1.UnsafeAuditServiceServer
+	db   *sqldb.DB
+	part string
+}
+
+// NewService returns the service of a part whose database Migrate has seen.
+func NewService(db *sqldb.DB, part string) *Service { return &Service{db: db, part: part} }
+
+// Register adds the service to a server.
+func (s *Service) Register(r grpc.ServiceRegistrar) { auditv1.RegisterAuditServiceServer(r, s) }
+
+// ListEntries implements AuditService.
+func (s *Service) ListEntries(ctx context.Context, req *auditv1.ListEntriesRequest) (*auditv1.ListEntriesResponse, error) {
+	if req.GetPart() != s.part {
+		return nil, mesh.NotFound("audit log", req.GetPart())
+	}
+	list := page.List("audit/" + s.part)
+	before, err := placeIn(list, req.GetPageToken())
+	if err != nil {
+		return nil, err
+	}
+	filter := Filter{Actor: req.GetActor(), Target: req.GetTarget(), Action: req.GetAction()}
+	if strings.ContainsRune(filter.Actor+filter.Target+filter.Action, 0) { // no entry has one
+		return &auditv1.ListEntriesResponse{}, nil
+	}
+	size := page.Size(req.GetPageSize())
+	entries, err := List(ctx, s.db, filter, before, size+1)
+	if sqldb.IsUnavailable(err) {
+		return nil, mesh.Unavailable("the database of " + s.part)
+	}
+	if err != nil {
+		return nil, err
+	}
+	entries, next := page.Cut(list, entries, size, func(e Entry) []string { return []string{strconv.FormatInt(e.Number, 10)} })
+	response := &auditv1.ListEntriesResponse{NextPageToken: next}
+	for _, e := range entries {
+		response.Entries = append(response.Entries, e.proto())
+	}
+	return response, nil
+}
+
+// placeIn is the number of the last entry of the page before; 0 for the first page.
+func placeIn(list page.List, token string) (int64, error) {
+	parts, err := list.After(token, 1)
+	if err != nil || parts == nil {
+		return 0, err
+	}
+	number, err := strconv.ParseInt(parts[0], 10, 64)
+	if err != nil || number < 1 || strconv.FormatInt(number, 10) != parts[0] {
+		return 0, page.InvalidToken()
+	}
+	return number, nil
+}
+
+func (e *Entry) proto() *auditv1.Entry {
+	return &auditv1.Entry{
+		Number: e.Number, Time: timestamppb.New(e.Time), Actor: e.Actor, ClientId: e.ClientID, Action: e.Action, Target: e.Target,
+		Result: e.Result, Address: e.Address, RequestId: e.RequestID, Details: e.Details, Hash: e.Hash,
+	}
+}
