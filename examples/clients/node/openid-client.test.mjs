@@ -67,7 +67,7 @@ describe("openid-client", { concurrency: true }, () => {
     assert.equal(sub, account("mary").sub);
     assert.ok(aud && sid && auth_time);
     assert.equal(tokens.token_type, "bearer");
-    assert.equal(tokens.expiresIn(), 300);
+    assert.equal(tokens.expires_in, 300);
   });
 
   it("authenticates by client_secret_basic and client_secret_post", async (t) => {
