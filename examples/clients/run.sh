@@ -8,7 +8,7 @@ root=$(cd ../.. && pwd)
 
 if [[ -z "${REALGUARDIO_READY_FILE:-}" ]]; then
   # What takes a while the first time, before anything has to answer in time.
-  for client; do [[ ! -f $client/go.mod ]] || (cd "$client" && go vet ./... && for tool in $(go list tool 2>/dev/null); do go tool -n "$tool" >/dev/null; done); done
+  for client; do [[ ! -f $client/go.mod ]] || (cd "$client" && go vet ./... && for tool in $(go list tool); do go tool -n "$tool" >/dev/null; done); done
   exec "$root/.ci/with-dev" --tls -- ./run.sh "$@"
 fi
 # Clients are registered by `realguardio clients create`. The server's authority is trusted besides the system's.

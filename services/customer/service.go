@@ -19,7 +19,7 @@ import (
 
 // Service implements the RPCs of CustomerService.
 type Service struct {
-	customerv1.UnsafeCustomerServiceServer
+	customerv1.UnimplementedCustomerServiceServer
 
 	store    Store
 	accounts Accounts

@@ -79,7 +79,14 @@ func TestAuthorizationRequestsAreChecked(t *testing.T) {
 			{"no response_type", "unsupported_response_type", []string{"response_type", ""}},
 			{"an unknown one", "unsupported_response_type", []string{"response_type", "magic"}},
 			{"implicit", "unauthorized_client", []string{"response_type", "token"}},
-			{"an unknown response_mode", "invalid_request", []string{"response_mode", "fragment"}},
+			{"hybrid", "unsupported_response_type", []string{"response_type", "code id_token"}},
+			{"nothing at all", "unsupported_response_type", []string{"response_type", "none"}},
+			{"an unknown response_mode", "invalid_request", []string{"response_mode", "jwt"}},
+			{"claims that are no object", "invalid_request", []string{"claims", "[]"}},
+			{"claims that are null", "invalid_request", []string{"claims", "null"}},
+			{"claims that are not JSON", "invalid_request", []string{"claims", "{"}},
+			{"a sub that is no string", "invalid_request", []string{"claims", `{"id_token":{"sub":{"value":1}}}`}},
+			{"an acr that is essential and not offered", "unmet_authentication_requirements", []string{"claims", `{"id_token":{"acr":{"essential":true,"values":["3"]}}}`}},
 			{"no challenge", "invalid_request", []string{"code_challenge", "", "code_challenge_method", ""}},
 			{"plain", "invalid_request", []string{"code_challenge_method", "plain"}},
 			{"no method, which means plain", "invalid_request", []string{"code_challenge_method", ""}},
@@ -101,8 +108,8 @@ func TestAuthorizationRequestsAreChecked(t *testing.T) {
 		} {
 			t.Run(tc.name, func(t *testing.T) {
 				to := s.get(asks("web", webCallback, tc.ask...)).location(t)
-				q := to.Query()
-				if !strings.HasPrefix(to.String(), webCallback+"?") || q.Get("error") != tc.want || q.Get("state") != "the-state" || q.Get("iss") != s.url || q.Has("code") {
+				q := answerIn(to)
+				if to.Scheme+"://"+to.Host+to.Path != webCallback || q.Get("error") != tc.want || q.Get("state") != "the-state" || q.Get("iss") != s.url || q.Has("code") {
 					t.Errorf("sent to %s", to)
 				}
 			})

@@ -110,26 +110,11 @@ func (s *Service) put(ctx context.Context, c oauth.Client, keepSecret bool) erro
 	if err := c.Validate(); err != nil {
 		return err
 	}
-	s.warnOfDeprecated(ctx, &c)
-	return s.store.PutClient(ctx, c, keepSecret)
-}
-
-// deprecated grants still work for a client that is registered for them, and where it is said why they should not.
-var deprecated = map[string]string{
-	oauth.GrantPassword: "RFC 9700, section 2.4",
-	"implicit":          "RFC 9700, section 2.1.2",
-}
-
-// warnOfDeprecated tells the operator once a client may use a grant that is deprecated, and lets discovery say so.
-func (s *Service) warnOfDeprecated(ctx context.Context, c *oauth.Client) {
-	if c.Allows(oauth.GrantPassword) {
-		s.passwordGrant.Store(true)
+	if err := s.store.PutClient(ctx, c, keepSecret); err != nil {
+		return err
 	}
-	for grant, why := range deprecated {
-		if c.Allows(grant) {
-			s.log.WarnContext(ctx, "a client may use the "+grant+" grant; it is deprecated ("+why+")", "client_id", c.ID)
-		}
-	}
+	s.registered(ctx, &c)
+	return nil
 }
 
 // UserSpec describes an account that the composition needs.

@@ -2,7 +2,9 @@ package token_test
 
 import (
 	"maps"
+	"net/url"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/realguardio/realguardio/services/token"
@@ -55,4 +57,107 @@ func TestScopesAskForClaims(t *testing.T) {
 			})
 		}
 	})
+}
+
+// told are the names of the claims about a person in a document.
+func told(document map[string]any) []string {
+	names := slices.Sorted(maps.Keys(document))
+	return slices.DeleteFunc(names, func(name string) bool {
+		return slices.Contains([]string{"iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "at_hash", "sid"}, name)
+	})
+}
+
+// TestClaimsAreAskedForOneByOne is OpenID Connect Core, section 5.5.
+func TestClaimsAreAskedForOneByOne(t *testing.T) {
+	eachStore(t, func(t *testing.T, st stores) {
+		s := start(t, st)
+		s.everything()
+		b := s.browser()
+		b.code(asks("web", webCallback))
+		sub := claimsOf(t, s.tokens().str("id_token"))["sub"].(string)
+		for _, tc := range []struct {
+			name, client, claims string
+			userInfo, idToken    []string
+		}{
+			{"for UserInfo", "everything", `{"userinfo":{"given_name":null,"email":{"essential":true}}}`, []string{"email", "given_name"}, nil},
+			{"for the ID token", "everything", `{"id_token":{"phone_number":{"value":"+1"},"auth_time":{"essential":true}}}`, nil, []string{"phone_number"}},
+			{"for both", "everything", `{"id_token":{"address":null},"userinfo":{"locale":null}}`, []string{"locale"}, []string{"address"}},
+			{"one that the client may not see", "web", `{"userinfo":{"phone_number":{"essential":true},"name":null}}`, []string{"name"}, nil},
+			{"one that there is not", "everything", `{"userinfo":{"picture":{"essential":true}}}`, nil, nil},
+			{"the person who is there", "everything", `{"id_token":{"sub":{"value":"` + sub + `"}}}`, nil, nil},
+			{"an acr that is offered", "everything", `{"id_token":{"acr":{"essential":true,"values":["3","1"]}}}`, nil, nil},
+			{"an acr that would be nice", "everything", `{"id_token":{"acr":{"values":["3"]}}}`, nil, nil},
+		} {
+			t.Run(tc.name, func(t *testing.T) {
+				to := b.open(asks(tc.client, webCallback, "scope", "openid", "claims", tc.claims)).location(t)
+				r := s.post("/oauth2/token", tc.client, webSecret, redeems(s.logs.secret(to.Query().Get("code")), webCallback))
+				renewed := s.post("/oauth2/token", tc.client, webSecret, renewal(r.str("refresh_token")))
+				for name, answer := range map[string]reply{"at first": r, "renewed": renewed} {
+					info := s.get("/oauth2/userinfo", "Authorization", "Bearer "+answer.str("access_token"))
+					if got := told(info.json); info.status != 200 || !slices.Equal(got, tc.userInfo) {
+						t.Errorf("%s: UserInfo tells %v, want %v", name, got, tc.userInfo)
+					}
+					idToken := claimsOf(t, answer.str("id_token"))
+					if got := told(idToken); !slices.Equal(got, tc.idToken) || idToken["auth_time"] == nil || idToken["acr"] != "1" {
+						t.Errorf("%s: the ID token tells %v, want %v", name, idToken, tc.idToken)
+					}
+				}
+			})
+		}
+		for name, claims := range map[string]string{
+			"another person": `{"id_token":{"sub":{"value":"usr_somebody_else"}}}`,
+			"two persons":    `{"id_token":{"sub":{"value":"` + sub + `"}},"userinfo":{"sub":{"value":"usr_somebody_else"}}}`,
+		} {
+			if to := b.open(asks("web", webCallback, "prompt", "none", "claims", claims)).location(t); to.Query().Get("error") != "login_required" {
+				t.Errorf("%s: %s", name, to)
+			}
+		}
+		if to := b.open(asks("web", webCallback, "claims", `{"id_token":{"sub":{"value":"usr_somebody_else"}}}`)).location(t); to.Path != "/login" {
+			t.Errorf("another person, who may sign in: %s", to)
+		}
+	})
+}
+
+// TestASingleClaimIsConsentedTo: a third party gets nothing by name that it could not get by scope without asking.
+func TestASingleClaimIsConsentedTo(t *testing.T) {
+	oneStore(t, func(t *testing.T, st stores) {
+		s := start(t, st)
+		b := s.browser()
+		b.allow(b.signIn(asks("partner", partnerURI, "scope", "openid"), alice, alicePassword))
+		more := asks("partner", partnerURI, "scope", "openid", "claims", `{"userinfo":{"email":null}}`)
+		consent := b.open(more)
+		page := b.open(consent.location(t).RequestURI())
+		if !strings.Contains(page.body, "see your e-mail address") {
+			t.Fatalf("not asked: %d %s", page.status, page.body)
+		}
+		to := b.allow(b.open(more)).location(t)
+		r := s.post("/oauth2/token", "partner", partnerSecret, redeems(s.logs.secret(to.Query().Get("code")), partnerURI))
+		info := s.get("/oauth2/userinfo", "Authorization", "Bearer "+r.str("access_token"))
+		if info.str("email") != alice || r.str("scope") != "openid" || claimsOf(t, r.str("access_token"))["email"] != nil {
+			t.Errorf("UserInfo %s, scope %q", info.body, r.str("scope"))
+		}
+		if to := b.open(more).location(t); to.Query().Get("code") == "" {
+			t.Errorf("asked again: %s", to)
+		}
+	})
+}
+
+// TestAThirdPartysIDTokenIsLean is OpenID Connect Core, section 5.4.
+func TestAThirdPartysIDTokenIsLean(t *testing.T) {
+	oneStore(t, func(t *testing.T, st stores) {
+		s := start(t, st)
+		b := s.browser()
+		to := b.allow(b.signIn(asks("partner", partnerURI), alice, alicePassword)).location(t)
+		r := s.post("/oauth2/token", "partner", partnerSecret, redeems(s.logs.secret(to.Query().Get("code")), partnerURI))
+		if names := told(claimsOf(t, r.str("id_token"))); len(names) > 0 {
+			t.Errorf("it tells %v", names)
+		}
+		if names := told(claimsOf(t, s.tokens().str("id_token"))); !slices.Contains(names, "name") || !slices.Contains(names, "email") {
+			t.Errorf("that of an application of our own tells %v", names)
+		}
+	})
+}
+
+func renewal(refreshToken string) url.Values {
+	return url.Values{"grant_type": {"refresh_token"}, "refresh_token": {refreshToken}}
 }

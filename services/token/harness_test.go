@@ -248,7 +248,7 @@ func (s *server) config() token.Config {
 		KeyEncryptionKey: bytes.Repeat([]byte{7}, 32), TokenMACKey: bytes.Repeat([]byte{9}, 32),
 		PasswordParams: password.Params{MemoryKiB: 64, Iterations: 1, Parallelism: 1},
 		// Tests wait for these.
-		RevocationHeartbeat: 50 * time.Millisecond, RevocationPoll: 50 * time.Millisecond, KeyUseInterval: 50 * time.Millisecond,
+		RevocationHeartbeat: 50 * time.Millisecond, RevocationPoll: 50 * time.Millisecond,
 		Logger: slog.New(slog.NewJSONHandler(out, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Now:    s.clock.Now,
 	}
@@ -429,6 +429,15 @@ func asks(client, redirect string, changes ...string) string {
 		}
 	}
 	return "/oauth2/authorize?" + q.Encode()
+}
+
+// answerIn is what a client is told in a redirect: in the query, or the fragment.
+func answerIn(to *url.URL) url.Values {
+	if to.Fragment == "" {
+		return to.Query()
+	}
+	values, _ := url.ParseQuery(to.EscapedFragment())
+	return values
 }
 
 var hidden = regexp.MustCompile(`<input type="hidden" name="([a-z_]+)" value="([^"]*)">`)

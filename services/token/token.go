@@ -9,7 +9,6 @@ import (
 	"net/url"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -27,7 +26,6 @@ import (
 	"github.com/realguardio/realguardio/services/token/rpc"
 	"github.com/realguardio/realguardio/services/token/sqlstore"
 	"github.com/realguardio/realguardio/services/token/upstream"
-	"github.com/realguardio/realguardio/services/token/usage"
 	"github.com/realguardio/realguardio/services/token/web"
 )
 
@@ -59,8 +57,6 @@ type Config struct {
 	RevocationHeartbeat time.Duration
 	// RevocationPoll is how soon a revocation of another replica is seen when Redis lost its nudge. Default: a second.
 	RevocationPoll time.Duration
-	// KeyUseInterval is how often it is stored when API keys were last used. Default: a minute.
-	KeyUseInterval time.Duration
 	// ClientAddress tells where a request comes from, for limits and logs. Default: the peer's address, which is
 	// that of a proxy if there is one.
 	ClientAddress func(*http.Request) string
@@ -79,13 +75,12 @@ type Service struct {
 	oauth       *oauth.Server
 	revocations *revocation.Service
 	audit       *audit.Service
-	usage       *usage.Recorder
 	hasher      *password.Hasher
 	handler     http.Handler
 	log         *slog.Logger
 	now         func() time.Time
-	// passwordGrant is whether some client may use the password grant, as far as known here.
-	passwordGrant atomic.Bool
+	deprecated  deprecatedGrants
+	origins     *oauth.Origins
 }
 
 // Migrate brings the database to today's schema. It may be called by all replicas at once.
@@ -105,7 +100,6 @@ func New(cfg Config) (*Service, error) {
 	s.revocations = revocation.NewService(revocation.Config{
 		Store: s.store, Nudges: s.redis, Logger: cfg.Logger, Heartbeat: cfg.RevocationHeartbeat, Poll: cfg.RevocationPoll,
 	})
-	s.usage = usage.New(usage.Config{Store: s.store, Every: cfg.KeyUseInterval, Logger: cfg.Logger, Now: cfg.Now})
 	s.hasher = password.New(cfg.PasswordParams, cfg.ConcurrentHashes)
 
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
@@ -121,8 +115,9 @@ func New(cfg Config) (*Service, error) {
 	}
 	s.oauth, err = oauth.New(oauth.Config{
 		Issuer: cfg.Issuer, MACKey: cfg.TokenMACKey, Clients: s.store, Accounts: s.store, Grants: s.store, Consents: s.store,
-		Codes: s.redis, Devices: s.redis, Attempts: s.redis, Marks: s.redis, Revocations: s.store, Passwords: authenticator, Keys: s.ring,
-		Reused: counters.reused.Inc, KeyUsed: s.usage.Used, Now: cfg.Now, Logger: cfg.Logger,
+		Codes: s.redis, Devices: s.redis, Pushes: s.redis, Attempts: s.redis, Marks: s.redis, Revocations: s.store,
+		Passwords: authenticator, Keys: s.ring,
+		Reused: counters.reused.Inc, Now: cfg.Now, Logger: cfg.Logger,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("token: %w", err)
@@ -133,16 +128,17 @@ func New(cfg Config) (*Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("token: %w", err)
 	}
+	s.origins = oauth.NewOrigins(s.store, cfg.Now, cfg.Logger)
 	s.handler, err = web.New(web.Config{
 		Upstreams: upstreams, Federation: &account.Federation{Identities: s.store, Now: cfg.Now, Logger: cfg.Logger},
 		OAuth: s.oauth, Passwords: authenticator, Sessions: s.store, Transactions: s.redis, Attempts: s.redis,
 		Clients: s.store, Consents: s.store, Counters: counters,
-		JWKS: s.ring.JWKS, PasswordGrant: s.passwordGrant.Load, Address: cfg.ClientAddress, Logger: cfg.Logger, Now: cfg.Now,
+		JWKS: s.ring.JWKS, GrantInUse: s.deprecated.inUse, Origin: s.origins.Has, Address: cfg.ClientAddress, Logger: cfg.Logger, Now: cfg.Now,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("token: %w", err)
 	}
-	return s, s.lookForPasswordGrant(ctx)
+	return s, s.deprecated.look(ctx, s.store)
 }
 
 func (cfg *Config) complete() error {
@@ -183,7 +179,7 @@ func (s *Service) Handler() http.Handler { return s.handler }
 
 // Register adds the service's RPCs to a server.
 func (s *Service) Register(r grpc.ServiceRegistrar) {
-	rpc.Register(r, rpc.Config{Store: s.store, OAuth: s.oauth, Registered: s.warnOfDeprecated, Logger: s.log, Now: s.now})
+	rpc.Register(r, rpc.Config{Store: s.store, OAuth: s.oauth, Registered: s.registered, Logger: s.log, Now: s.now})
 	s.revocations.Register(r)
 	s.audit.Register(r)
 }
@@ -201,7 +197,6 @@ func (s *Service) Run(ctx context.Context) error {
 	var tasks sync.WaitGroup
 	tasks.Go(func() { _ = s.ring.Run(ctx) })        // returns nil, at ctx's end
 	tasks.Go(func() { _ = s.revocations.Run(ctx) }) // likewise
-	tasks.Go(func() { _ = s.usage.Run(ctx) })       // likewise
 	tasks.Go(func() { s.housekeep(ctx) })
 	tasks.Wait()
 	return nil
@@ -211,7 +206,7 @@ func (s *Service) housekeep(ctx context.Context) {
 	tick := time.NewTicker(housekeepEvery)
 	defer tick.Stop()
 	for {
-		err := errors.Join(s.store.Purge(ctx, s.now().Add(-keepExpired)), s.lookForPasswordGrant(ctx))
+		err := errors.Join(s.store.Purge(ctx, s.now().Add(-keepExpired)), s.deprecated.look(ctx, s.store))
 		if err != nil && ctx.Err() == nil {
 			s.log.WarnContext(ctx, "housekeeping failed and will be tried again", "error", err)
 		}
@@ -221,15 +216,6 @@ func (s *Service) housekeep(ctx context.Context) {
 		case <-tick.C:
 		}
 	}
-}
-
-func (s *Service) lookForPasswordGrant(ctx context.Context) error {
-	used, err := s.store.GrantRegistered(ctx, oauth.GrantPassword)
-	if err != nil {
-		return err
-	}
-	s.passwordGrant.Store(used)
-	return nil
 }
 
 // Ready tells whether what the service needs can be reached.

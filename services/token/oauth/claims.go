@@ -1,8 +1,10 @@
 package oauth
 
 import (
+	"crypto"
 	"crypto/rand"
-	"crypto/sha256"
+	_ "crypto/sha256" // for crypto.SHA256
+	_ "crypto/sha512" // and crypto.SHA512
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -58,13 +60,12 @@ func (s *Server) accessToken(client *Client, c claim, audience []string, now tim
 		Issuer:   s.Issuer,
 		Subject:  client.ID,
 		Audience: audience,
-		Expiry:   now.Add(client.accessTokenLifetime(now)).Unix(),
+		Expiry:   now.Add(client.accessTokenLifetime()).Unix(),
 		IssuedAt: now.Unix(),
 		TokenID:  rand.Text(),
 		ClientID: client.ID,
 		Scope:    strings.Join(c.scopes, " "),
 		Caller:   client.caller(),
-		Epoch:    client.Epoch,
 	}
 	switch {
 	case c.user != nil:
@@ -96,19 +97,27 @@ func (claims *AccessClaims) addUser(client *Client, c claim) {
 	}
 }
 
+// idToken makes an ID token. access is the access token that is issued with it; empty for none.
 func (s *Server) idToken(client *Client, c claim, access string, now time.Time) (string, error) {
-	half := sha256.Sum256([]byte(access)) // ES256 and RS256 alike (Core, section 3.1.3.6)
-	claims := personClaims(c.user, c.scopes, c.grant.IDTokenClaims)
+	// What scopes ask for is told by UserInfo, when there is an access token for that (Core, section 5.4). Our own clients
+	// need not ask a second time.
+	var scopes []string
+	if client.FirstParty || access == "" {
+		scopes = c.scopes
+	}
+	claims := personClaims(c.user, scopes, c.grant.IDTokenClaims)
 	maps.Copy(claims, PersonClaims{
 		"iss":       s.Issuer,
 		"aud":       client.ID,
-		"exp":       now.Add(idTokenLifetime).Unix(),
+		"exp":       now.Add(client.idTokenLifetime()).Unix(),
 		"iat":       now.Unix(),
 		"auth_time": c.grant.AuthTime.Unix(),
-		"at_hash":   base64.RawURLEncoding.EncodeToString(half[:16]),
 	})
 	if len(c.grant.Methods) > 0 {
 		claims["amr"] = c.grant.Methods
+	}
+	if access != "" {
+		claims["at_hash"] = halfHash(client.IDAlg, access)
 	}
 	for name, value := range map[string]string{"nonce": c.nonce, "sid": c.grant.SessionID, "acr": c.grant.acr()} {
 		if value != "" {
@@ -120,4 +129,17 @@ func (s *Server) idToken(client *Client, c claim, access string, now time.Time) 
 		return "", fmt.Errorf("encoding an ID token: %w", err)
 	}
 	return s.Keys.Sign(client.IDAlg, keys.TypIDToken, payload)
+}
+
+// halfHash ties an access token to an ID token (Core, section 3.1.3.6): the left half of the hash that the signature
+// algorithm uses.
+func halfHash(alg keys.Alg, access string) string {
+	hash := crypto.SHA256 // ES256, RS256
+	if alg == "EdDSA" {   // Ed25519 (RFC 8032, section 5.1)
+		hash = crypto.SHA512
+	}
+	h := hash.New()
+	h.Write([]byte(access))
+	sum := h.Sum(nil)
+	return base64.RawURLEncoding.EncodeToString(sum[:len(sum)/2])
 }

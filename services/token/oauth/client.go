@@ -1,7 +1,6 @@
 package oauth
 
 import (
-	"cmp"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
@@ -31,11 +30,14 @@ const (
 	GrantPassword          = "password"
 	GrantDeviceCode        = "urn:ietf:params:oauth:grant-type:device_code"    // RFC 8628
 	GrantTokenExchange     = "urn:ietf:params:oauth:grant-type:token-exchange" // RFC 8693
+	// GrantImplicit is not asked for at the token endpoint: it lets the authorization endpoint answer with tokens.
+	GrantImplicit = "implicit"
 )
 
 // GrantTypes is the list of them.
 var GrantTypes = []string{
 	GrantAuthorizationCode, GrantClientCredentials, GrantRefreshToken, GrantPassword, GrantDeviceCode, GrantTokenExchange,
+	GrantImplicit,
 }
 
 // DefaultAccessTokenLifetime is that of a client which has not been given another.
@@ -91,9 +93,7 @@ type Client struct {
 	BackchannelLogoutURI string
 	// AccessAlg and IDAlg sign its tokens.
 	AccessAlg, IDAlg keys.Alg
-	// Epoch is raised to end every token that the client got in its own name before.
-	Epoch   int64
-	Created time.Time
+	Created          time.Time
 	// Expires is zero for a client that does not end by itself.
 	Expires time.Time
 	// LastUsed is when it last got a token, to the minute; zero: never.
@@ -110,13 +110,25 @@ func (c *Client) Live(now time.Time) bool {
 // Allows tells whether the client is registered for a grant type.
 func (c *Client) Allows(grant string) bool { return slices.Contains(c.Grants, grant) }
 
-// accessTokenLifetime is how long an access token that is issued now may live: not longer than the client.
-func (c *Client) accessTokenLifetime(now time.Time) time.Duration {
-	lifetime := cmp.Or(c.AccessTokenLifetime, DefaultAccessTokenLifetime)
-	if c.Expires.IsZero() {
-		return lifetime
+func (c *Client) accessTokenLifetime() time.Duration {
+	if c.AccessTokenLifetime > 0 {
+		return c.AccessTokenLifetime
 	}
-	return min(lifetime, c.Expires.Sub(now))
+	return DefaultAccessTokenLifetime
+}
+
+func (c *Client) idTokenLifetime() time.Duration {
+	if c.IDTokenLifetime > 0 {
+		return c.IDTokenLifetime
+	}
+	return DefaultIDTokenLifetime
+}
+
+func (c *Client) refreshTokenLifetime() time.Duration {
+	if c.RefreshTokenLifetime > 0 {
+		return c.RefreshTokenLifetime
+	}
+	return DefaultRefreshTokenLifetime
 }
 
 // caller is the "caller" claim of a token in the client's own name.

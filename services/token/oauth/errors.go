@@ -35,6 +35,8 @@ const (
 	CodeExpiredToken            = "expired_token"
 	CodeLoginRequired           = "login_required"
 	CodeConsentRequired         = "consent_required"
+	CodeUnmetAuthentication     = "unmet_authentication_requirements"
+	CodeInvalidRequestURI       = "invalid_request_uri"
 	CodeRequestNotSupported     = "request_not_supported"
 	CodeRequestURINotSupported  = "request_uri_not_supported"
 	CodeRegistrationUnsupported = "registration_not_supported"

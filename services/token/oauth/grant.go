@@ -54,7 +54,7 @@ func newGrant(client *Client, user *account.User, scopes []string, now time.Time
 		Generation: 1,
 		Rotated:    now,
 		Created:    now,
-		Expires:    now.Add(grantLifetime),
+		Expires:    now.Add(client.refreshTokenLifetime()),
 	}
 }
 
@@ -67,7 +67,7 @@ func (s *Server) open(ctx context.Context, client *Client, user *account.User, g
 		return claim{}, fmt.Errorf("storing a grant: %w", err)
 	}
 	c := claim{user: user, scopes: grant.Scopes, grant: &grant}
-	if client.Allows(GrantRefreshToken) {
+	if client.renews(&grant) {
 		c.refreshToken = s.refreshToken(&grant, grant.Generation)
 	}
 	return c, nil

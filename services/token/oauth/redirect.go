@@ -22,6 +22,13 @@ func (c *Client) redirectAllowed(uri string) bool {
 	})
 }
 
+// impersonable tells whether another program could pose as the client and receive what is sent to uri: it has no secret to
+// show, and anybody can listen on this machine or claim a scheme (RFC 8252, section 8.6). An answer to an https URI reaches
+// whom it belongs to.
+func (c *Client) impersonable(uri string) bool {
+	return c.Public && !strings.HasPrefix(uri, "https://")
+}
+
 // PostLogoutAllowed tells whether a browser may be sent to uri after signing out, with the same exactness.
 func (c *Client) PostLogoutAllowed(uri string) bool { return slices.Contains(c.PostLogoutURIs, uri) }
 

@@ -25,11 +25,6 @@ func (e *MetadataError) Error() string { return e.Field + ": " + e.Description }
 // maxName bounds what stands in every token of a client: 200 characters, of whatever script.
 const maxName = 800
 
-// Narrower tells whether the client may do less than before, or authenticates in another way.
-func (c *Client) Narrower(before *Client) bool {
-	return !covers(c.Scopes, before.Scopes) || !covers(c.Grants, before.Grants) || c.Public != before.Public || c.JWKS != before.JWKS
-}
-
 // Reregister makes a client that was changed whole: see Validate. A client that ceased to be public or to have keys of its
 // own has a secret that nobody knows, until it is given another.
 func (c *Client) Reregister() error {
@@ -48,7 +43,7 @@ func (c *Client) Validate() error {
 			c.IDAlg = keys.ES256
 		}
 	}
-	for _, check := range []func(*Client) error{checkNames, checkGrants, checkScopes, checkURIs, checkLifetime, checkAmounts, checkAuthentication} {
+	for _, check := range []func(*Client) error{checkNames, checkGrants, checkScopes, checkURIs, checkLifetime, checkAmounts, checkAuthentication, checkRequests} {
 		if err := check(c); err != nil {
 			return err
 		}
@@ -89,8 +84,8 @@ func checkGrants(c *Client) error {
 		return &MetadataError{"grantTypes", "must have at least one"}
 	case c.Public && (c.Allows(GrantClientCredentials) || c.Allows(GrantPassword) || c.Allows(GrantTokenExchange)):
 		return &MetadataError{"grantTypes", "a public client cannot authenticate, and so not use this grant"}
-	case c.Allows(GrantAuthorizationCode) && len(c.RedirectURIs) == 0:
-		return &MetadataError{"redirectUris", "authorization_code needs at least one"}
+	case (c.Allows(GrantAuthorizationCode) || c.Allows(GrantImplicit)) && len(c.RedirectURIs) == 0:
+		return &MetadataError{"redirectUris", "authorization_code and implicit need at least one"}
 	}
 	return nil
 }
@@ -146,6 +141,13 @@ func checkAuthentication(c *Client) error {
 		return &MetadataError{"jwks", "a client that authenticates by keys has no secret"}
 	case !c.Public && c.JWKS == "" && !secret:
 		return &MetadataError{"public", "a client that is not public has a secret, or keys"}
+	}
+	return nil
+}
+
+func checkRequests(c *Client) error {
+	if c.Public && c.PKCEOptional {
+		return &MetadataError{"pkceOptional", "a public client must use PKCE (RFC 7636)"}
 	}
 	return nil
 }

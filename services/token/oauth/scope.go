@@ -110,3 +110,9 @@ func stillRegistered(granted, registered []string) ([]string, error) {
 func covers(had, wanted []string) bool {
 	return !slices.ContainsFunc(wanted, func(s string) bool { return !slices.Contains(had, s) })
 }
+
+// renews tells whether what came of a grant can be renewed. A third party has to have asked the person in front of the
+// browser whether it may go on while they are away (OpenID Connect Core, section 11).
+func (c *Client) renews(g *Grant) bool {
+	return c.Allows(GrantRefreshToken) && (c.FirstParty || g.SessionID == "" || slices.Contains(g.Scopes, ScopeOfflineAccess))
+}

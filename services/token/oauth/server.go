@@ -16,16 +16,13 @@ const (
 	codeLifetime = 60 * time.Second
 	// idTokenLifetime is how long an ID token may be used to log in somewhere; sessions have their own lifetime.
 	idTokenLifetime = time.Hour
-	// grantLifetime is how long a refresh family lives, however often it is renewed.
+	// grantLifetime is how long a refresh family lives, however often it is renewed, unless its client has another lifetime.
 	grantLifetime = 30 * 24 * time.Hour
 	// graceWindow is how long the last refresh token is answered with the same successor, for a client whose first
 	// answer was lost on the way.
 	graceWindow = 10 * time.Second
 	// clockLeeway is added to how long a revocation is remembered, for verifiers whose clock is behind.
 	clockLeeway = 2 * time.Minute
-	// TokensLive is when the last token issued by now has expired for everybody, whatever lifetime its client had when it
-	// was issued.
-	TokensLive = MaxAccessTokenLifetime + clockLeeway
 )
 
 // Config says what a Server works with. Everything is required.
@@ -40,6 +37,7 @@ type Config struct {
 	Consents ConsentStore
 	Codes    CodeStore
 	Devices  DeviceStore
+	Pushes   PushedStore
 	// Attempts bounds what strangers can have us keep, and how often codes can be guessed.
 	Attempts    account.Attempts
 	Marks       RevokedGrants
@@ -48,10 +46,8 @@ type Config struct {
 	Keys        Signer
 	// Reused is called when a spent refresh token has ended its family.
 	Reused func()
-	// KeyUsed is called with the id of every API key that got a token. It must not block.
-	KeyUsed func(id string)
-	Now     func() time.Time
-	Logger  *slog.Logger
+	Now    func() time.Time
+	Logger *slog.Logger
 }
 
 // Server decides on OAuth and OpenID Connect requests. It is safe for concurrent use.

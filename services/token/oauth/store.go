@@ -103,3 +103,14 @@ type Signer interface {
 	Sign(alg keys.Alg, typ string, payload []byte) (string, error)
 	Verify(typ, token string) (payload []byte, err error)
 }
+
+// PushedStore keeps pushed authorization requests until they are answered or expire.
+type PushedStore interface {
+	PutPushed(ctx context.Context, id string, p Pushed, lifetime time.Duration) error
+	// Pushed returns one that was not answered yet. ErrNotFound for any other.
+	Pushed(ctx context.Context, id string) (Pushed, error)
+	// HoldPushed gives it to a browser, unless another one has it, for as long as lifetime, and reports whether it did.
+	HoldPushed(ctx context.Context, id, browser string, lifetime time.Duration) (held bool, err error)
+	// TakePushed removes it and reports whether this caller did: of any number of callers exactly one does.
+	TakePushed(ctx context.Context, id string) (first bool, err error)
+}

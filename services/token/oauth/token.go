@@ -86,11 +86,7 @@ func (s *Server) Token(ctx context.Context, req TokenRequest) (TokenResponse, er
 	if err != nil {
 		return TokenResponse{}, err
 	}
-	response, err := s.issue(&client, proven, audience)
-	if err == nil && client.Kind == KindAPIKey {
-		s.KeyUsed(client.ID)
-	}
-	return response, err
+	return s.issue(&client, proven, audience)
 }
 
 func (s *Server) issue(client *Client, c claim, audience []string) (TokenResponse, error) {
@@ -102,7 +98,7 @@ func (s *Server) issue(client *Client, c claim, audience []string) (TokenRespons
 	response := TokenResponse{
 		AccessToken:  access,
 		TokenType:    "Bearer",
-		ExpiresIn:    int64(client.accessTokenLifetime(now) / time.Second),
+		ExpiresIn:    int64(client.accessTokenLifetime() / time.Second),
 		RefreshToken: c.refreshToken,
 		Scope:        strings.Join(c.scopes, " "),
 	}

@@ -86,6 +86,18 @@ type Logout struct {
 	ClientID, Destination, State string
 }
 
+// FormPost sends the browser on with a form.
+type FormPost struct {
+	// Action is where the form goes, Destination the same in words.
+	Action, Destination string
+	Fields              []Field
+	// Nonce is that of the script which submits the form where scripts run.
+	Nonce string
+}
+
+// Field is a hidden field of a form.
+type Field struct{ Name, Value string }
+
 // Message tells something that needs no answer.
 type Message struct {
 	Title, Text string
@@ -164,6 +176,14 @@ func (r *Renderer) Logout(w io.Writer, p Logout) error {
 		Title string
 		Logout
 	}{"Sign out", p})
+}
+
+// FormPost writes the page.
+func (r *Renderer) FormPost(w io.Writer, p FormPost) error {
+	return r.draw(w, "formpost.html", struct {
+		Title string
+		FormPost
+	}{"Signed in", p})
 }
 
 // Message writes the page.

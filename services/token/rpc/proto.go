@@ -17,10 +17,7 @@ func userToProto(u account.User) *tokenv1.User {
 }
 
 func apiKeyToProto(c oauth.Client) *tokenv1.ApiKey {
-	return &tokenv1.ApiKey{
-		Id: c.ID, Name: c.Name, Scopes: c.Scopes, CreateTime: timestamppb.New(c.Created), RevokeTime: timestamp(c.Disabled),
-		ExpireTime: timestamp(c.Expires), LastUseTime: timestamp(c.LastUsed), SecretPrefix: c.SecretPrefix,
-	}
+	return &tokenv1.ApiKey{Id: c.ID, Name: c.Name, Scopes: c.Scopes, CreateTime: timestamppb.New(c.Created), RevokeTime: timestamp(c.Disabled)}
 }
 
 func clientToProto(c oauth.Client) *tokenv1.Client {

@@ -1,10 +1,13 @@
 package web
 
 import (
+	"crypto/rand"
 	"encoding/json"
 	"errors"
+	"maps"
 	"math"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -111,6 +114,8 @@ func (h *handler) refusePage(w http.ResponseWriter, r *http.Request, err error) 
 		m.Title, m.Text = "Please try again", "Something that is needed cannot be reached at this moment. Please try again shortly."
 	case oauth.CodeSlowDown:
 		m.Title, m.Text = "Too many requests", "Too many sign-ins were begun from your network. Please wait a while and try again."
+	case oauth.CodeInvalidRequestURI:
+		m.Title, m.Text, m.Way = endedTitle, endedText, h.wayTo(r, clientNamed(r))
 	case oauth.CodeServerError:
 		m.Title, m.Text = "Something went wrong", "This should not have happened. Please try again."
 	default:
@@ -122,13 +127,28 @@ func (h *handler) refusePage(w http.ResponseWriter, r *http.Request, err error) 
 // refuseAuthorization tells the client by a redirect where that is safe, and otherwise the person by a page.
 func (h *handler) refuseAuthorization(w http.ResponseWriter, r *http.Request, a *oauth.Authorization, err error) {
 	if a != nil && a.RedirectURI != "" {
-		err = h.OAuth.Refusal(a, err)
+		err = h.OAuth.Refusal(r.Context(), a, err)
 	}
 	if redirect, ok := errors.AsType[*oauth.RedirectError](err); ok {
-		seeOther(w, redirect.URL)
+		h.deliver(w, r, redirect.Answer)
 		return
 	}
 	h.refusePage(w, r, err)
+}
+
+// deliver sends the browser to the client with an answer.
+func (h *handler) deliver(w http.ResponseWriter, r *http.Request, answer oauth.Answer) {
+	if answer.Mode != oauth.ModeFormPost {
+		seeOther(w, answer.URL())
+		return
+	}
+	nonce := rand.Text()
+	page := pages.FormPost{Action: answer.RedirectURI, Destination: destination(answer.RedirectURI), Nonce: nonce}
+	for _, name := range slices.Sorted(maps.Keys(answer.Params)) {
+		page.Fields = append(page.Fields, pages.Field{Name: name, Value: answer.Params.Get(name)})
+	}
+	w.Header().Set("Content-Security-Policy", contentPolicy(formTarget(answer.RedirectURI))+"; script-src 'nonce-"+nonce+"'")
+	h.show(w, r, http.StatusOK, func() error { return h.pages.FormPost(w, page) })
 }
 
 // seeOther redirects to a URL that is known to be ours or registered. It writes the URL to the letter, which

@@ -63,7 +63,7 @@ func (h *handler) authorize(w http.ResponseWriter, r *http.Request) {
 		h.revisit(w, r, form)
 		return
 	}
-	a, client, err := h.OAuth.Authorize(r.Context(), form)
+	a, client, err := h.OAuth.Authorize(r.Context(), form, h.browserOf(r))
 	if err != nil {
 		h.refuseAuthorization(w, r, nil, err)
 		return
@@ -133,12 +133,12 @@ func (h *handler) interrupt(w http.ResponseWriter, r *http.Request, a *oauth.Aut
 }
 
 func (h *handler) approve(w http.ResponseWriter, r *http.Request, a *oauth.Authorization, client *oauth.Client, who *person) {
-	to, err := h.OAuth.Approve(r.Context(), a, client, &who.user, &who.session)
+	answer, err := h.OAuth.Approve(r.Context(), a, client, &who.user, &who.session)
 	if err != nil {
 		h.refuseAuthorization(w, r, a, err)
 		return
 	}
-	seeOther(w, to)
+	h.deliver(w, r, answer)
 }
 
 // consentPage asks whether a client may have what it wants.
@@ -156,7 +156,7 @@ func (h *handler) consentPage(w http.ResponseWriter, r *http.Request) {
 	}
 	page := pages.Consent{Application: client.Name, ClientID: client.ID, Transaction: id, Username: who.user.Email,
 		Destination: destination(tx.Request.RedirectURI)}
-	for _, s := range oauth.Describe(tx.Request.Scopes) {
+	for _, s := range oauth.Describe(tx.Request.Asked()) {
 		page.Scopes = append(page.Scopes, s.Meaning)
 	}
 	w.Header().Set("Content-Security-Policy", contentPolicy(formTarget(tx.Request.RedirectURI)))
@@ -181,12 +181,12 @@ func (h *handler) consent(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	h.Logger.InfoContext(r.Context(), "consent answered", "subject", who.user.ID, "client_id", client.ID,
-		"decision", decision, "scopes", tx.Request.Scopes)
+		"decision", decision, "scopes", tx.Request.Asked())
 	if decision == "deny" {
 		h.refuseAuthorization(w, r, &tx.Request, &oauth.Error{Code: oauth.CodeAccessDenied, Description: "the person did not allow it"})
 		return
 	}
-	if err := h.Consents.RememberConsent(r.Context(), who.user.ID, client.ID, tx.Request.Scopes, h.Now()); err != nil {
+	if err := h.Consents.RememberConsent(r.Context(), who.user.ID, client.ID, tx.Request.Asked(), h.Now()); err != nil {
 		h.refuseAuthorization(w, r, &tx.Request, err)
 		return
 	}

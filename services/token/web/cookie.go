@@ -47,6 +47,15 @@ func cookie(r *http.Request, name string) string {
 	return cookies[0].Value
 }
 
+// browserOf is what transactions of the browser that sent r are kept with; "" for one that has begun none.
+func (h *handler) browserOf(r *http.Request) string {
+	value := cookie(r, h.cookies.browser)
+	if value == "" {
+		return ""
+	}
+	return hashCookie(value)
+}
+
 // setCookie sets a cookie for us alone. Lax, because the browser comes here by a link from another site.
 func (h *handler) setCookie(w http.ResponseWriter, name, value string, lifetime time.Duration) {
 	c := &http.Cookie{Name: name, Value: value, Path: "/", HttpOnly: true, Secure: h.cookies.secure, SameSite: http.SameSiteLaxMode}

@@ -30,6 +30,21 @@ func (h *handler) token(w http.ResponseWriter, r *http.Request) {
 	answer(w, http.StatusOK, response)
 }
 
+// push is the pushed authorization request endpoint (RFC 9126).
+func (h *handler) push(w http.ResponseWriter, r *http.Request) {
+	form, cred, err := clientForm(r)
+	if err != nil {
+		h.refuse(w, r, err)
+		return
+	}
+	response, err := h.OAuth.Push(r.Context(), cred, form, h.Address(r))
+	if err != nil {
+		h.refuse(w, r, err)
+		return
+	}
+	answer(w, http.StatusCreated, response)
+}
+
 // revoke is the revocation endpoint (RFC 7009).
 func (h *handler) revoke(w http.ResponseWriter, r *http.Request) {
 	form, cred, err := clientForm(r)
@@ -58,7 +73,7 @@ func (h *handler) introspect(w http.ResponseWriter, r *http.Request) {
 	answer(w, http.StatusOK, result)
 }
 
-// clientForm is what these three have in common.
+// clientForm is what these have in common.
 func clientForm(r *http.Request) (url.Values, oauth.Credentials, error) {
 	form, err := strictForm(r)
 	if err != nil {

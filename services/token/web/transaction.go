@@ -59,6 +59,9 @@ func (h *handler) begin(w http.ResponseWriter, r *http.Request, tx transaction) 
 		h.setCookie(w, h.cookies.browser, value, 0)
 	}
 	tx.Browser = hashCookie(value)
+	if err := h.OAuth.Hold(r.Context(), &tx.Request, tx.Browser, transactionLifetime); err != nil {
+		return "", err
+	}
 	return h.keep(r.Context(), tx, transactionLifetime)
 }
 
@@ -169,14 +172,19 @@ func (h *handler) settle(r *http.Request, id, at string) (transaction, *person, 
 	return tx, who, client, err
 }
 
+// What somebody is told whose request is over.
+const (
+	endedTitle = "This sign-in has ended"
+	endedText  = "It took too long, was finished already, or was begun in another browser. Go back to the application and start again."
+)
+
 // refuseTransaction shows why a page cannot go on.
 func (h *handler) refuseTransaction(w http.ResponseWriter, r *http.Request, err error) {
 	if !errors.Is(err, errForeign) {
 		h.refusePage(w, r, err)
 		return
 	}
-	m := pages.Message{Title: "This sign-in has ended", Way: h.wayTo(r, clientNamed(r)),
-		Text: "It took too long, was finished already, or was begun in another browser. Go back to the application and start again."}
+	m := pages.Message{Title: endedTitle, Text: endedText, Way: h.wayTo(r, clientNamed(r))}
 	h.message(w, r, http.StatusForbidden, m)
 }
 

@@ -82,8 +82,10 @@ type Config struct {
 	Counters   Counters
 	// JWKS returns the published keys.
 	JWKS func() []byte
-	// PasswordGrant tells whether some client may use the password grant: discovery is silent about it otherwise.
-	PasswordGrant func() bool
+	// GrantInUse tells whether some client may use a deprecated grant: discovery is silent about it otherwise.
+	GrantInUse func(grant string) bool
+	// Origin tells whether scripts from an origin may use the endpoints that are for browser clients too.
+	Origin func(ctx context.Context, origin string) bool
 	// Address is where a request comes from. Default: the peer's address.
 	Address func(*http.Request) string
 	Logger  *slog.Logger
@@ -148,6 +150,7 @@ func (h *handler) routes() http.Handler {
 	mux.HandleFunc("GET /.well-known/oauth-authorization-server", h.discovery)
 	mux.HandleFunc("GET /oauth2/jwks", h.jwks)
 	mux.HandleFunc("POST /oauth2/token", h.token)
+	mux.HandleFunc("POST /oauth2/par", h.push)
 	mux.HandleFunc("POST /oauth2/revoke", h.revoke)
 	mux.HandleFunc("POST /oauth2/introspect", h.introspect)
 	mux.HandleFunc("POST /oauth2/device_authorization", h.authorizeDevice)
@@ -174,7 +177,7 @@ func (h *handler) routes() http.Handler {
 	// Where a browser looks that was shown no page.
 	mux.HandleFunc("GET /favicon.ico", func(w http.ResponseWriter, r *http.Request) { h.asset(w, r, "mark.svg") })
 	mux.HandleFunc("GET /{$}", h.home)
-	return h.elseNotFound(mux)
+	return h.crossOrigin(h.elseNotFound(mux))
 }
 
 func (h *handler) home(w http.ResponseWriter, r *http.Request) {
