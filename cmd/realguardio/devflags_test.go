@@ -57,7 +57,8 @@ func TestDevOnRealStores(t *testing.T) {
 	if testing.Short() {
 		t.Skip("needs PostgreSQL and Redis")
 	}
-	postgres, dir := startPostgres(t), t.TempDir()
+	dir := t.TempDir()
+	_, postgres := startPostgres(t)
 	_, redis := startRedis(t)
 	args := []string{"--data-dir", dir, "--postgres-url", postgres, "--redis-url", "redis://" + redis}
 	s := startDev(t, args...)

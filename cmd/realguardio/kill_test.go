@@ -63,8 +63,11 @@ func TestAKillLosesNothingThatWasAcknowledged(t *testing.T) {
 		t.Skip("needs PostgreSQL and Redis")
 	}
 	for name, databaseURL := range map[string]func(*testing.T) string{
-		"SQLite":     func(t *testing.T) string { return "sqlite://" + t.TempDir() + "/token.db" },
-		"PostgreSQL": func(t *testing.T) string { return startPostgres(t) + "&schema=token" },
+		"SQLite": func(t *testing.T) string { return "sqlite://" + t.TempDir() + "/token.db" },
+		"PostgreSQL": func(t *testing.T) string {
+			_, url := startPostgres(t)
+			return url + "&schema=token"
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, redis := startRedis(t)

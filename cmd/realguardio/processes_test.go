@@ -49,7 +49,8 @@ func startCluster(t *testing.T) *cluster {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir, postgres := folder(t), startPostgres(t)
+	dir := folder(t)
+	_, postgres := startPostgres(t)
 	c := &cluster{part: map[string]*process{}}
 	var redis string
 	c.redis, redis = startRedis(t)

@@ -86,7 +86,8 @@ func TestTwoProcessesDecideRacesAsOne(t *testing.T) {
 		t.Skip("needs PostgreSQL and Redis")
 	}
 	_, redis := startRedis(t)
-	s := startIssuers(t, 2, startPostgres(t)+"&schema=token", redis)
+	_, postgres := startPostgres(t)
+	s := startIssuers(t, 2, postgres+"&schema=token", redis)
 	here, there := s.each[0], s.each[1]
 
 	t.Run("of a hundred who redeem one code one succeeds, and the others end what it got", func(t *testing.T) {

@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/realguardio/realguardio/services/database"
 )
 
 // process is a child that can be stopped and started again, with the same arguments.
@@ -116,8 +118,8 @@ func startRedis(t *testing.T) (p *process, address string) {
 	return p, address
 }
 
-// startPostgres starts a PostgreSQL cluster of this test's own and returns its URL.
-func startPostgres(t *testing.T) string {
+// startPostgres starts a PostgreSQL cluster of this test's own.
+func startPostgres(t *testing.T) (p *process, url string) {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "rgpg")
 	if err != nil {
@@ -137,15 +139,28 @@ func startPostgres(t *testing.T) string {
 	}
 	address, path := freeAddress(t), program(t, "postgres")
 	_, port, _ := net.SplitHostPort(address)
-	p := newProcess(t, "postgres", func() *exec.Cmd {
+	p = newProcess(t, "postgres", func() *exec.Cmd {
 		c := exec.Command(path, "-D", dir+"/data", "-k", dir, "-c", "listen_addresses=127.0.0.1", "-p", port,
 			"-c", "fsync=off", "-c", "shared_buffers=32MB", "-c", "max_connections=200")
 		c.Dir, c.SysProcAttr = dir, as
 		return c
 	})
 	p.start(t)
-	reachable(t, "PostgreSQL", "tcp", address)
-	return "postgres://postgres@" + address + "/postgres?sslmode=disable"
+	url = "postgres://postgres@" + address + "/postgres?sslmode=disable"
+	answers(t, url)
+	return p, url
+}
+
+// answers waits until a database lets somebody in, which is a while after it listens.
+func answers(t *testing.T, url string) {
+	t.Helper()
+	eventually(t, "the database answers", func() error {
+		db, err := database.Open(t.Context(), url)
+		if err != nil {
+			return err
+		}
+		return db.Close()
+	})
 }
 
 // unprivileged makes a server run as somebody else when we are root, which PostgreSQL refuses to run as.

@@ -21,8 +21,8 @@ import (
 const (
 	// maxBody bounds a request's body; the largest honest one is a form of a few kilobytes.
 	maxBody = 64 << 10
-	// requestTimeout bounds what a request may wait for a store.
-	requestTimeout = 15 * time.Second
+	// requestTimeout bounds what a request may wait for a store, and with it how many can wait at once for one that hangs.
+	requestTimeout = 5 * time.Second
 	// sessionLifetime is how long a browser stays signed in at the identity provider.
 	sessionLifetime = 12 * time.Hour
 	// transactionLifetime is how long somebody may take to sign in.
