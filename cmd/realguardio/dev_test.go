@@ -72,9 +72,9 @@ func checkReadyFile(t *testing.T, s *stand) {
 	if len(s.Users) != len(rights) || len(s.APIKeys) != 1 || s.APIKeys[0].Customer != "Acme Corporation" {
 		t.Errorf("users %d, keys %+v", len(s.Users), s.APIKeys)
 	}
-	for _, id := range []string{"realguardio-web", "demo-partner", "demo-mobile", "demo-service", "demo-trusted", "panel_"} {
-		if c := s.client(t, id); c.Secret == "" && id != "demo-mobile" {
-			t.Errorf("%s has no secret", id)
+	for _, id := range []string{"realguardio-web", "demo-partner", "demo-mobile", "demo-service", "demo-trusted", "demo-opaque", "realguardio-cli", "panel_"} {
+		if c := s.client(t, id); (c.Secret == "") != (id == "demo-mobile" || id == "realguardio-cli") {
+			t.Errorf("%s: is its secret %t?", id, c.Secret != "")
 		}
 	}
 }

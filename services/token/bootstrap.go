@@ -43,8 +43,13 @@ type ClientSpec struct {
 	PostLogoutURIs []string
 	Scopes         []string
 	FirstParty     bool
-	// AccessTokenLifetime defaults to 5 minutes.
-	AccessTokenLifetime time.Duration
+	// AccessTokenLifetime defaults to 5 minutes, RefreshTokenLifetime to 30 days, IDTokenLifetime to an hour.
+	AccessTokenLifetime, RefreshTokenLifetime, IDTokenLifetime time.Duration
+	// JWKS is a JWK Set, for a client that authenticates by private_key_jwt instead of a secret.
+	JWKS string
+	// OpaqueTokens, PKCEOptional, RequirePushedRequests and BackchannelLogoutURI are as in oauth.Client.
+	OpaqueTokens, PKCEOptional, RequirePushedRequests bool
+	BackchannelLogoutURI                              string
 	// IDTokenAlg defaults to ES256 for first-party clients and to RS256 for others.
 	IDTokenAlg keys.Alg
 }
@@ -55,13 +60,16 @@ func (s *Service) EnsureClient(ctx context.Context, spec ClientSpec) (secret str
 	c := oauth.Client{
 		ID: spec.ID, Name: spec.Name, Kind: spec.Kind, Owner: spec.Owner, Public: spec.Public, Grants: spec.Grants,
 		RedirectURIs: spec.RedirectURIs, PostLogoutURIs: spec.PostLogoutURIs, Scopes: spec.Scopes, FirstParty: spec.FirstParty,
-		AccessTokenLifetime: spec.AccessTokenLifetime, IDAlg: spec.IDTokenAlg, Created: s.now(),
+		AccessTokenLifetime: spec.AccessTokenLifetime, RefreshTokenLifetime: spec.RefreshTokenLifetime,
+		IDTokenLifetime: spec.IDTokenLifetime, JWKS: spec.JWKS, OpaqueTokens: spec.OpaqueTokens, PKCEOptional: spec.PKCEOptional,
+		RequirePushedRequests: spec.RequirePushedRequests, BackchannelLogoutURI: spec.BackchannelLogoutURI,
+		IDAlg: spec.IDTokenAlg, Created: s.now(),
 	}
 	if c.Kind == "" {
 		c.Kind = Application
 	}
 	keep := false
-	if !c.Public {
+	if !c.Public && c.JWKS == "" {
 		secret = spec.Secret
 		if secret == "" {
 			known, err := s.store.Client(ctx, spec.ID)

@@ -33,8 +33,8 @@ func clientSpecs(publicURL string) []token.ClientSpec {
 	return specs
 }
 
-// EnsureClients registers a client for every part, and the one by which people sign in to the gateway at publicURL.
-// Their secrets are kept in files of dir, made where they are missing. Clients that are registered already become what
+// EnsureClients registers a client for every part, and those by which people sign in to the gateway at publicURL and on the
+// command line. Their secrets are kept in files of dir, made where they are missing. Clients that are registered already become what
 // the files and publicURL say: [Registry.CheckClients] tells beforehand.
 func (r *Registry) EnsureClients(ctx context.Context, dir, publicURL string) (Secrets, error) {
 	secrets := Secrets{}
@@ -48,7 +48,21 @@ func (r *Registry) EnsureClients(ctx context.Context, dir, publicURL string) (Se
 			return nil, fmt.Errorf("register the client %s: %w", spec.ID, err)
 		}
 	}
+	if _, err := r.EnsureClient(ctx, CommandLine()); err != nil {
+		return nil, fmt.Errorf("register the client %s: %w", CLIClient, err)
+	}
 	return secrets, nil
+}
+
+// CLIClient is by which people sign in on the command line.
+const CLIClient = "realguardio-cli"
+
+// CommandLine describes it. It is in everybody's hands, and so has no secret.
+func CommandLine() token.ClientSpec {
+	return token.ClientSpec{
+		ID: CLIClient, Name: "RealGuardIO command line", Public: true, FirstParty: true, Scopes: WebScopes,
+		Grants: []string{"urn:ietf:params:oauth:grant-type:device_code", "refresh_token"},
+	}
 }
 
 // Differences are what EnsureClients would change of clients that are registered already.

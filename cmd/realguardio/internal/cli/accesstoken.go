@@ -13,7 +13,7 @@ func newAccessToken(w World) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "access-token",
 		Short: "Print an access token, for curl and grpcurl",
-		Long: `Print an access token. With --user it is that person's, by the password grant; the client must be registered for it.
+		Long: `Print an access token: that of whoever has signed in by ` + "`realguardio login`" + `. With --user it is that person's, by the password grant; the client must be registered for it.
 With --client alone it is the client's own, by client credentials.`,
 		Example: `  realguardio access-token --user mary@acme.example
   curl -H "Authorization: Bearer $(realguardio access-token --client demo-service)" http://localhost:8080/api/securitysystems

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"github.com/realguardio/realguardio/cmd/realguardio/internal/readyfile"
 	"github.com/realguardio/realguardio/cmd/realguardio/internal/remote"
 	"github.com/realguardio/realguardio/cmd/realguardio/internal/settings"
+	"github.com/realguardio/realguardio/cmd/realguardio/internal/signin"
 )
 
 // defaultReadyFile is where `realguardio dev` without flags leaves what a command needs to call it.
@@ -21,13 +23,16 @@ var defaultReadyFile = filepath.Join(".realguardio", "demo.json")
 // target is the running installation that a command calls, and as whom.
 type target struct {
 	ReadyFile, Gateway, Issuer, CAFile string
-	TokenFile                          string
+	TokenFile, LoginFile               string
 	ClientID, ClientSecretFile         string
 	User, PasswordFile                 string
 	Scopes                             []string
 
 	demo readyfile.File
-	http *http.Client
+	// told says that the command line itself names what to call.
+	told   bool
+	logins signin.File
+	http   *http.Client
 }
 
 func (t *target) declare(s *settings.Set) {
@@ -35,6 +40,7 @@ func (t *target) declare(s *settings.Set) {
 	s.String(&t.Gateway, "gateway", "base URL of the gateway", settings.HTTPURL)
 	s.String(&t.Issuer, "issuer", "base URL of the identity provider", settings.HTTPURL)
 	s.String(&t.CAFile, "ca-file", "certificate authority to trust besides the system's", settings.File)
+	s.String(&t.LoginFile, "login-file", "where realguardio login keeps who is signed in (default: in the configuration folder)")
 	s.String(&t.ClientID, "client", "client to get a token for")
 	s.String(&t.ClientSecretFile, "client-secret-file", "file with its secret, unless the ready file has it", settings.File)
 	s.String(&t.User, "user", "person to get a token for, by the password grant")
@@ -57,7 +63,7 @@ func (t *target) resolve() error {
 	if err != nil && (t.ReadyFile != "" || !errors.Is(err, fs.ErrNotExist)) {
 		return err
 	}
-	t.demo = demo
+	t.demo, t.told = demo, t.ReadyFile != "" || t.Gateway != "" || t.CAFile != ""
 	if t.Gateway == "" {
 		t.Gateway = demo.Gateway
 	}
@@ -69,17 +75,56 @@ func (t *target) resolve() error {
 			t.CAFile = demo.CAFile
 		}
 	}
+	if err := t.findLogin(); err != nil {
+		return err
+	}
 	t.http, err = remote.NewHTTPClient(t.CAFile)
 	return err
 }
 
-// token gets an access token. Without any setting it is for the client and the person given as defaults.
+// findLogin lets what the latest sign-in was for stand in where neither settings nor a ready file say where to go.
+func (t *target) findLogin() error {
+	t.logins = signin.File(t.LoginFile)
+	if t.LoginFile == "" {
+		t.logins = signin.Default()
+	}
+	if t.Issuer != "" {
+		return nil
+	}
+	login, _, err := t.logins.Find("")
+	t.Issuer = login.Issuer
+	if t.Gateway == "" {
+		t.Gateway, t.CAFile = login.Gateway, cmp.Or(t.CAFile, login.CAFile)
+	}
+	return err
+}
+
+// login returns the sign-in that a command for people goes by, unless a setting says otherwise. It goes where it was made
+// for, or where the command line says: a file that lies in some folder does not send its tokens elsewhere.
+func (t *target) login(defaultClient, defaultUser string) (_ signin.Login, found bool, err error) {
+	if t.TokenFile != "" || t.ClientID != "" || t.User != "" || defaultClient != "" && defaultUser == "" {
+		return signin.Login{}, false, nil
+	}
+	login, found, err := t.logins.Find(t.Issuer)
+	if err != nil || !found || t.told {
+		return login, found, err
+	}
+	t.Gateway = login.Gateway
+	t.http, err = remote.NewHTTPClient(login.CAFile)
+	return login, true, err
+}
+
+// token gets an access token. Without any setting it is that of whoever has signed in, where the command is for people, and
+// else for the client and the person given as defaults.
 func (t *target) token(ctx context.Context, defaultClient, defaultUser string) (string, error) {
 	if t.TokenFile != "" {
 		return settings.Secret(t.TokenFile)
 	}
 	if t.Issuer == "" {
 		return "", usageError{errors.New("--issuer or --ready-file is required")}
+	}
+	if login, found, err := t.login(defaultClient, defaultUser); err != nil || found {
+		return t.loginToken(ctx, login, err)
 	}
 	c, err := t.credentials(defaultClient, defaultUser)
 	if err != nil {
@@ -96,7 +141,7 @@ func (t *target) credentials(defaultClient, defaultUser string) (remote.Credenti
 		}
 	}
 	if c.ClientID == "" {
-		return c, usageError{errors.New("--client or --user is required")}
+		return c, usageError{errors.New("--client or --user is required, unless realguardio login was run before")}
 	}
 	known := slices.IndexFunc(t.demo.Clients, func(d readyfile.Client) bool { return d.ID == c.ClientID })
 	var err error
@@ -128,9 +173,9 @@ func (t *target) gateway(ctx context.Context, defaultClient, defaultUser string)
 	if err := t.resolve(); err != nil {
 		return remote.Gateway{}, err
 	}
-	if t.Gateway == "" {
-		return remote.Gateway{}, usageError{errors.New("--gateway or --ready-file is required")}
-	}
 	token, err := t.token(ctx, defaultClient, defaultUser)
+	if err == nil && t.Gateway == "" {
+		err = usageError{errors.New("--gateway or --ready-file is required")}
+	}
 	return remote.Gateway{URL: t.Gateway, Token: token, HTTP: t.http}, err
 }

@@ -10,6 +10,8 @@ type Application struct {
 	readyfile.Client
 	Name               string
 	Public, FirstParty bool
+	// OpaqueTokens says that its access tokens have to be introspected.
+	OpaqueTokens bool
 }
 
 // Applications returns the demo's clients, without secrets; the gateway's own, [assembly.WebClient], is not among them.
@@ -43,6 +45,15 @@ func Applications() []Application {
 				ID: "demo-service", GrantTypes: []string{"client_credentials"},
 				RedirectURIs: []string{}, PostLogoutRedirectURIs: []string{},
 				Scopes: []string{"customer.read", "securitysystem.read"},
+			},
+		},
+		{
+			Name: "Opaque Reports", OpaqueTokens: true,
+			Client: readyfile.Client{
+				ID: "demo-opaque", GrantTypes: []string{"client_credentials", "authorization_code", "refresh_token"},
+				RedirectURIs:           []string{"http://localhost:3001/callback", "http://127.0.0.1:3001/callback"},
+				PostLogoutRedirectURIs: []string{"http://localhost:3001/"},
+				Scopes:                 []string{"openid", "profile", "email", "offline_access", "customer.read", "securitysystem.read"},
 			},
 		},
 		{

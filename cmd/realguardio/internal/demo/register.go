@@ -45,6 +45,7 @@ func RegisterClients(ctx context.Context, r Registrar, known []readyfile.Client)
 		_, err := r.EnsureClient(ctx, token.ClientSpec{
 			ID: c.ID, Name: a.Name, Secret: c.Secret, Public: a.Public, FirstParty: a.FirstParty, Grants: c.GrantTypes,
 			RedirectURIs: c.RedirectURIs, PostLogoutURIs: c.PostLogoutRedirectURIs, Scopes: c.Scopes,
+			OpaqueTokens: a.OpaqueTokens,
 		})
 		if err != nil {
 			return nil, err

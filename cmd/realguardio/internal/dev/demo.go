@@ -36,9 +36,12 @@ func (in *installation) registerDemo(ctx context.Context, registry *assembly.Reg
 		return err
 	}
 	web := assembly.WebClientOf(in.files.Gateway)
+	cli := assembly.CommandLine()
 	in.files.Clients = append([]readyfile.Client{{
 		ID: web.ID, Secret: secrets[web.ID], GrantTypes: web.Grants, RedirectURIs: web.RedirectURIs,
 		PostLogoutRedirectURIs: web.PostLogoutURIs, Scopes: web.Scopes,
+	}, {
+		ID: cli.ID, GrantTypes: cli.Grants, RedirectURIs: []string{}, PostLogoutRedirectURIs: []string{}, Scopes: cli.Scopes,
 	}}, clients...)
 	// What was made by seeding stays known until it is looked at again.
 	in.files.APIKeys = known.APIKeys

@@ -58,21 +58,36 @@ type Credentials struct {
 	Scopes []string
 }
 
-// Token gets an access token from the token endpoint that the issuer's discovery document names (RFC 8414, RFC 6749).
-func Token(ctx context.Context, client *http.Client, issuer string, c Credentials) (string, error) {
-	var discovery struct {
-		Issuer        string `json:"issuer"`
-		TokenEndpoint string `json:"token_endpoint"`
-	}
+// Issuer is what is read of an issuer's discovery document (RFC 8414).
+type Issuer struct {
+	Issuer             string `json:"issuer"`
+	TokenEndpoint      string `json:"token_endpoint"`
+	DeviceEndpoint     string `json:"device_authorization_endpoint"`
+	RevocationEndpoint string `json:"revocation_endpoint"`
+	UserInfoEndpoint   string `json:"userinfo_endpoint"`
+}
+
+// Discover asks an issuer for it.
+func Discover(ctx context.Context, client *http.Client, issuer string) (Issuer, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(issuer, "/")+"/.well-known/openid-configuration", nil)
 	if err != nil {
-		return "", fmt.Errorf("ask the issuer: %w", err)
+		return Issuer{}, fmt.Errorf("ask the issuer: %w", err)
 	}
-	if err := exchange(client, request, &discovery); err != nil {
-		return "", fmt.Errorf("cannot discover the issuer: %w", err)
+	var found Issuer
+	if err := exchange(client, request, &found); err != nil {
+		return Issuer{}, fmt.Errorf("cannot discover the issuer: %w", err)
 	}
-	if discovery.Issuer != issuer || discovery.TokenEndpoint == "" {
-		return "", fmt.Errorf("the issuer calls itself %q, not %q", discovery.Issuer, issuer)
+	if found.Issuer != issuer || found.TokenEndpoint == "" {
+		return Issuer{}, fmt.Errorf("the issuer calls itself %q, not %q", found.Issuer, issuer)
+	}
+	return found, nil
+}
+
+// Token gets an access token from the token endpoint that the issuer's discovery document names (RFC 8414, RFC 6749).
+func Token(ctx context.Context, client *http.Client, issuer string, c Credentials) (string, error) {
+	discovery, err := Discover(ctx, client, issuer)
+	if err != nil {
+		return "", err
 	}
 	form := url.Values{"grant_type": {"client_credentials"}}
 	if c.Username != "" {
@@ -84,7 +99,7 @@ func Token(ctx context.Context, client *http.Client, issuer string, c Credential
 	if c.ClientSecret == "" {
 		form.Set("client_id", c.ClientID)
 	}
-	request, err = http.NewRequestWithContext(ctx, http.MethodPost, discovery.TokenEndpoint, strings.NewReader(form.Encode()))
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, discovery.TokenEndpoint, strings.NewReader(form.Encode()))
 	if err != nil {
 		return "", fmt.Errorf("ask for a token: %w", err)
 	}
