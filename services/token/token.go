@@ -42,7 +42,8 @@ type Config struct {
 	AllowPlaintextIssuer bool
 	// KeyEncryptionKey (32 bytes) encrypts signing keys at rest. Losing it loses the keys.
 	KeyEncryptionKey []byte
-	// TokenMACKey (at least 32 bytes) authenticates refresh tokens and what browsers are recognized by.
+	// TokenMACKey (at least 32 bytes) authenticates refresh tokens and what browsers are recognized by, and encrypts opaque
+	// access tokens.
 	// Changing it ends all of them.
 	TokenMACKey []byte
 	// PasswordParams are the costs of new password hashes. Default: password.Default.

@@ -21,13 +21,13 @@ import (
 type AccessClaims struct {
 	Issuer    string   `json:"iss"`
 	Subject   string   `json:"sub"`
-	Audience  []string `json:"aud"`
+	Audience  []string `json:"aud,omitempty"`
 	Expiry    int64    `json:"exp"`
 	IssuedAt  int64    `json:"iat"`
-	TokenID   string   `json:"jti"`
+	TokenID   string   `json:"jti,omitempty"`
 	ClientID  string   `json:"client_id"`
 	Scope     string   `json:"scope,omitempty"`
-	Caller    string   `json:"caller"`
+	Caller    string   `json:"caller,omitempty"`
 	SessionID string   `json:"sid,omitempty"`
 	GrantID   string   `json:"gid,omitempty"`
 	Roles     []string `json:"roles,omitempty"`
@@ -37,6 +37,10 @@ type AccessClaims struct {
 	AuthTime int64  `json:"auth_time,omitempty"`
 	ACR      string `json:"acr,omitempty"`
 	Epoch    int64  `json:"epoch,omitempty"`
+	// Act and DerivedFrom are those of a token that was got in exchange for another: who got it, and the ids of the tokens
+	// that it comes from, the nearest first.
+	Act         *Actor   `json:"act,omitempty"`
+	DerivedFrom []string `json:"derived_from,omitempty"`
 }
 
 // HasScope tells whether the token carries a scope.
@@ -73,9 +77,17 @@ func (s *Server) accessToken(client *Client, c claim, audience []string, now tim
 	case client.Kind != KindWorkload: // parts go by their id
 		claims.Name = client.Name
 	}
-	payload, err := json.Marshal(&claims)
+	return s.mint(client, &claims)
+}
+
+// mint makes a token of claims, in the form that client is registered for.
+func (s *Server) mint(client *Client, claims *AccessClaims) (string, error) {
+	payload, err := json.Marshal(claims)
 	if err != nil {
 		return "", fmt.Errorf("encoding an access token: %w", err)
+	}
+	if client.OpaqueTokens {
+		return s.opaque.seal(payload)
 	}
 	return s.Keys.Sign(client.AccessAlg, keys.TypAccessToken, payload)
 }

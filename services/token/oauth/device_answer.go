@@ -69,7 +69,7 @@ func (s *Server) pendingDevice(ctx context.Context, id string) (PendingDevice, e
 	if err != nil {
 		return PendingDevice{}, err
 	}
-	if !client.Disabled.IsZero() || !client.Allows(GrantDeviceCode) || !covers(client.Scopes, d.Scopes) {
+	if !client.Live(s.Now()) || !client.Allows(GrantDeviceCode) || !covers(client.Scopes, d.Scopes) {
 		return PendingDevice{}, ErrNotFound
 	}
 	return PendingDevice{ID: id, Client: client, Device: d}, nil

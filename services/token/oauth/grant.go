@@ -148,11 +148,15 @@ func (s *Server) DisableClient(ctx context.Context, id string) error {
 
 // revocationsOf are the entries each of which ends a token.
 func revocationsOf(c *AccessClaims) []revocation.Entry {
-	return []revocation.Entry{
+	entries := []revocation.Entry{
 		{Kind: revocation.Token, Value: c.TokenID},
 		{Kind: revocation.Session, Value: c.SessionID},
 		{Kind: revocation.Grant, Value: c.GrantID},
 		{Kind: revocation.Subject, Value: c.Subject, BelowEpoch: c.Epoch},
 		{Kind: revocation.Client, Value: c.ClientID},
 	}
+	for _, origin := range c.DerivedFrom {
+		entries = append(entries, revocation.Entry{Kind: revocation.Token, Value: origin})
+	}
+	return entries
 }

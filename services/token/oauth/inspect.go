@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/realguardio/realguardio/services/token/account"
 	"github.com/realguardio/realguardio/services/token/keys"
@@ -33,7 +34,13 @@ func (s *Server) AccessToken(ctx context.Context, token string) (AccessClaims, e
 }
 
 func (s *Server) parseAccessToken(token string) (claims AccessClaims, ok bool) {
-	payload, err := s.Keys.Verify(keys.TypAccessToken, token)
+	var payload []byte
+	var err error
+	if strings.HasPrefix(token, opaquePrefix) {
+		payload, err = s.opaque.open(token)
+	} else {
+		payload, err = s.Keys.Verify(keys.TypAccessToken, token)
+	}
 	if err != nil || json.Unmarshal(payload, &claims) != nil || claims.Issuer != s.Issuer {
 		return AccessClaims{}, false
 	}
@@ -89,36 +96,4 @@ func (s *Server) IDTokenHint(token string) (Hint, error) {
 		return Hint{}, refuse(CodeInvalidRequest, "id_token_hint is not an ID token of this issuer")
 	}
 	return Hint{Subject: claims.Subject, ClientID: claims.Audience, SessionID: claims.SessionID}, nil
-}
-
-// Introspection says whether a token is active, and if so what it is (RFC 7662, section 2.2).
-type Introspection struct {
-	Active bool `json:"active"`
-	*AccessClaims
-	TokenType string `json:"token_type,omitempty"`
-}
-
-// Introspect tells a client about an access token that was issued to it. A workload, being a resource server, may ask
-// about any. Of everything else the answer is no more than "not active".
-func (s *Server) Introspect(ctx context.Context, cred Credentials, token string) (Introspection, error) {
-	client, err := s.Authenticate(ctx, cred)
-	if err != nil {
-		return Introspection{}, err
-	}
-	if client.Public {
-		return Introspection{}, errInvalidClient()
-	}
-	claims, err := s.AccessToken(ctx, token)
-	if e, ok := errors.AsType[*Error](err); ok && e.Code == CodeInvalidToken {
-		return Introspection{}, nil
-	}
-	if err != nil {
-		return Introspection{}, err
-	}
-	forWorkload := client.Kind == KindWorkload &&
-		(slices.Contains(claims.Audience, AudienceAPI) || slices.Contains(claims.Audience, "urn:realguardio:"+client.ID))
-	if claims.ClientID != client.ID && !forWorkload {
-		return Introspection{}, nil
-	}
-	return Introspection{Active: true, AccessClaims: &claims, TokenType: "Bearer"}, nil
 }

@@ -43,7 +43,7 @@ func (c *Client) Validate() error {
 			c.IDAlg = keys.ES256
 		}
 	}
-	for _, check := range []func(*Client) error{checkNames, checkGrants, checkScopes, checkURIs, checkLifetime, checkAmounts, checkAuthentication, checkRequests} {
+	for _, check := range []func(*Client) error{checkNames, checkGrants, checkScopes, checkURIs, checkLifetime, checkAmounts, checkAuthentication, checkRequests, checkOpaque} {
 		if err := check(c); err != nil {
 			return err
 		}
@@ -126,6 +126,15 @@ func checkAmounts(c *Client) error {
 	}
 	if len(c.Scopes) > maxScopes {
 		return &MetadataError{"scopes", "must be at most 32"}
+	}
+	return nil
+}
+
+// checkOpaque keeps opaque tokens from those that nobody would introspect: the parts verify each other's tokens themselves,
+// and the edge gets those of API keys directly.
+func checkOpaque(c *Client) error {
+	if c.OpaqueTokens && (c.Kind == KindWorkload || c.Kind == KindAPIKey) {
+		return &MetadataError{"opaqueAccessTokens", "are for applications and panels"}
 	}
 	return nil
 }

@@ -34,7 +34,7 @@ func (s *Server) Revoke(ctx context.Context, cred Credentials, token string) err
 
 func (s *Server) revokeAccessToken(ctx context.Context, client *Client, claims *AccessClaims) error {
 	now, expiry := s.Now(), time.Unix(claims.Expiry, 0)
-	if claims.ClientID != client.ID || !now.Before(expiry) {
+	if !claims.issuedTo(client) || !now.Before(expiry) {
 		return nil
 	}
 	entry := revocation.Entry{Kind: revocation.Token, Value: claims.TokenID, Expires: expiry.Add(clockLeeway)}

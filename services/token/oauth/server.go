@@ -29,7 +29,8 @@ const (
 type Config struct {
 	// Issuer is the "iss" of every token: the URL under which the server is reached, without a trailing slash.
 	Issuer string
-	// MACKey authenticates refresh tokens; at least 32 bytes. Whoever has the database but not this key cannot make one.
+	// MACKey authenticates refresh tokens and encrypts opaque access tokens; at least 32 bytes. Whoever has the database but
+	// not this key can make neither.
 	MACKey   []byte
 	Clients  ClientStore
 	Accounts AccountStore
@@ -54,6 +55,7 @@ type Config struct {
 type Server struct {
 	Config
 	grants map[string]prover
+	opaque opaque
 }
 
 // New returns a Server.
@@ -61,13 +63,18 @@ func New(cfg Config) (*Server, error) {
 	if len(cfg.MACKey) < 32 {
 		return nil, fmt.Errorf("the key for refresh tokens has %d bytes, want at least 32", len(cfg.MACKey))
 	}
-	s := &Server{Config: cfg}
+	opaque, err := newOpaque(cfg.MACKey)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{Config: cfg, opaque: opaque}
 	s.grants = map[string]prover{
 		GrantAuthorizationCode: s.proveByCode,
 		GrantClientCredentials: s.proveByClient,
 		GrantRefreshToken:      s.proveByRefreshToken,
 		GrantPassword:          s.proveByPassword,
 		GrantDeviceCode:        s.proveByDevice,
+		GrantTokenExchange:     s.proveByExchange,
 	}
 	return s, nil
 }

@@ -30,6 +30,8 @@ type TokenResponse struct {
 	RefreshToken string `json:"refresh_token,omitempty"`
 	IDToken      string `json:"id_token,omitempty"`
 	Scope        string `json:"scope,omitempty"`
+	// IssuedTokenType is for a token that was got in exchange (RFC 8693, section 2.2.1).
+	IssuedTokenType string `json:"issued_token_type,omitempty"`
 }
 
 // claim is what a grant hands to the pipeline once it has proven it: in whose name tokens are to be issued, and which
@@ -45,6 +47,8 @@ type claim struct {
 	refreshToken string
 	// nonce goes into the ID token.
 	nonce string
+	// exchanged is what the token will say that is given for another; nil for all other grants, which say less.
+	exchanged *AccessClaims
 }
 
 // prover is the step that a grant supplies. scopes are those asked for, all of them registered for the client; none if
@@ -72,12 +76,16 @@ func (s *Server) Token(ctx context.Context, req TokenRequest) (TokenResponse, er
 		return TokenResponse{}, err
 	}
 	scopes := parseScopes(req.Form.Get("scope"))
-	if _, err := within(scopes, client.Scopes); err != nil {
+	// A token that is exchanged bounds the scopes by itself: who exchanges it need not have any.
+	if _, err := within(scopes, client.Scopes); err != nil && grantType != GrantTokenExchange {
 		return TokenResponse{}, err
 	}
 	proven, err := prove(ctx, &client, scopes, req)
 	if err != nil {
 		return TokenResponse{}, err
+	}
+	if proven.exchanged != nil {
+		return s.issueExchanged(&client, proven.exchanged)
 	}
 	if proven.scopes, err = stillRegistered(proven.scopes, client.Scopes); err != nil {
 		return TokenResponse{}, err

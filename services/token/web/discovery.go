@@ -45,7 +45,8 @@ type metadata struct {
 
 // discovery answers from memory: whoever verifies tokens must be able to start while our database is down.
 func (h *handler) discovery(w http.ResponseWriter, _ *http.Request) {
-	grants := []string{oauth.GrantAuthorizationCode, oauth.GrantClientCredentials, oauth.GrantRefreshToken, oauth.GrantDeviceCode}
+	grants := []string{oauth.GrantAuthorizationCode, oauth.GrantClientCredentials, oauth.GrantRefreshToken, oauth.GrantDeviceCode,
+		oauth.GrantTokenExchange}
 	responses := []oauth.ResponseType{oauth.ResponseCode}
 	if h.GrantInUse(oauth.GrantPassword) {
 		grants = append(grants, oauth.GrantPassword)

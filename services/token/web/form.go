@@ -30,8 +30,8 @@ func bodyForm(r *http.Request, free ...string) (url.Values, error) {
 	return r.PostForm, wellFormed(r.PostForm, free...)
 }
 
-// strictForm is bodyForm that refuses parameters given more than once (RFC 6749, section 3.2); "resource" may be
-// (RFC 8707).
+// strictForm is bodyForm that refuses parameters given more than once (RFC 6749, section 3.2); "resource" (RFC 8707)
+// and "audience" (RFC 8693) may be.
 func strictForm(r *http.Request, free ...string) (url.Values, error) {
 	form, err := bodyForm(r, free...)
 	if err != nil {
@@ -42,7 +42,7 @@ func strictForm(r *http.Request, free ...string) (url.Values, error) {
 
 func once(form url.Values) error {
 	for name, values := range form {
-		if len(values) > 1 && name != "resource" {
+		if len(values) > 1 && name != "resource" && name != "audience" {
 			return invalidRequest("a parameter is given more than once")
 		}
 	}

@@ -1,9 +1,12 @@
 package web
 
 import (
+	"io"
+	"mime"
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 
 	"github.com/realguardio/realguardio/services/token/oauth"
 )
@@ -65,12 +68,40 @@ func (h *handler) introspect(w http.ResponseWriter, r *http.Request) {
 		h.refuse(w, r, err)
 		return
 	}
+	w.Header().Set("Vary", "Accept")
+	if accepts(r, typeJWT) {
+		jwt, err := h.OAuth.JWTForm(r.Context(), cred, form.Get("token"))
+		if err != nil {
+			h.refuse(w, r, err)
+			return
+		}
+		if jwt != "" {
+			w.Header().Set("Content-Type", typeJWT)
+			_, _ = io.WriteString(w, jwt) // a client that went away is not our problem
+			return
+		}
+	}
 	result, err := h.OAuth.Introspect(r.Context(), cred, form.Get("token"))
 	if err != nil {
 		h.refuse(w, r, err)
 		return
 	}
 	answer(w, http.StatusOK, result)
+}
+
+// typeJWT is what a resource server accepts that wants an opaque token's JWT form, to pass that on.
+const typeJWT = "application/jwt"
+
+// accepts tells whether a media type is named in Accept, by its own name.
+func accepts(r *http.Request, media string) bool {
+	for _, header := range r.Header.Values("Accept") {
+		for one := range strings.SplitSeq(header, ",") {
+			if named, _, err := mime.ParseMediaType(one); err == nil && named == media {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // clientForm is what these have in common.
