@@ -138,6 +138,35 @@ func TestUserInfo(t *testing.T) {
 	}
 }
 
+// TestADevice is RFC 8628: the program shows a code, and the person types it where there is a browser.
+func TestADevice(t *testing.T) {
+	t.Parallel()
+	s := stand.Open(t)
+	provider, err := oidc.NewProvider(t.Context(), s.Issuer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	made := s.Register(t, "--public", "--grant", "urn:ietf:params:oauth:grant-type:device_code,refresh_token", "--scope", "openid,offline_access")
+	config := oauth2.Config{ClientID: made.ID, Endpoint: provider.Endpoint(), Scopes: []string{oidc.ScopeOpenID, oidc.ScopeOfflineAccess}}
+	request, err := config.DeviceAuth(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Person(t, "mary").Open(request.VerificationURI).SignIn().
+		Press("Continue", url.Values{"user_code": {request.UserCode}}).Press("Allow", nil)
+	tokens, err := config.DeviceAccessToken(t.Context(), request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	idToken, err := provider.Verifier(&oidc.Config{ClientID: made.ID}).Verify(t.Context(), tokens.Extra("id_token").(string))
+	if err != nil || idToken.Subject != s.User(t, "mary").Subject {
+		t.Errorf("connected as %+v, %v", idToken, err)
+	}
+	if renewed, err := config.TokenSource(t.Context(), &oauth2.Token{RefreshToken: tokens.RefreshToken}).Token(); err != nil {
+		t.Errorf("renewed to %+v, %v", renewed, err)
+	}
+}
+
 // TestSigningOut is RP-initiated logout, which these libraries leave to the application but for the endpoint's address.
 func TestSigningOut(t *testing.T) {
 	t.Parallel()

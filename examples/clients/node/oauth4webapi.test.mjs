@@ -63,9 +63,21 @@ async function ownToken({ client, auth }, parameters) {
   return oauth.processClientCredentialsResponse(server, client, await oauth.clientCredentialsGrantRequest(server, client, auth, parameters, http));
 }
 
+async function device({ client, auth }) {
+  return oauth.processDeviceAuthorizationResponse(
+    server,
+    client,
+    await oauth.deviceAuthorizationRequest(server, client, auth, { scope: "openid offline_access" }, http),
+  );
+}
+
+async function poll({ client, auth }, { device_code }) {
+  return oauth.processDeviceCodeResponse(server, client, await oauth.deviceCodeGrantRequest(server, client, auth, device_code, http));
+}
+
 const refused = (error) => (thrown) => thrown instanceof oauth.ResponseBodyError && thrown.error === error;
 
-describe("oauth4webapi", { concurrency: true }, () => {
+describe("oauth4webapi", { concurrency: 4 }, () => {
   it("finds the issuer's metadata where RFC 8414 has it, too", async () => {
     const found = await oauth.discoveryRequest(issuer, { ...http, algorithm: "oauth2" });
     assert.deepEqual(await oauth.processDiscoveryResponse(issuer, found), server);
@@ -131,6 +143,24 @@ describe("oauth4webapi", { concurrency: true }, () => {
     assert.deepEqual(await introspect(rp, access_token), { active: false });
     await assert.rejects(refresh(rp, refresh_token), refused("invalid_grant"));
     await revoke(rp, "what never was a token"); // is no error (RFC 7009, section 2.2)
+  });
+
+  it("polls for a device, and is told to wait, to wait longer, and no", async (t) => {
+    const grant = "urn:ietf:params:oauth:grant-type:device_code";
+    const rp = await enrol(t, ["--grant", `${grant},refresh_token`, "--scope", "openid,offline_access"]);
+    const waiting = await device(rp);
+    await assert.rejects(poll(rp, waiting), refused("authorization_pending"));
+    await assert.rejects(poll(rp, waiting), refused("slow_down"));
+    const unwanted = await device(rp);
+    const asked = await (await person("mary").go(unwanted.verification_uri_complete)).signIn();
+    await (await asked.press("Continue")).press("Deny");
+    await assert.rejects(poll(rp, unwanted), refused("access_denied"));
+    const wanted = await device(rp);
+    const connecting = await (await person("mary").go(wanted.verification_uri_complete)).signIn();
+    await (await connecting.press("Continue")).press("Allow");
+    const tokens = await poll(rp, wanted);
+    assert.equal(oauth.getValidatedIdTokenClaims(tokens).sub, account("mary").sub);
+    await assert.rejects(poll(rp, wanted), refused("invalid_grant"));
   });
 
   it("verifies access tokens, for an API of one's own", async (t) => {

@@ -1,14 +1,16 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import * as client from "openid-client";
+import { connect } from "./openid-client/device.mjs";
 import { webApplication } from "./openid-client/web-application.mjs";
 import { person } from "./support/person.mjs";
-import { account, issuer, listen, register } from "./support/stand.mjs";
+import { account, deferred, issuer, listen, register } from "./support/stand.mjs";
 
 const execute = [client.enableNonRepudiationChecks];
 if (issuer.protocol === "http:") execute.push(client.allowInsecureRequests);
 
 const website = ["--grant", "authorization_code,refresh_token", "--scope", "openid,profile,email,offline_access"];
+const device = "urn:ietf:params:oauth:grant-type:device_code";
 
 /** relyingParty registers a client that returns to an address where nobody needs to listen, and discovers the provider. */
 async function relyingParty(t, { flags = website, auth } = {}) {
@@ -41,7 +43,7 @@ async function signIn({ config, redirect_uri }, somebody, { parameters = {}, che
 
 const refused = (error) => (thrown) => thrown instanceof client.ResponseBodyError && thrown.error === error;
 
-describe("openid-client", { concurrency: true }, () => {
+describe("openid-client", { concurrency: 4 }, () => {
   it("makes a web application that people sign in to and out of", async (t) => {
     let handler;
     const origin = await listen(t, (request, response) => handler(request, response));
@@ -164,5 +166,21 @@ describe("openid-client", { concurrency: true }, () => {
     assert.equal(url.href, `${rp.home}?state=bye`);
     await assert.rejects(client.refreshTokenGrant(rp.config, tokens.refresh_token), refused("invalid_grant"));
     await assert.rejects(signIn(rp, mary, { parameters: { prompt: "none" } }), (thrown) => thrown.error === "login_required");
+  });
+
+  it("connects a device, whose person types its code elsewhere", async (t) => {
+    const scope = ["--scope", "openid,email,offline_access"];
+    const { client_id: clientId } = await register(t, "--public", "--grant", `${device},refresh_token`, ...scope);
+    const shown = deferred();
+    const connecting = connect({ issuer, clientId, show: shown.resolve });
+    const { verification_uri, user_code } = await shown.promise;
+    const mary = person("mary");
+    const typing = await (await mary.go(verification_uri)).signIn();
+    const comparing = await typing.press("Continue", { user_code });
+    assert.match(comparing.text, new RegExp(user_code));
+    await comparing.press("Allow");
+    const { who, tokens } = await connecting;
+    assert.equal(who.email, mary.username);
+    assert.ok(tokens.refresh_token);
   });
 });

@@ -35,3 +35,10 @@ export async function listen(t, handler) {
   t.after(() => new Promise((closed) => (server.close(closed), server.closeAllConnections())));
   return `http://localhost:${server.address().port}`;
 }
+
+/** deferred is a promise with what fulfils it. */
+export function deferred() {
+  let resolve;
+  const promise = new Promise((fulfil) => (resolve = fulfil));
+  return { promise, resolve };
+}
