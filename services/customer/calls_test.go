@@ -131,6 +131,10 @@ func (a *acme) calls() []call {
 			_, err := c.ListApiKeys(ctx, &customerv1.ListApiKeysRequest{CustomerId: id})
 			return err
 		}},
+		{"RotateApiKey", "customer", true, func(ctx context.Context, id string) error {
+			_, err := c.RotateApiKey(ctx, &customerv1.RotateApiKeyRequest{CustomerId: id, ApiKeyId: a.key})
+			return err
+		}},
 		{"RevokeApiKey", "customer", true, func(ctx context.Context, id string) error {
 			_, err := c.RevokeApiKey(ctx, &customerv1.RevokeApiKeyRequest{CustomerId: id, ApiKeyId: a.key})
 			return err

@@ -4,10 +4,13 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	customerv1 "github.com/realguardio/realguardio/gen/go/realguardio/customer/v1"
 	"github.com/realguardio/realguardio/services/customer"
@@ -135,6 +138,30 @@ func TestKeys(t *testing.T) {
 	if want := []string{id, a.key}; !slices.Equal(listed, want) {
 		t.Errorf("keys are %q, want %q", listed, want)
 	}
+	expiring := timestamppb.New(time.Now().Add(time.Hour))
+	temporary := must(a.client.CreateApiKey(ctx, &customerv1.CreateApiKeyRequest{
+		CustomerId: a.id, Name: "third", Scopes: []string{"customer.read"}, ExpireTime: expiring,
+	}))(t).GetApiKey()
+	if !proto.Equal(temporary.GetExpireTime(), expiring) || temporary.GetSecretPrefix() == "" {
+		t.Errorf("the key is %v", temporary)
+	}
+	rotated := must(a.client.RotateApiKey(ctx, &customerv1.RotateApiKeyRequest{CustomerId: a.id, ApiKeyId: id, Overlap: durationpb.New(time.Minute)}))(t)
+	if rotated.GetApiKey().GetId() != id || rotated.GetSecret() != "secret 2 of "+id+" for 1m0s" {
+		t.Errorf("rotated: %v", rotated)
+	}
+	a.unchanged(t, func() {
+		for name, at := range map[string]*timestamppb.Timestamp{"long ago": timestamppb.New(time.Unix(1, 0)), "no time": {Seconds: -1 << 62}} {
+			_, err := a.client.CreateApiKey(ctx, &customerv1.CreateApiKeyRequest{CustomerId: a.id, Name: name, Scopes: []string{"customer.read"}, ExpireTime: at})
+			refusedField(t, err, "expireTime")
+		}
+		_, err := a.client.RotateApiKey(ctx, &customerv1.RotateApiKeyRequest{CustomerId: a.id, ApiKeyId: id, Overlap: durationpb.New(-time.Minute)})
+		refusedField(t, err, "overlap")
+	})
+	a.accounts.keys[temporary.GetId()].proto.ExpireTime = timestamppb.New(time.Now().Add(-time.Hour))
+	a.unchanged(t, func() {
+		_, err := a.client.RotateApiKey(ctx, &customerv1.RotateApiKeyRequest{CustomerId: a.id, ApiKeyId: temporary.GetId()})
+		refused(t, err, codes.FailedPrecondition, "API_KEY_ENDED")
+	})
 	a.grant("second", toKey(id), armer, "")
 	revoked := must(a.client.RevokeApiKey(ctx, &customerv1.RevokeApiKeyRequest{CustomerId: a.id, ApiKeyId: id}))(t).GetApiKey()
 	if revoked.GetRevokeTime() == nil || !a.accounts.keys[id].revoked {

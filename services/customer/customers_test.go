@@ -66,7 +66,7 @@ func TestWithoutTheIdentityProviderNothingIsHalfMade(t *testing.T) {
 				refused(t, err, test.code, test.reason)
 				for _, call := range a.calls() {
 					switch call.name {
-					case "CreateEmployee", "CreateApiKey", "ListApiKeys", "RevokeApiKey":
+					case "CreateEmployee", "CreateApiKey", "ListApiKeys", "RotateApiKey", "RevokeApiKey":
 						err := call.run(a.as("alice"), a.id)
 						refused(t, err, test.code, test.reason)
 						if strings.Contains(err.Error(), "secret") || strings.Contains(err.Error(), "connection") {

@@ -314,6 +314,8 @@ type key struct {
 	owner   string
 	proto   *tokenv1.ApiKey
 	revoked bool
+	// rotations is how often its secret was changed.
+	rotations int
 }
 
 // fail makes every call return err, until it is nil.
@@ -328,7 +330,7 @@ func (a *accounts) dump() string {
 	defer a.mu.Unlock()
 	lines := []string{fmt.Sprint("users ", a.users)}
 	for id, k := range a.keys {
-		lines = append(lines, fmt.Sprint("key ", id, k.owner, k.revoked))
+		lines = append(lines, fmt.Sprint("key ", id, k.owner, k.revoked, k.rotations))
 	}
 	slices.Sort(lines)
 	return strings.Join(lines, "\n")
@@ -353,7 +355,8 @@ func (a *accounts) CreateApiKey(_ context.Context, req *tokenv1.CreateApiKeyRequ
 	}
 	id := fmt.Sprintf("rgk_%03d", len(a.keys)+1)
 	a.keys[id] = &key{owner: req.GetOwner(), proto: &tokenv1.ApiKey{
-		Id: id, Name: req.GetName(), Scopes: req.GetScopes(), CreateTime: timestamppb.Now(),
+		Id: id, Name: req.GetName(), Scopes: req.GetScopes(), CreateTime: timestamppb.Now(), ExpireTime: req.GetExpireTime(),
+		SecretPrefix: "secret o",
 	}}
 	if a.afterKey != nil {
 		a.afterKey()
@@ -376,6 +379,23 @@ func (a *accounts) ListApiKeys(_ context.Context, req *tokenv1.ListApiKeysReques
 	}
 	slices.SortFunc(answer.ApiKeys, func(x, y *tokenv1.ApiKey) int { return -cmp.Compare(x.GetId(), y.GetId()) })
 	return answer, nil
+}
+
+func (a *accounts) RotateApiKey(_ context.Context, req *tokenv1.RotateApiKeyRequest) (*tokenv1.RotateApiKeyResponse, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.down != nil {
+		return nil, a.down
+	}
+	k := a.keys[req.GetId()]
+	switch {
+	case k == nil || k.owner != req.GetOwner():
+		return nil, mesh.NotFound("API key", req.GetId())
+	case k.revoked || k.proto.GetExpireTime() != nil && k.proto.GetExpireTime().AsTime().Before(time.Now()):
+		return nil, mesh.FailedPrecondition("CLIENT_DISABLED", "it has ended")
+	}
+	k.rotations++
+	return &tokenv1.RotateApiKeyResponse{ApiKey: k.proto, Secret: fmt.Sprintf("secret %d of %s for %v", k.rotations+1, req.GetId(), req.GetOverlap().AsDuration())}, nil
 }
 
 func (a *accounts) RevokeApiKey(_ context.Context, req *tokenv1.RevokeApiKeyRequest) (*tokenv1.RevokeApiKeyResponse, error) {

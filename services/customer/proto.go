@@ -101,6 +101,8 @@ func keyProto(k *tokenv1.ApiKey) *customerv1.ApiKey {
 		Scopes:     k.GetScopes(),
 		CreateTime: k.GetCreateTime(),
 		RevokeTime: k.GetRevokeTime(),
+
+		ExpireTime: k.GetExpireTime(), LastUseTime: k.GetLastUseTime(), SecretPrefix: k.GetSecretPrefix(),
 	}
 }
 

@@ -18,6 +18,7 @@ type Accounts interface {
 	ProvisionUser(context.Context, *tokenv1.ProvisionUserRequest, ...grpc.CallOption) (*tokenv1.ProvisionUserResponse, error)
 	CreateApiKey(context.Context, *tokenv1.CreateApiKeyRequest, ...grpc.CallOption) (*tokenv1.CreateApiKeyResponse, error)
 	ListApiKeys(context.Context, *tokenv1.ListApiKeysRequest, ...grpc.CallOption) (*tokenv1.ListApiKeysResponse, error)
+	RotateApiKey(context.Context, *tokenv1.RotateApiKeyRequest, ...grpc.CallOption) (*tokenv1.RotateApiKeyResponse, error)
 	RevokeApiKey(context.Context, *tokenv1.RevokeApiKeyRequest, ...grpc.CallOption) (*tokenv1.RevokeApiKeyResponse, error)
 }
 

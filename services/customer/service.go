@@ -19,7 +19,7 @@ import (
 
 // Service implements the RPCs of CustomerService.
 type Service struct {
-	customerv1.UnimplementedCustomerServiceServer
+	customerv1.UnsafeCustomerServiceServer
 
 	store    Store
 	accounts Accounts

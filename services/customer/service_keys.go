@@ -74,6 +74,9 @@ func (s *Service) CreateApiKey(ctx context.Context, req *customerv1.CreateApiKey
 	if err := lines("name", req.GetName()); err != nil {
 		return nil, err
 	}
+	if at := req.GetExpireTime(); at != nil && (at.CheckValid() != nil || !at.AsTime().After(s.now())) {
+		return nil, errKeyExpiry()
+	}
 	if _, err := s.lookAtKeys(ctx, req.GetCustomerId()); err != nil {
 		return nil, err
 	}
@@ -81,7 +84,12 @@ func (s *Service) CreateApiKey(ctx context.Context, req *customerv1.CreateApiKey
 		Owner:  ownerOf(req.GetCustomerId()),
 		Name:   req.GetName(),
 		Scopes: req.GetScopes(),
+
+		ExpireTime: req.GetExpireTime(),
 	})
+	if status.Code(err) == codes.InvalidArgument && req.GetExpireTime() != nil {
+		return nil, errKeyExpiry() // everything else has been looked at; its clock is before ours
+	}
 	if err != nil {
 		return nil, remote(ctx, "the identity provider", "make an API key", err)
 	}
@@ -97,6 +105,8 @@ func (s *Service) CreateApiKey(ctx context.Context, req *customerv1.CreateApiKey
 	}
 	return &customerv1.CreateApiKeyResponse{ApiKey: keyProto(made.GetApiKey()), Secret: made.GetSecret()}, nil
 }
+
+func errKeyExpiry() error { return mesh.InvalidField("expireTime", "must be in the future") }
 
 // undoKey revokes a key that could not be stored, even where the call that made it is over, and returns why it could
 // not.
@@ -124,6 +134,31 @@ func (s *Service) ListApiKeys(ctx context.Context, req *customerv1.ListApiKeysRe
 		return nil, remote(ctx, "the identity provider", "list API keys", err)
 	}
 	return &customerv1.ListApiKeysResponse{ApiKeys: each(keys.GetApiKeys(), keyProto)}, nil
+}
+
+// RotateApiKey implements the RPC.
+func (s *Service) RotateApiKey(ctx context.Context, req *customerv1.RotateApiKeyRequest) (*customerv1.RotateApiKeyResponse, error) {
+	v, err := s.lookAtKeys(ctx, req.GetCustomerId())
+	if err != nil {
+		return nil, err
+	}
+	if err := v.checkKey(ctx, req.GetApiKeyId()); err != nil {
+		return nil, err
+	}
+	answer, err := s.accounts.RotateApiKey(ctx, &tokenv1.RotateApiKeyRequest{
+		Owner: ownerOf(req.GetCustomerId()), Id: req.GetApiKeyId(), Overlap: req.GetOverlap(),
+	})
+	switch status.Code(err) {
+	case codes.OK:
+		return &customerv1.RotateApiKeyResponse{ApiKey: keyProto(answer.GetApiKey()), Secret: answer.GetSecret()}, nil
+	case codes.NotFound:
+		return nil, mesh.NotFound(aKey, req.GetApiKeyId())
+	case codes.FailedPrecondition:
+		return nil, mesh.FailedPrecondition("API_KEY_ENDED", "the API key was revoked, or has expired")
+	case codes.Aborted:
+		return nil, mesh.Aborted("SECRET_ROTATED", "somebody else rotated the API key at this moment")
+	}
+	return nil, remote(ctx, "the identity provider", "rotate an API key", err)
 }
 
 // RevokeApiKey ends the key at the identity provider first: rights without a key are harmless.

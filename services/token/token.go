@@ -26,6 +26,7 @@ import (
 	"github.com/realguardio/realguardio/services/token/rpc"
 	"github.com/realguardio/realguardio/services/token/sqlstore"
 	"github.com/realguardio/realguardio/services/token/upstream"
+	"github.com/realguardio/realguardio/services/token/usage"
 	"github.com/realguardio/realguardio/services/token/web"
 )
 
@@ -58,6 +59,8 @@ type Config struct {
 	RevocationHeartbeat time.Duration
 	// RevocationPoll is how soon a revocation of another replica is seen when Redis lost its nudge. Default: a second.
 	RevocationPoll time.Duration
+	// KeyUseInterval is how often it is stored when API keys were last used. Default: a minute.
+	KeyUseInterval time.Duration
 	// ClientAddress tells where a request comes from, for limits and logs. Default: the peer's address, which is
 	// that of a proxy if there is one.
 	ClientAddress func(*http.Request) string
@@ -76,6 +79,7 @@ type Service struct {
 	oauth       *oauth.Server
 	revocations *revocation.Service
 	audit       *audit.Service
+	usage       *usage.Recorder
 	hasher      *password.Hasher
 	handler     http.Handler
 	log         *slog.Logger
@@ -101,6 +105,7 @@ func New(cfg Config) (*Service, error) {
 	s.revocations = revocation.NewService(revocation.Config{
 		Store: s.store, Nudges: s.redis, Logger: cfg.Logger, Heartbeat: cfg.RevocationHeartbeat, Poll: cfg.RevocationPoll,
 	})
+	s.usage = usage.New(usage.Config{Store: s.store, Every: cfg.KeyUseInterval, Logger: cfg.Logger, Now: cfg.Now})
 	s.hasher = password.New(cfg.PasswordParams, cfg.ConcurrentHashes)
 
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
@@ -118,7 +123,7 @@ func New(cfg Config) (*Service, error) {
 		Issuer: cfg.Issuer, MACKey: cfg.TokenMACKey, Clients: s.store, Accounts: s.store, Grants: s.store, Consents: s.store,
 		Codes: s.redis, Devices: s.redis, Pushes: s.redis, Attempts: s.redis, Marks: s.redis, Revocations: s.store,
 		Passwords: authenticator, Keys: s.ring,
-		Reused: counters.reused.Inc, Now: cfg.Now, Logger: cfg.Logger,
+		Reused: counters.reused.Inc, KeyUsed: s.usage.Used, Now: cfg.Now, Logger: cfg.Logger,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("token: %w", err)
@@ -198,6 +203,7 @@ func (s *Service) Run(ctx context.Context) error {
 	var tasks sync.WaitGroup
 	tasks.Go(func() { _ = s.ring.Run(ctx) })        // returns nil, at ctx's end
 	tasks.Go(func() { _ = s.revocations.Run(ctx) }) // likewise
+	tasks.Go(func() { _ = s.usage.Run(ctx) })       // likewise
 	tasks.Go(func() { s.housekeep(ctx) })
 	tasks.Wait()
 	return nil

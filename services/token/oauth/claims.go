@@ -64,12 +64,13 @@ func (s *Server) accessToken(client *Client, c claim, audience []string, now tim
 		Issuer:   s.Issuer,
 		Subject:  client.ID,
 		Audience: audience,
-		Expiry:   now.Add(client.accessTokenLifetime()).Unix(),
+		Expiry:   now.Add(client.accessTokenLifetime(now)).Unix(),
 		IssuedAt: now.Unix(),
 		TokenID:  rand.Text(),
 		ClientID: client.ID,
 		Scope:    strings.Join(c.scopes, " "),
 		Caller:   client.caller(),
+		Epoch:    client.Epoch,
 	}
 	switch {
 	case c.user != nil:

@@ -1,6 +1,7 @@
 package oauth
 
 import (
+	"cmp"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
@@ -93,7 +94,9 @@ type Client struct {
 	BackchannelLogoutURI string
 	// AccessAlg and IDAlg sign its tokens.
 	AccessAlg, IDAlg keys.Alg
-	Created          time.Time
+	// Epoch is raised to end every token that the client got in its own name before.
+	Epoch   int64
+	Created time.Time
 	// Expires is zero for a client that does not end by itself.
 	Expires time.Time
 	// LastUsed is when it last got a token, to the minute; zero: never.
@@ -110,11 +113,13 @@ func (c *Client) Live(now time.Time) bool {
 // Allows tells whether the client is registered for a grant type.
 func (c *Client) Allows(grant string) bool { return slices.Contains(c.Grants, grant) }
 
-func (c *Client) accessTokenLifetime() time.Duration {
-	if c.AccessTokenLifetime > 0 {
-		return c.AccessTokenLifetime
+// accessTokenLifetime is how long an access token that is issued now may live: not longer than the client.
+func (c *Client) accessTokenLifetime(now time.Time) time.Duration {
+	lifetime := cmp.Or(c.AccessTokenLifetime, DefaultAccessTokenLifetime)
+	if c.Expires.IsZero() {
+		return lifetime
 	}
-	return DefaultAccessTokenLifetime
+	return min(lifetime, c.Expires.Sub(now))
 }
 
 func (c *Client) idTokenLifetime() time.Duration {

@@ -69,7 +69,7 @@ func (s *Server) proveByExchange(ctx context.Context, client *Client, scopes []s
 	}
 	now := s.Now()
 	derived.TokenID, derived.IssuedAt = rand.Text(), now.Unix()
-	derived.Expiry = min(subject.Expiry, now.Add(client.accessTokenLifetime()).Unix())
+	derived.Expiry = min(subject.Expiry, now.Add(client.accessTokenLifetime(now)).Unix())
 	derived.Act = &Actor{Subject: client.ID, Act: subject.Act}
 	derived.DerivedFrom = append([]string{subject.TokenID}, subject.DerivedFrom...)
 	return claim{exchanged: &derived}, nil

@@ -24,7 +24,7 @@ func (s *Server) implicit(ctx context.Context, a *Authorization, client *Client,
 		}
 		return s.answer(a, url.Values{"id_token": {idToken}}), nil
 	}
-	grant.Expires = now.Add(client.accessTokenLifetime())
+	grant.Expires = now.Add(client.accessTokenLifetime(now))
 	if err := s.Grants.OpenGrant(ctx, grant); err != nil {
 		return Answer{}, fmt.Errorf("storing a grant: %w", err)
 	}

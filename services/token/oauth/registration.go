@@ -25,6 +25,11 @@ func (e *MetadataError) Error() string { return e.Field + ": " + e.Description }
 // maxName bounds what stands in every token of a client: 200 characters, of whatever script.
 const maxName = 800
 
+// Narrower tells whether the client may do less than before, or authenticates in another way.
+func (c *Client) Narrower(before *Client) bool {
+	return !covers(c.Scopes, before.Scopes) || !covers(c.Grants, before.Grants) || c.Public != before.Public || c.JWKS != before.JWKS
+}
+
 // Reregister makes a client that was changed whole: see Validate. A client that ceased to be public or to have keys of its
 // own has a secret that nobody knows, until it is given another.
 func (c *Client) Reregister() error {

@@ -23,6 +23,9 @@ const (
 	graceWindow = 10 * time.Second
 	// clockLeeway is added to how long a revocation is remembered, for verifiers whose clock is behind.
 	clockLeeway = 2 * time.Minute
+	// TokensLive is when the last token issued by now has expired for everybody, whatever lifetime its client had when it
+	// was issued.
+	TokensLive = MaxAccessTokenLifetime + clockLeeway
 )
 
 // Config says what a Server works with. Everything is required.
@@ -47,8 +50,10 @@ type Config struct {
 	Keys        Signer
 	// Reused is called when a spent refresh token has ended its family.
 	Reused func()
-	Now    func() time.Time
-	Logger *slog.Logger
+	// KeyUsed is called with the id of every API key that got a token. It must not block.
+	KeyUsed func(id string)
+	Now     func() time.Time
+	Logger  *slog.Logger
 }
 
 // Server decides on OAuth and OpenID Connect requests. It is safe for concurrent use.

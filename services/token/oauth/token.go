@@ -94,7 +94,11 @@ func (s *Server) Token(ctx context.Context, req TokenRequest) (TokenResponse, er
 	if err != nil {
 		return TokenResponse{}, err
 	}
-	return s.issue(&client, proven, audience)
+	response, err := s.issue(&client, proven, audience)
+	if err == nil && client.Kind == KindAPIKey {
+		s.KeyUsed(client.ID)
+	}
+	return response, err
 }
 
 func (s *Server) issue(client *Client, c claim, audience []string) (TokenResponse, error) {
@@ -106,7 +110,7 @@ func (s *Server) issue(client *Client, c claim, audience []string) (TokenRespons
 	response := TokenResponse{
 		AccessToken:  access,
 		TokenType:    "Bearer",
-		ExpiresIn:    int64(client.accessTokenLifetime() / time.Second),
+		ExpiresIn:    int64(client.accessTokenLifetime(now) / time.Second),
 		RefreshToken: c.refreshToken,
 		Scope:        strings.Join(c.scopes, " "),
 	}

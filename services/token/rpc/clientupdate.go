@@ -63,7 +63,8 @@ func registration(req *tokenv1.CreateClientRequest) *tokenv1.Client {
 }
 
 // UpdateClient implements AdminService. What is narrowed is narrow at once: the next request of the client is held to what
-// is registered then, also under a grant that is older. Access tokens that it has keep what they carry until they expire.
+// is registered then, also under a grant that is older, and tokens that it has in its own name end. Those in somebody
+// else's keep what they carry until they expire.
 func (a *admin) UpdateClient(ctx context.Context, req *tokenv1.UpdateClientRequest) (*tokenv1.UpdateClientResponse, error) {
 	id := req.GetClient().GetClientId()
 	fields, err := changedFields(req.GetClient(), req.GetUpdateMask())
@@ -75,8 +76,12 @@ func (a *admin) UpdateClient(ctx context.Context, req *tokenv1.UpdateClientReque
 		if !c.Disabled.IsZero() {
 			return errClientDisabled()
 		}
+		before := *c
 		for _, field := range fields {
 			clientFields[field](c, req.GetClient())
+		}
+		if c.Narrower(&before) {
+			c.Epoch++
 		}
 		if c.AccessTokenLifetime > 0 && c.AccessTokenLifetime < shortestAccessToken {
 			return mesh.InvalidField("accessTokenLifetime", "must be at least 30 seconds")
@@ -98,7 +103,7 @@ func (a *admin) UpdateClient(ctx context.Context, req *tokenv1.UpdateClientReque
 const shortestAccessToken = 30 * time.Second
 
 func errClientDisabled() error {
-	return mesh.FailedPrecondition("CLIENT_DISABLED", "the client is disabled")
+	return mesh.FailedPrecondition("CLIENT_DISABLED", "the client is disabled, or has expired")
 }
 
 // changedFields are the fields that a request names, or if it names none those that it sets.
@@ -150,7 +155,7 @@ func (a *admin) rotate(ctx context.Context, known oauth.Client, action string, o
 	entry := audit.Entry{Time: now, Action: action, Details: map[string]string{"overlap": overlap.String()}}
 	c, err = a.Store.ChangeClient(ctx, known.Kind, known.ID, entry, func(c *oauth.Client) error {
 		switch {
-		case !c.Disabled.IsZero():
+		case !c.Live(now):
 			return errClientDisabled()
 		case !bytes.Equal(c.SecretHash, known.SecretHash):
 			return mesh.Aborted("SECRET_ROTATED", "the secret was changed by somebody else at this moment")
@@ -158,6 +163,7 @@ func (a *admin) rotate(ctx context.Context, known oauth.Client, action string, o
 			secret = c.RotateSecret(now.Add(overlap))
 		default:
 			secret = c.GiveSecret()
+			c.Epoch++ // nothing that the one before was exchanged for is left
 		}
 		return nil
 	})

@@ -17,7 +17,10 @@ func userToProto(u account.User) *tokenv1.User {
 }
 
 func apiKeyToProto(c oauth.Client) *tokenv1.ApiKey {
-	return &tokenv1.ApiKey{Id: c.ID, Name: c.Name, Scopes: c.Scopes, CreateTime: timestamppb.New(c.Created), RevokeTime: timestamp(c.Disabled)}
+	return &tokenv1.ApiKey{
+		Id: c.ID, Name: c.Name, Scopes: c.Scopes, CreateTime: timestamppb.New(c.Created), RevokeTime: timestamp(c.Disabled),
+		ExpireTime: timestamp(c.Expires), LastUseTime: timestamp(c.LastUsed), SecretPrefix: c.SecretPrefix,
+	}
 }
 
 func clientToProto(c oauth.Client) *tokenv1.Client {

@@ -5,6 +5,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/realguardio/realguardio/services/internal/audit"
@@ -16,11 +19,11 @@ import (
 const clientColumns = `id, name, kind, owner, secret_hash, public, grants, redirect_uris, post_logout_uris, scopes, first_party,
 	access_token_lifetime, access_alg, id_alg, created_at, disabled_at, previous_secret_hash, previous_secret_until, secret_prefix,
 	expires_at, last_used_at, jwks, opaque_tokens, refresh_token_lifetime, id_token_lifetime, pkce_optional,
-	require_pushed_requests, backchannel_logout_uri`
+	require_pushed_requests, backchannel_logout_uri, epoch`
 
 const insertClient = `INSERT INTO clients (` + clientColumns + `)
 	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26,
-		$27, $28)`
+		$27, $28, $29)`
 
 // scanner is a row, or rows.
 type scanner interface{ Scan(...any) error }
@@ -45,7 +48,8 @@ func scanClient(row scanner) (c oauth.Client, err error) {
 	var access, refresh, id, created, disabled, previousUntil, expires, used int64
 	err = row.Scan(&c.ID, &c.Name, &c.Kind, &c.Owner, &secret, &c.Public, &grants, &redirects, &logouts, &scopes, &c.FirstParty,
 		&access, &c.AccessAlg, &c.IDAlg, &created, &disabled, &previous, &previousUntil, &c.SecretPrefix,
-		&expires, &used, &c.JWKS, &c.OpaqueTokens, &refresh, &id, &c.PKCEOptional, &c.RequirePushedRequests, &c.BackchannelLogoutURI)
+		&expires, &used, &c.JWKS, &c.OpaqueTokens, &refresh, &id, &c.PKCEOptional, &c.RequirePushedRequests, &c.BackchannelLogoutURI,
+		&c.Epoch)
 	if err != nil {
 		return oauth.Client{}, err
 	}
@@ -71,7 +75,7 @@ func clientValues(c *oauth.Client) []any {
 		string(c.IDAlg), sqldb.Micros(c.Created), sqldb.Micros(c.Disabled), hex.EncodeToString(c.PreviousSecretHash),
 		sqldb.Micros(c.PreviousSecretUntil), c.SecretPrefix, sqldb.Micros(c.Expires), sqldb.Micros(c.LastUsed), c.JWKS, c.OpaqueTokens,
 		c.RefreshTokenLifetime.Microseconds(), c.IDTokenLifetime.Microseconds(), c.PKCEOptional, c.RequirePushedRequests,
-		c.BackchannelLogoutURI,
+		c.BackchannelLogoutURI, c.Epoch,
 	}
 }
 
@@ -81,8 +85,8 @@ func (s *Store) AddClient(ctx context.Context, c oauth.Client) error {
 		if _, err := tx.Exec(ctx, insertClient, clientValues(&c)...); err != nil {
 			return err
 		}
-		return audit.Add(ctx, tx, audit.Entry{Time: c.Created, Action: "client.create", Target: c.ID,
-			Details: map[string]string{"kind": string(c.Kind), "name": c.Name}})
+		return audit.Add(ctx, tx, audit.Entry{Time: c.Created, Action: deed(c.Kind, "create"), Target: c.ID,
+			Details: map[string]string{"name": c.Name, "owner": c.Owner}})
 	})
 	if err != nil {
 		return failed("storing a client", err)
@@ -91,7 +95,7 @@ func (s *Store) AddClient(ctx context.Context, c oauth.Client) error {
 }
 
 // PutClient stores a client, or makes the one with its id the same; when that was created and last used, whether it is
-// disabled, and, if keepSecret, its secret stay.
+// disabled, its epoch, and, if keepSecret, its secret stay.
 func (s *Store) PutClient(ctx context.Context, c oauth.Client, keepSecret bool) error {
 	if err := putClient(ctx, s.db, &c, keepSecret); err != nil {
 		return failed("storing a client", err)
@@ -117,24 +121,32 @@ func putClient(ctx context.Context, q sqldb.Querier, c *oauth.Client, keepSecret
 }
 
 // ChangeClient stores what change makes of a client of a kind, together with an entry about it, and returns the client as
-// it is then. change may be called several times, each time with the client as it is; where it fails nothing has
-// changed, and its error is returned. oauth.ErrNotFound if there is no such client.
+// it is then. Where the epoch is raised, what the client got in its own name before has ended. change may be called
+// several times, each time with the client as it is; where it fails nothing has changed, and its error is returned.
+// oauth.ErrNotFound if there is no such client.
 func (s *Store) ChangeClient(ctx context.Context, kind oauth.ClientKind, id string, e audit.Entry, change func(*oauth.Client) error) (oauth.Client, error) {
 	if !storable(id) {
 		return oauth.Client{}, oauth.ErrNotFound
 	}
 	var changed oauth.Client
 	var refused error
+	raised := false
 	err := s.db.Tx(ctx, func(tx sqldb.Tx) error {
 		c, err := scanClient(tx.QueryRow(ctx, `SELECT `+clientColumns+` FROM clients WHERE id = $1 AND kind = $2`, id, string(kind)))
 		if err != nil {
 			return err
 		}
+		before := c.Epoch
 		if refused = change(&c); refused != nil {
 			return refused
 		}
 		if err := putClient(ctx, tx, &c, false); err != nil {
 			return err
+		}
+		if raised = c.Epoch > before; raised {
+			if err := endOwnTokens(ctx, tx, &c, e.Time); err != nil {
+				return err
+			}
 		}
 		changed, e.Target = c, id
 		return audit.Add(ctx, tx, e)
@@ -147,7 +159,46 @@ func (s *Store) ChangeClient(ctx context.Context, kind oauth.ClientKind, id stri
 	case err != nil:
 		return oauth.Client{}, failed("changing a client", err)
 	}
+	if raised {
+		s.revoked(revocation.Subject)
+	}
 	return changed, nil
+}
+
+// endOwnTokens stores a client's epoch and ends every token of an earlier one. In its own name a client is the subject.
+func endOwnTokens(ctx context.Context, tx sqldb.Tx, c *oauth.Client, now time.Time) error {
+	if _, err := tx.Exec(ctx, `UPDATE clients SET epoch = $2 WHERE id = $1`, c.ID, c.Epoch); err != nil {
+		return err
+	}
+	return addEntry(ctx, tx, revocation.Entry{Kind: revocation.Subject, Value: c.ID, BelowEpoch: c.Epoch, Expires: now.Add(oauth.TokensLive)}, now)
+}
+
+// KeysUsed implements usage.Store.
+func (s *Store) KeysUsed(ctx context.Context, ids []string, at time.Time) error {
+	for chunk := range slices.Chunk(ids, 500) {
+		args := []any{sqldb.Micros(at)}
+		places := make([]string, len(chunk))
+		for i, id := range chunk {
+			args = append(args, id)
+			places[i] = "$" + strconv.Itoa(i+2)
+		}
+		_, err := s.db.Exec(ctx, `UPDATE clients SET last_used_at = $1 WHERE last_used_at < $1 AND id IN (`+strings.Join(places, ", ")+`)`, args...)
+		if err != nil {
+			return failed("storing when keys were used", err)
+		}
+	}
+	return nil
+}
+
+// deed is what an entry calls something that is done to a client of a kind.
+func deed(kind oauth.ClientKind, done string) string {
+	switch kind {
+	case oauth.KindAPIKey:
+		return "apikey." + done
+	case oauth.KindPanel:
+		return "panel." + done
+	}
+	return "client." + done
 }
 
 // Clients lists at most limit clients of a kind, by id, after one.
@@ -221,8 +272,12 @@ func (s *Store) DisableClient(ctx context.Context, id string, now, until time.Ti
 	ended := false
 	err = s.db.Tx(ctx, func(tx sqldb.Tx) error {
 		grants = nil
-		n, err := tx.Exec(ctx, `UPDATE clients SET disabled_at = $2 WHERE id = $1 AND disabled_at = 0`, id, sqldb.Micros(now))
-		if ended = n == 1; err != nil || !ended {
+		var kind oauth.ClientKind
+		err := tx.QueryRow(ctx, `UPDATE clients SET disabled_at = $2 WHERE id = $1 AND disabled_at = 0 RETURNING kind`, id, sqldb.Micros(now)).Scan(&kind)
+		if ended = err == nil; errors.Is(err, sqldb.ErrNoRows) {
+			return nil
+		}
+		if err != nil {
 			return err
 		}
 		if grants, err = revokeGrants(ctx, tx, `client_id`, id, now); err != nil {
@@ -231,7 +286,7 @@ func (s *Store) DisableClient(ctx context.Context, id string, now, until time.Ti
 		if err := addEntry(ctx, tx, revocation.Entry{Kind: revocation.Client, Value: id, Expires: until}, now); err != nil {
 			return err
 		}
-		return audit.Add(ctx, tx, audit.Entry{Time: now, Action: "client.disable", Target: id})
+		return audit.Add(ctx, tx, audit.Entry{Time: now, Action: deed(kind, "disable"), Target: id})
 	})
 	if err != nil {
 		return nil, failed("disabling a client", err)
