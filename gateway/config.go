@@ -44,6 +44,9 @@ type Config struct {
 	Issuer, ClientID, ClientSecret string
 	// Scopes are asked for at a login. Default: [DefaultScopes].
 	Scopes []string
+	// IntrospectionClientID and IntrospectionClientSecret make it a resource server of that provider, which is asked what
+	// opaque access tokens mean. Default: opaque tokens are refused.
+	IntrospectionClientID, IntrospectionClientSecret string
 	// ProviderClient reaches the provider. Default: one with a timeout of 10 seconds.
 	ProviderClient *http.Client
 

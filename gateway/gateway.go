@@ -62,6 +62,7 @@ func New(cfg Config) (*Gateway, error) {
 	}
 	if g.provider, err = relyingparty.New(relyingparty.Config{
 		Issuer: cfg.Issuer, ClientID: cfg.ClientID, ClientSecret: cfg.ClientSecret, Scopes: cfg.Scopes,
+		IntrospectionClientID: cfg.IntrospectionClientID, IntrospectionClientSecret: cfg.IntrospectionClientSecret,
 		RedirectURL: public.String() + bff.CallbackPath, PostLogoutURL: public.String() + "/",
 		Verifier: cfg.Verifier, HTTPClient: cfg.ProviderClient, Now: cfg.Now, Logger: cfg.Logger,
 	}); err != nil {
@@ -74,7 +75,7 @@ func New(cfg Config) (*Gateway, error) {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
 	if g.credentials, err = credential.New(credential.Config{
-		Verifier: cfg.Verifier, Revocations: cfg.Revocations, Exchanger: g.provider, Now: cfg.Now, Logger: cfg.Logger,
+		Verifier: cfg.Verifier, Revocations: cfg.Revocations, Exchanger: g.provider, Introspector: g.provider, Now: cfg.Now, Logger: cfg.Logger,
 	}); err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}

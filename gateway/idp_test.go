@@ -21,6 +21,8 @@ import (
 const (
 	clientID     = "realguardio-web"
 	clientSecret = "web/secret+with:signs"
+
+	introspectionSecret = "gateway-secret"
 )
 
 // idp is a small OpenID provider over real HTTP. Whoever comes to its authorization endpoint is signed in at once.
@@ -35,7 +37,8 @@ type idp struct {
 	codes   map[string]grant
 	grants  map[string]grant // by refresh token
 	apiKeys map[string]string
-	calls   map[string]int // token calls by grant type
+	opaque  map[string]string // the JWTs that opaque tokens stand for
+	calls   map[string]int    // token calls by grant type
 	revoked []string
 	ended   []string
 
@@ -63,7 +66,7 @@ type grant struct {
 func newIDP(t testing.TB) *idp {
 	t.Helper()
 	p := &idp{
-		Issuer: meshtest.NewIssuer(t), t: t, codes: map[string]grant{}, grants: map[string]grant{}, apiKeys: map[string]string{},
+		Issuer: meshtest.NewIssuer(t), t: t, codes: map[string]grant{}, grants: map[string]grant{}, apiKeys: map[string]string{}, opaque: map[string]string{},
 		calls: map[string]int{}, life: 5 * time.Minute, roles: []string{"REALGUARDIO_CUSTOMER_EMPLOYEE"},
 	}
 	p.keys = p.URL + "/oauth2/jwks"
@@ -74,6 +77,7 @@ func newIDP(t testing.TB) *idp {
 	mux.HandleFunc("POST /oauth2/token", p.token)
 	mux.HandleFunc("POST /oauth2/revoke", p.revoke)
 	mux.HandleFunc("POST /oauth2/logout", p.logout)
+	mux.HandleFunc("POST /oauth2/introspect", p.introspect)
 	p.http = httptest.NewServer(mux)
 	t.Cleanup(p.http.Close)
 	p.URL = p.http.URL
@@ -96,7 +100,7 @@ func (p *idp) count(grantType string) int {
 func (p *idp) discovery(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, http.StatusOK, map[string]any{
 		"issuer": p.URL, "authorization_endpoint": p.URL + "/oauth2/authorize", "token_endpoint": p.URL + "/oauth2/token",
-		"revocation_endpoint": p.URL + "/oauth2/revoke", "end_session_endpoint": p.URL + "/oauth2/logout", "jwks_uri": p.URL + "/oauth2/jwks",
+		"introspection_endpoint": p.URL + "/oauth2/introspect", "revocation_endpoint": p.URL + "/oauth2/revoke", "end_session_endpoint": p.URL + "/oauth2/logout", "jwks_uri": p.URL + "/oauth2/jwks",
 		"id_token_signing_alg_values_supported":          []string{"ES256", "HS256", "none"},
 		"authorization_response_iss_parameter_supported": true,
 	})
@@ -212,6 +216,25 @@ func (p *idp) revoke(w http.ResponseWriter, r *http.Request) {
 	defer p.mu.Unlock()
 	p.revoked = append(p.revoked, r.PostFormValue("token"))
 	delete(p.grants, r.PostFormValue("token"))
+}
+
+// introspect tells a resource server what an opaque token means.
+func (p *idp) introspect(w http.ResponseWriter, r *http.Request) {
+	id, secret, _ := r.BasicAuth()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.calls["introspection"]++
+	switch jwt := p.opaque[r.PostFormValue("token")]; {
+	case p.down:
+		writeJSON(w, http.StatusServiceUnavailable, map[string]string{"error": "temporarily_unavailable"})
+	case id != "gateway" || secret != introspectionSecret || r.Header.Get("Accept") != "application/jwt":
+		writeJSON(w, http.StatusUnauthorized, map[string]string{"error": "invalid_client"})
+	case jwt == "":
+		writeJSON(w, http.StatusOK, map[string]bool{"active": false})
+	default:
+		w.Header().Set("Content-Type", "application/jwt")
+		_, _ = io.WriteString(w, jwt)
+	}
 }
 
 func (p *idp) logout(w http.ResponseWriter, r *http.Request) {

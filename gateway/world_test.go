@@ -85,6 +85,7 @@ func (w *world) gateway(t testing.TB, change ...func(*gateway.Config)) *gate {
 	}
 	cfg := gateway.Config{
 		PublicURL: "http://localhost:" + port, Issuer: w.idp.URL, ClientID: clientID, ClientSecret: clientSecret,
+		IntrospectionClientID: "gateway", IntrospectionClientSecret: introspectionSecret,
 		Redis: w.redis.Client, SessionKeys: [][]byte{bytes.Repeat([]byte{7}, 32)},
 		Backends: []gateway.Backend{{
 			Conn: w.server.Connect(t, "gateway", mesh.PerCall()), Forward: w.server.Connect(t, "gateway", mesh.Forward()),

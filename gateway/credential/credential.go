@@ -1,7 +1,7 @@
-// Package credential turns what an API client puts into its Authorization header into an access token: a bearer token as
-// it is, an API key by exchanging it at the identity provider.
+// Package credential turns what an API client puts into its Authorization header into an access token that the services can
+// read: a JWT as it is, an API key by exchanging it at the identity provider, an opaque token by asking there what it means.
 //
-// It holds no credential store. Of a key only the token it was exchanged for is kept, in memory, until that ends.
+// It holds no credential store. Of a key or an opaque token only the JWT is kept, in memory, until that ends.
 package credential
 
 import (
@@ -23,7 +23,8 @@ const maxLength = 8<<10 + 16
 // a header must not be able to choose which one counts.
 var ErrTwo = errors.New("credential: more than one")
 
-// ErrRefused is what an [Exchanger] returns when the identity provider does not know the key, or not with that secret.
+// ErrRefused is what an [Exchanger] returns when the identity provider does not know the key, or not with that secret, and an
+// [Introspector] when it does not know the token, or not any more.
 var ErrRefused = errors.New("credential: refused")
 
 // unauthenticated is the one answer to every credential that is not good.
@@ -40,6 +41,7 @@ type Checker struct {
 	verifier    mesh.Verifier
 	revocations mesh.Revocations
 	keys        *keys
+	opaques     *opaques
 }
 
 // Check returns the access token that an Authorization value stands for. from is the client's address, by which failing
@@ -51,6 +53,9 @@ func (c *Checker) Check(ctx context.Context, authorization, from string) (Access
 	}
 	if key.id != "" {
 		return c.keys.access(ctx, key, from)
+	}
+	if strings.HasPrefix(token, opaquePrefix) {
+		return c.opaques.access(ctx, token, from)
 	}
 	id, err := c.verifier.Verify(ctx, token)
 	switch {
@@ -69,7 +74,7 @@ type apiKey struct{ id, secret string }
 func (k apiKey) String() string { return k.id }
 
 // parse returns the bearer token or the API key in an Authorization value: Basic key:secret, Bearer key.secret, or Bearer
-// and a JWT.
+// and an access token.
 func parse(authorization string) (token string, key apiKey, err error) {
 	if len(authorization) > maxLength {
 		return "", apiKey{}, unauthenticated()

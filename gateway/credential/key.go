@@ -28,10 +28,14 @@ type Config struct {
 	Verifier    mesh.Verifier
 	Revocations mesh.Revocations
 	Exchanger   Exchanger
+	// Introspector is asked about opaque tokens. Default: they are refused.
+	Introspector Introspector
+	// Introspections limits how often it is asked because of one address. Default: 10 a second, 100 at once.
+	Introspections ratelimit.Limit
 	// Attempts limits the exchanges of one key id from one address; tokens in memory are not counted.
 	// Default: 1 a second, 20 at once.
 	Attempts ratelimit.Limit
-	// Capacity is how many tokens are kept in memory. Default: 10,000.
+	// Capacity is how many tokens of each kind are kept in memory. Default: 10,000.
 	Capacity int
 	// Now tells the time. Default: time.Now.
 	Now    func() time.Time
@@ -51,6 +55,9 @@ func New(cfg Config) (*Checker, error) {
 	if cfg.Attempts == (ratelimit.Limit{}) {
 		cfg.Attempts = ratelimit.Limit{PerSecond: 1, Burst: 20}
 	}
+	if cfg.Introspections == (ratelimit.Limit{}) {
+		cfg.Introspections = ratelimit.Limit{PerSecond: 10, Burst: 100}
+	}
 	if cfg.Capacity <= 0 {
 		cfg.Capacity = 10_000
 	}
@@ -62,7 +69,7 @@ func New(cfg Config) (*Checker, error) {
 	}
 	k := &keys{cfg: cfg, attempts: ratelimit.New[string](cfg.Attempts, cfg.Now), tokens: lru.New[digest, Access](cfg.Capacity)}
 	_, _ = rand.Read(k.mac[:]) // never fails
-	return &Checker{verifier: cfg.Verifier, revocations: cfg.Revocations, keys: k}, nil
+	return &Checker{verifier: cfg.Verifier, revocations: cfg.Revocations, keys: k, opaques: newOpaques(cfg)}, nil
 }
 
 const (

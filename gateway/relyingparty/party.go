@@ -1,5 +1,5 @@
 // Package relyingparty is the gateway as a client of the identity provider: OpenID Connect Core with the authorization
-// code flow and PKCE, refresh, revocation (RFC 7009), client credentials, and logout.
+// code flow and PKCE, refresh, revocation (RFC 7009), introspection (RFC 7662), client credentials, and logout.
 //
 // It works with any issuer that publishes a discovery document, and keeps no state of its own: who is signing in is the
 // caller's to remember.
@@ -35,6 +35,10 @@ type Config struct {
 	PostLogoutURL string
 	// Scopes are asked for at every login. "openid" is added when missing.
 	Scopes []string
+	// IntrospectionClientID and IntrospectionClientSecret are those of a resource server, as which the provider is asked
+	// what opaque access tokens mean. Default: it is not asked.
+	IntrospectionClientID     string
+	IntrospectionClientSecret string
 	// Verifier reads the access tokens that the provider issues.
 	Verifier mesh.Verifier
 	// HTTPClient reaches the provider. Default: one with a timeout of 10 seconds.
@@ -63,11 +67,12 @@ type provider struct {
 
 // metadata are the members of the discovery document that go-oidc does not read.
 type metadata struct {
-	RevocationEndpoint string   `json:"revocation_endpoint"`
-	EndSessionEndpoint string   `json:"end_session_endpoint"`
-	IssParameter       bool     `json:"authorization_response_iss_parameter_supported"`
-	IDTokenAlgs        []string `json:"id_token_signing_alg_values_supported"`
-	AuthMethods        []string `json:"token_endpoint_auth_methods_supported"`
+	RevocationEndpoint    string   `json:"revocation_endpoint"`
+	IntrospectionEndpoint string   `json:"introspection_endpoint"`
+	EndSessionEndpoint    string   `json:"end_session_endpoint"`
+	IssParameter          bool     `json:"authorization_response_iss_parameter_supported"`
+	IDTokenAlgs           []string `json:"id_token_signing_alg_values_supported"`
+	AuthMethods           []string `json:"token_endpoint_auth_methods_supported"`
 }
 
 // New checks cfg. It does not connect.
@@ -177,6 +182,7 @@ func (p *Party) ready() (*provider, error) {
 }
 
 var (
-	_ session.Refresher    = (*Party)(nil)
-	_ credential.Exchanger = (*Party)(nil)
+	_ session.Refresher       = (*Party)(nil)
+	_ credential.Exchanger    = (*Party)(nil)
+	_ credential.Introspector = (*Party)(nil)
 )

@@ -65,6 +65,7 @@ func NewGateway(ctx context.Context, cfg GatewayConfig, l Listeners) (_ *Part, e
 	in.metrics.Server(&calls)
 	edge, err := gateway.New(gateway.Config{
 		PublicURL: cfg.PublicURL, Issuer: cfg.Issuer, ClientID: WebClient, ClientSecret: cfg.WebClientSecret, ProviderClient: in.issuer,
+		IntrospectionClientID: Gateway, IntrospectionClientSecret: cfg.Secret,
 		Redis: sessions, SessionKeys: cfg.SessionKeys,
 		Backends: backends, Verifier: in.verifier, Revocations: in.revocations,
 		UI: ui.FS(), OpenAPI: openapi.JSON, Extra: cfg.Extra,

@@ -27,7 +27,8 @@ func clientSpecs(publicURL string) []token.ClientSpec {
 	specs := []token.ClientSpec{WebClientOf(publicURL)}
 	for _, part := range Names {
 		specs = append(specs, token.ClientSpec{
-			ID: part, Name: "RealGuardIO " + part, Kind: token.Workload, Grants: []string{"client_credentials"}, FirstParty: true,
+			ID: part, Name: "RealGuardIO " + part, Kind: token.Workload, FirstParty: true,
+			Grants: []string{"client_credentials", "urn:ietf:params:oauth:grant-type:token-exchange"},
 		})
 	}
 	return specs
