@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -27,7 +28,30 @@ type client struct {
 	Public                 bool     `json:"public"`
 	FirstParty             bool     `json:"firstParty"`
 	AccessTokenLifetime    string   `json:"accessTokenLifetime,omitempty"`
+	RefreshTokenLifetime   string   `json:"refreshTokenLifetime,omitempty"`
+	IDTokenLifetime        string   `json:"idTokenLifetime,omitempty"`
+	OpaqueAccessTokens     bool     `json:"opaqueAccessTokens,omitempty"`
+	JWKS                   string   `json:"jwks,omitempty"`
+	IDTokenSigningAlg      string   `json:"idTokenSigningAlg,omitempty"`
+	AccessTokenSigningAlg  string   `json:"accessTokenSigningAlg,omitempty"`
+	PKCEOptional           bool     `json:"pkceOptional,omitempty"`
+	RequirePushedRequests  bool     `json:"requirePushedAuthorizationRequests,omitempty"`
+	BackchannelLogoutURI   string   `json:"backchannelLogoutUri,omitempty"`
 	Disabled               bool     `json:"disabled,omitempty"`
+}
+
+// lifetimes are the durations of a client in the form that flags have them.
+type lifetimes struct{ access, refresh, id time.Duration }
+
+// into writes those that were given in the form that REST takes them.
+func (l lifetimes) into(c *client) {
+	for to, given := range map[*string]time.Duration{
+		&c.AccessTokenLifetime: l.access, &c.RefreshTokenLifetime: l.refresh, &c.IDTokenLifetime: l.id,
+	} {
+		if given != 0 {
+			*to = fmt.Sprintf("%gs", given.Seconds())
+		}
+	}
 }
 
 // printedClient is what -o json prints: the names of RFC 7591.
@@ -71,32 +95,70 @@ func (o *output) declare(s *settings.Set) {
 	s.String(&o.format, "output,o", "json or table", settings.OneOf("json", "table"))
 }
 
+// registration is a client as the flags of create say it.
+type registration struct {
+	client
+	lives    lifetimes
+	jwksFile string
+}
+
+func (r *registration) declare(s *settings.Set) {
+	s.String(&r.Name, "name", "what people see of it", settings.Required)
+	s.Strings(&r.GrantTypes, "grant", "authorization_code, client_credentials, refresh_token, password, implicit, or the long names of the "+
+		"grants for devices (RFC 8628) and for token exchange (RFC 8693)", settings.Required)
+	s.Strings(&r.RedirectURIs, "redirect-uri", "where an authorization may return to, exactly")
+	s.Strings(&r.PostLogoutRedirectURIs, "post-logout-redirect-uri", "where a sign-out may return to, exactly")
+	s.Bool(&r.Public, "public", "no secret; PKCE instead")
+	s.Bool(&r.FirstParty, "first-party", "never asks for consent")
+	s.Bool(&r.OpaqueAccessTokens, "opaque", "access tokens tell nothing to who does not introspect them")
+	s.String(&r.jwksFile, "jwks-file", "JWK Set of its public keys: it authenticates by private_key_jwt and has no secret", settings.File)
+	s.String(&r.IDTokenSigningAlg, "id-token-alg", "ES256, RS256 or EdDSA (default RS256, with --first-party ES256)")
+	s.String(&r.AccessTokenSigningAlg, "access-token-alg", "ES256, RS256 or EdDSA (default ES256)")
+	s.Bool(&r.PKCEOptional, "pkce-optional", "may do without PKCE, for a client with a secret that does not know it")
+	s.Bool(&r.RequirePushedRequests, "require-pushed-requests", "must push its authorization requests (RFC 9126)")
+	s.String(&r.BackchannelLogoutURI, "backchannel-logout-uri", "told when a session ends that it was opened in")
+	s.Duration(&r.lives.access, "access-token-lifetime", "how long its access tokens live (default: the issuer's)")
+	s.Duration(&r.lives.refresh, "refresh-token-lifetime", "how long it may renew them (default: the issuer's)")
+	s.Duration(&r.lives.id, "id-token-lifetime", "how long its ID tokens live (default: the issuer's)")
+}
+
+// complete is the client in the form that REST takes it.
+func (r *registration) complete() (client, error) {
+	made := r.client
+	r.lives.into(&made)
+	if r.jwksFile == "" {
+		return made, nil
+	}
+	set, err := os.ReadFile(r.jwksFile)
+	if err != nil {
+		return client{}, fmt.Errorf("cannot read the client's keys: %w", err)
+	}
+	made.JWKS = string(set)
+	return made, nil
+}
+
 func newClientsCreate(w World) *cobra.Command {
 	var t target
-	var in client
+	var r registration
 	var out output
-	var lifetime time.Duration
 	c := &cobra.Command{
-		Use:     "create",
-		Short:   "Register an application and print its secret, which is shown only now",
-		Example: `  realguardio clients create --name Reports --grant client_credentials --scope securitysystem.read -o json`,
+		Use:   "create",
+		Short: "Register an application and print its secret, which is shown only now",
+		Example: `  realguardio clients create --name Reports --grant client_credentials --scope securitysystem.read -o json
+  realguardio clients create --name Website --grant authorization_code,refresh_token --scope openid,email,offline_access \
+    --redirect-uri https://www.example.com/callback --post-logout-redirect-uri https://www.example.com/`,
 	}
 	declare := func(s *settings.Set) {
 		t.declare(s)
 		t.declareToken(s)
 		out.declare(s)
-		s.String(&in.Name, "name", "what people see of it", settings.Required)
-		s.Strings(&in.GrantTypes, "grant", "authorization_code, client_credentials, refresh_token or password", settings.Required)
-		s.Strings(&in.RedirectURIs, "redirect-uri", "where an authorization may return to, exactly")
-		s.Strings(&in.PostLogoutRedirectURIs, "post-logout-redirect-uri", "where a sign-out may return to, exactly")
-		s.Bool(&in.Public, "public", "no secret; PKCE instead")
-		s.Bool(&in.FirstParty, "first-party", "never asks for consent")
-		s.Duration(&lifetime, "access-token-lifetime", "how long its access tokens live (default: the issuer's)")
+		r.declare(s)
 	}
 	return command(w, c, "", declare, func(c *cobra.Command, _ []string) error {
-		in.Scopes, t.Scopes = t.Scopes, nil
-		if lifetime != 0 {
-			in.AccessTokenLifetime = fmt.Sprintf("%gs", lifetime.Seconds())
+		r.Scopes, t.Scopes = t.Scopes, nil
+		in, err := r.complete()
+		if err != nil {
+			return err
 		}
 		gateway, err := t.gateway(c.Context(), demo.TrustedClient, demo.Admin)
 		if err != nil {
