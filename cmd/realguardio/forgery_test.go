@@ -7,7 +7,6 @@ import (
 	"database/sql"
 	"encoding/base64"
 	"encoding/json"
-	"io"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -45,7 +44,8 @@ func newForger(t *testing.T, s *stand, dir, good string) *forger {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ring, err := keys.Open(t.Context(), keyTable(filepath.Join(dir, "token.db")), kek, time.Now, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	ring, err := keys.Open(t.Context(), keys.Config{Store: keyTable{path: filepath.Join(dir, "token.db")}, KEKs: [][]byte{kek},
+		TokensLive: time.Hour, Now: time.Now, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,11 +63,14 @@ func newForger(t *testing.T, s *stand, dir, good string) *forger {
 	return f
 }
 
-// keyTable reads the signing keys from a database file.
-type keyTable string
+// keyTable reads the signing keys from a database file, and can do nothing else.
+type keyTable struct {
+	keys.Store
+	path string
+}
 
 func (k keyTable) Keys(ctx context.Context) ([]keys.Record, error) {
-	db, err := sql.Open("sqlite", string(k))
+	db, err := sql.Open("sqlite", k.path)
 	if err != nil {
 		return nil, err
 	}
@@ -93,8 +96,6 @@ func (k keyTable) Keys(ctx context.Context) ([]keys.Record, error) {
 	}
 	return all, rows.Err()
 }
-
-func (k keyTable) AddKey(context.Context, keys.Record) error { return nil }
 
 // signed is a token with some claims changed, or left out where nil, and a signature that is right.
 func (f *forger) signed(typ string, changes map[string]any) string {

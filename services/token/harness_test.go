@@ -91,8 +91,9 @@ func oneStore(t *testing.T, test func(t *testing.T, st stores)) {
 // server is a token service behind a real HTTP server.
 type server struct {
 	*token.Service
-	t       *testing.T
-	url     string
+	t *testing.T
+	// url is the issuer's; at is where this process listens, which is the same unless it is one of several replicas.
+	url, at string
 	db      *sqldb.DB
 	redis   *redis.Client
 	clock   *clock
@@ -162,7 +163,8 @@ func begin(t *testing.T, st stores, address string, c *clock, l *logs, change ..
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &server{t: t, url: "http://" + listener.Addr().String(), db: st.open(), clock: c, logs: l, metrics: prometheus.NewRegistry()}
+	at := "http://" + listener.Addr().String()
+	s := &server{t: t, url: at, at: at, db: st.open(), clock: c, logs: l, metrics: prometheus.NewRegistry()}
 	s.redis = redis.NewClient(&redis.Options{Addr: st.redis, MaxRetries: -1, DialerRetries: 1, DialTimeout: time.Second})
 	if err := token.Migrate(t.Context(), s.db); err != nil {
 		t.Fatal(err)
@@ -173,6 +175,7 @@ func begin(t *testing.T, st stores, address string, c *clock, l *logs, change ..
 	for _, c := range change {
 		c(&cfg)
 	}
+	s.url = cfg.Issuer
 	s.Service, err = token.New(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -205,7 +208,7 @@ func (k *keyring) lend(t *testing.T, db *sqldb.DB) {
 	t.Helper()
 	k.once.Do(func() { k.make(t) })
 	for _, row := range k.rows {
-		if _, err := db.Exec(t.Context(), `INSERT INTO signing_keys (id, alg, status, sealed, created_at) VALUES ($1, $2, $3, $4, $5)
+		if _, err := db.Exec(t.Context(), `INSERT INTO signing_keys (id, alg, status, sealed, created_at, activated_at) VALUES ($1, $2, $3, $4, $5, $6)
 			ON CONFLICT DO NOTHING`, row...); err != nil {
 			t.Fatal(err)
 		}
@@ -223,18 +226,18 @@ func (k *keyring) make(t *testing.T) {
 	if _, err := token.New(s.config()); err != nil {
 		t.Fatal(err)
 	}
-	rows, err := s.db.Query(t.Context(), `SELECT id, alg, status, sealed, created_at FROM signing_keys`)
+	rows, err := s.db.Query(t.Context(), `SELECT id, alg, status, sealed, created_at, activated_at FROM signing_keys`)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer rows.Close()
 	for rows.Next() {
 		var id, alg, status, sealed string
-		var created int64
-		if err := rows.Scan(&id, &alg, &status, &sealed, &created); err != nil {
+		var created, activated int64
+		if err := rows.Scan(&id, &alg, &status, &sealed, &created, &activated); err != nil {
 			t.Fatal(err)
 		}
-		k.rows = append(k.rows, []any{id, alg, status, sealed, created})
+		k.rows = append(k.rows, []any{id, alg, status, sealed, created, activated})
 	}
 	if err := rows.Err(); err != nil {
 		t.Fatal(err)

@@ -22,6 +22,7 @@ import (
 	"github.com/realguardio/realguardio/services/internal/sqldb"
 	"github.com/realguardio/realguardio/services/internal/storetest"
 	"github.com/realguardio/realguardio/services/token"
+	"github.com/realguardio/realguardio/services/token/keys"
 	"github.com/realguardio/realguardio/services/token/password"
 )
 
@@ -56,7 +57,7 @@ func TestKeysAreSealed(t *testing.T) {
 		st := stores{open, miniredis.RunT(t).Addr()}
 		s := start(t, st)
 		set, err := jwk.Parse([]byte(s.get("/oauth2/jwks").body))
-		if err != nil || set.Len() != 2 {
+		if err != nil || set.Len() != 2*len(keys.Algs) {
 			t.Fatalf("%v, %v", set, err)
 		}
 		access := s.tokens().str("access_token")
@@ -101,7 +102,7 @@ func TestReplicasShareOneKey(t *testing.T) {
 			}
 		}
 		var n int
-		if err := s.db.QueryRow(t.Context(), `SELECT count(*) FROM signing_keys`).Scan(&n); err != nil || n != 2 {
+		if err := s.db.QueryRow(t.Context(), `SELECT count(*) FROM signing_keys`).Scan(&n); err != nil || n != 2*len(keys.Algs) {
 			t.Errorf("%d keys, %v", n, err)
 		}
 	})

@@ -43,6 +43,10 @@ type Config struct {
 	AllowPlaintextIssuer bool
 	// KeyEncryptionKey (32 bytes) encrypts signing keys at rest. Losing it loses the keys.
 	KeyEncryptionKey []byte
+	// OldKeyEncryptionKeys are earlier ones. What is sealed with one of them is sealed with KeyEncryptionKey by New.
+	OldKeyEncryptionKeys [][]byte
+	// SigningKeyLifetime is how long a key signs until the next one does. Default: keys.DefaultLifetime, 90 days.
+	SigningKeyLifetime time.Duration
 	// TokenMACKey (at least 32 bytes) authenticates refresh tokens and what browsers are recognized by, and encrypts opaque
 	// access tokens.
 	// Changing it ends all of them.
@@ -110,7 +114,11 @@ func New(cfg Config) (*Service, error) {
 
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
-	if s.ring, err = keys.Open(ctx, s.store, cfg.KeyEncryptionKey, cfg.Now, cfg.Logger); err != nil {
+	s.ring, err = keys.Open(ctx, keys.Config{
+		Store: s.store, KEKs: append([][]byte{cfg.KeyEncryptionKey}, cfg.OldKeyEncryptionKeys...), Lifetime: cfg.SigningKeyLifetime,
+		TokensLive: oauth.TokensLive, Now: cfg.Now, Logger: cfg.Logger,
+	})
+	if err != nil {
 		return nil, fmt.Errorf("token: %w", err)
 	}
 	authenticator, err := account.NewAuthenticator(account.Config{
@@ -185,7 +193,7 @@ func (s *Service) Handler() http.Handler { return s.handler }
 
 // Register adds the service's RPCs to a server.
 func (s *Service) Register(r grpc.ServiceRegistrar) {
-	rpc.Register(r, rpc.Config{Store: s.store, OAuth: s.oauth, Registered: s.registered, Logger: s.log, Now: s.now})
+	rpc.Register(r, rpc.Config{Store: s.store, OAuth: s.oauth, Keys: s.ring, Registered: s.registered, Logger: s.log, Now: s.now})
 	s.revocations.Register(r)
 	s.audit.Register(r)
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto"
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
@@ -23,7 +24,10 @@ import (
 const (
 	TypAccessToken = "at+jwt" // RFC 9068
 	TypIDToken     = "JWT"
+	TypLogoutToken = "logout+jwt" // OpenID Connect Back-Channel Logout, section 2.4
 )
+
+var typs = []string{TypAccessToken, TypIDToken, TypLogoutToken}
 
 // maxToken bounds what Verify looks at.
 const maxToken = 8 << 10
@@ -58,6 +62,9 @@ func (r *Ring) Sign(alg Alg, typ string, payload []byte) (string, error) {
 }
 
 func (k *key) sign(input []byte) ([]byte, error) {
+	if private, ok := k.private.(ed25519.PrivateKey); ok {
+		return ed25519.Sign(private, input), nil
+	}
 	digest := sha256.Sum256(input)
 	private, ok := k.private.(*ecdsa.PrivateKey)
 	if !ok {
@@ -95,17 +102,7 @@ func (r *Ring) Verify(typ, token string) ([]byte, error) {
 		return nil, ErrToken
 	}
 	encoded, _, _ := strings.Cut(token, ".")
-	raw, err := base64.RawURLEncoding.DecodeString(encoded)
-	if err != nil {
-		return nil, ErrToken
-	}
-	var header struct {
-		KeyID string `json:"kid"`
-	}
-	if json.Unmarshal(raw, &header) != nil {
-		return nil, ErrToken
-	}
-	k := r.set.Load().byID[header.KeyID]
+	k := r.set.Load().byID[IDOf(token)]
 	// We wrote every header that we signed: another one, even if it says the same, was not ours. That leaves nothing to
 	// negotiate: no algorithm, no key material, no "crit".
 	if k == nil || encoded != k.header[typ] {
@@ -116,6 +113,22 @@ func (r *Ring) Verify(typ, token string) ([]byte, error) {
 		return nil, ErrToken
 	}
 	return payload, nil
+}
+
+// IDOf returns the "kid" that a token names, or "". Only of a verified token is it the key that signed it.
+func IDOf(token string) string {
+	encoded, _, _ := strings.Cut(token, ".")
+	raw, err := base64.RawURLEncoding.DecodeString(encoded)
+	if err != nil {
+		return ""
+	}
+	var header struct {
+		KeyID string `json:"kid"`
+	}
+	if json.Unmarshal(raw, &header) != nil {
+		return ""
+	}
+	return header.KeyID
 }
 
 // canonical tells whether every part of a token is written in the one way that base64url has for its bytes (RFC 7515,

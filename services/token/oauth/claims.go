@@ -41,6 +41,9 @@ type AccessClaims struct {
 	// that it comes from, the nearest first.
 	Act         *Actor   `json:"act,omitempty"`
 	DerivedFrom []string `json:"derived_from,omitempty"`
+
+	// keyID is the key that it was signed with.
+	keyID string
 }
 
 // HasScope tells whether the token carries a scope.
@@ -147,8 +150,8 @@ func (s *Server) idToken(client *Client, c claim, access string, now time.Time) 
 // halfHash ties an access token to an ID token (Core, section 3.1.3.6): the left half of the hash that the signature
 // algorithm uses.
 func halfHash(alg keys.Alg, access string) string {
-	hash := crypto.SHA256 // ES256, RS256
-	if alg == "EdDSA" {   // Ed25519 (RFC 8032, section 5.1)
+	hash := crypto.SHA256  // ES256, RS256
+	if alg == keys.EdDSA { // Ed25519 (RFC 8032, section 5.1)
 		hash = crypto.SHA512
 	}
 	h := hash.New()

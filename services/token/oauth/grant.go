@@ -92,11 +92,8 @@ func (s *Server) mark(ctx context.Context, grants []string) {
 	}
 }
 
-// tokensGone is when the last token issued by now has expired for everybody, whatever lifetime its client had when it was
-// issued: a revocation that was forgotten sooner would bring it back to life.
-func tokensGone(now time.Time) time.Time {
-	return now.Add(MaxAccessTokenLifetime + clockLeeway)
-}
+// tokensGone is until when a revocation must be remembered: one that was forgotten sooner would bring tokens back to life.
+func tokensGone(now time.Time) time.Time { return now.Add(TokensLive) }
 
 // EndSession ends a login session with every grant and token that came of it.
 func (s *Server) EndSession(ctx context.Context, id string) error {
@@ -154,6 +151,7 @@ func revocationsOf(c *AccessClaims) []revocation.Entry {
 		{Kind: revocation.Grant, Value: c.GrantID},
 		{Kind: revocation.Subject, Value: c.Subject, BelowEpoch: c.Epoch},
 		{Kind: revocation.Client, Value: c.ClientID},
+		{Kind: revocation.Key, Value: c.keyID},
 	}
 	for _, origin := range c.DerivedFrom {
 		entries = append(entries, revocation.Entry{Kind: revocation.Token, Value: origin})

@@ -44,6 +44,7 @@ func (s *Server) parseAccessToken(token string) (claims AccessClaims, ok bool) {
 	if err != nil || json.Unmarshal(payload, &claims) != nil || claims.Issuer != s.Issuer {
 		return AccessClaims{}, false
 	}
+	claims.keyID = keys.IDOf(token)
 	return claims, true
 }
 

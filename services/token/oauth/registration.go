@@ -67,7 +67,7 @@ func checkNames(c *Client) error {
 	case !slices.Contains([]ClientKind{KindApplication, KindAPIKey, KindPanel, KindWorkload}, c.Kind):
 		return &MetadataError{"kind", fmt.Sprintf("%q is not a kind of client", c.Kind)}
 	case !slices.Contains(keys.Algs, c.AccessAlg) || !slices.Contains(keys.Algs, c.IDAlg):
-		return &MetadataError{"signingAlg", "must be ES256 or RS256"}
+		return &MetadataError{"signingAlg", "must be ES256, RS256 or EdDSA"}
 	}
 	return nil
 }

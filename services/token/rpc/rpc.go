@@ -13,6 +13,7 @@ import (
 
 	tokenv1 "github.com/realguardio/realguardio/gen/go/realguardio/token/v1"
 	"github.com/realguardio/realguardio/mesh"
+	"github.com/realguardio/realguardio/services/token/keys"
 	"github.com/realguardio/realguardio/services/token/oauth"
 	"github.com/realguardio/realguardio/services/token/sqlstore"
 )
@@ -21,6 +22,7 @@ import (
 type Config struct {
 	Store *sqlstore.Store
 	OAuth *oauth.Server
+	Keys  *keys.Ring
 	// Registered is told of every client that was registered or changed.
 	Registered func(context.Context, *oauth.Client)
 	Logger     *slog.Logger
