@@ -35,7 +35,8 @@ type ClientSpec struct {
 	Kind ClientKind
 	// Owner is whose an API key is.
 	Owner string
-	// Secret is the client's secret. Empty: a new client gets one, a known one keeps its own. Ignored if Public.
+	// Secret is the client's secret. Empty: a new client gets one, a known one keeps its own. Ignored if Public, and with
+	// JWKS.
 	Secret         string
 	Public         bool
 	Grants         []string
@@ -50,8 +51,8 @@ type ClientSpec struct {
 	// OpaqueTokens, PKCEOptional, RequirePushedRequests and BackchannelLogoutURI are as in oauth.Client.
 	OpaqueTokens, PKCEOptional, RequirePushedRequests bool
 	BackchannelLogoutURI                              string
-	// IDTokenAlg defaults to ES256 for first-party clients and to RS256 for others.
-	IDTokenAlg keys.Alg
+	// IDTokenAlg defaults to ES256 for first-party clients and to RS256 for others, AccessTokenAlg to ES256.
+	IDTokenAlg, AccessTokenAlg keys.Alg
 }
 
 // EnsureClient makes the client with this id be as described, registering it if it is new, and returns its secret if that
@@ -63,7 +64,7 @@ func (s *Service) EnsureClient(ctx context.Context, spec ClientSpec) (secret str
 		AccessTokenLifetime: spec.AccessTokenLifetime, RefreshTokenLifetime: spec.RefreshTokenLifetime,
 		IDTokenLifetime: spec.IDTokenLifetime, JWKS: spec.JWKS, OpaqueTokens: spec.OpaqueTokens, PKCEOptional: spec.PKCEOptional,
 		RequirePushedRequests: spec.RequirePushedRequests, BackchannelLogoutURI: spec.BackchannelLogoutURI,
-		IDAlg: spec.IDTokenAlg, Created: s.now(),
+		IDAlg: spec.IDTokenAlg, AccessAlg: spec.AccessTokenAlg, Created: s.now(),
 	}
 	if c.Kind == "" {
 		c.Kind = Application
@@ -76,7 +77,7 @@ func (s *Service) EnsureClient(ctx context.Context, spec ClientSpec) (secret str
 			if err != nil && !errors.Is(err, oauth.ErrNotFound) {
 				return "", fmt.Errorf("ensuring client %s: %w", spec.ID, err)
 			}
-			keep = err == nil && !known.Public
+			keep = err == nil && len(known.SecretHash) > 0
 			secret = c.GiveSecret()
 		} else {
 			c.SecretHash = oauth.HashSecret(secret)
@@ -85,7 +86,7 @@ func (s *Service) EnsureClient(ctx context.Context, spec ClientSpec) (secret str
 	if err := s.put(ctx, c, keep); err != nil {
 		return "", fmt.Errorf("ensuring client %s: %w", spec.ID, err)
 	}
-	if keep || spec.Secret != "" {
+	if keep || secret == spec.Secret {
 		return "", nil
 	}
 	return secret, nil

@@ -129,7 +129,7 @@ func New(cfg Config) (*Service, error) {
 	}
 	s.oauth, err = oauth.New(oauth.Config{
 		Issuer: cfg.Issuer, MACKey: cfg.TokenMACKey, Clients: s.store, Accounts: s.store, Grants: s.store, Consents: s.store,
-		Codes: s.redis, Devices: s.redis, Pushes: s.redis, Attempts: s.redis, Marks: s.redis, Revocations: s.store,
+		Codes: s.redis, Devices: s.redis, Pushes: s.redis, Assertions: s.redis, Attempts: s.redis, Marks: s.redis, Revocations: s.store,
 		Passwords: authenticator, Keys: s.ring,
 		Reused: counters.reused.Inc, KeyUsed: s.usage.Used, Now: cfg.Now, Logger: cfg.Logger,
 	})

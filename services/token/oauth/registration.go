@@ -48,7 +48,9 @@ func (c *Client) Validate() error {
 			c.IDAlg = keys.ES256
 		}
 	}
-	for _, check := range []func(*Client) error{checkNames, checkGrants, checkScopes, checkURIs, checkLifetime, checkAmounts, checkAuthentication, checkRequests, checkOpaque} {
+	for _, check := range []func(*Client) error{
+		checkNames, checkGrants, checkScopes, checkURIs, checkLifetime, checkAmounts, checkAuthentication, checkKeys, checkRequests, checkOpaque,
+	} {
 		if err := check(c); err != nil {
 			return err
 		}

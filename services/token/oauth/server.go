@@ -42,6 +42,8 @@ type Config struct {
 	Codes    CodeStore
 	Devices  DeviceStore
 	Pushes   PushedStore
+	// Assertions keeps client assertions from being used twice.
+	Assertions AssertionStore
 	// Attempts bounds what strangers can have us keep, and how often codes can be guessed.
 	Attempts    account.Attempts
 	Marks       RevokedGrants
@@ -92,20 +94,32 @@ const (
 	AuthNone  AuthMethod = "none"
 	AuthBasic AuthMethod = "client_secret_basic"
 	AuthPost  AuthMethod = "client_secret_post"
+	// AuthPrivateKeyJWT is an assertion that is signed with a key of the client's own.
+	AuthPrivateKeyJWT AuthMethod = "private_key_jwt"
 )
 
 // AuthMethods is the list of them.
-var AuthMethods = []AuthMethod{AuthBasic, AuthPost, AuthNone}
+var AuthMethods = []AuthMethod{AuthBasic, AuthPost, AuthPrivateKeyJWT, AuthNone}
 
 // Credentials are what a client sent to authenticate itself.
 type Credentials struct {
-	Method   AuthMethod
-	ClientID string
-	Secret   string
+	Method AuthMethod
+	// ClientID may be empty with an assertion, which names the client.
+	ClientID  string
+	Secret    string
+	Assertion string
 }
 
 // Authenticate returns the client whose credentials these are. Any failure is the same invalid_client.
 func (s *Server) Authenticate(ctx context.Context, cred Credentials) (Client, error) {
+	var asserted assertion
+	if cred.Method == AuthPrivateKeyJWT {
+		read, ok := readAssertion(cred.Assertion)
+		if !ok || cred.ClientID != "" && cred.ClientID != read.client {
+			return Client{}, errInvalidClient()
+		}
+		asserted, cred.ClientID = read, read.client
+	}
 	if cred.ClientID == "" || len(cred.ClientID) > 64 {
 		return Client{}, errInvalidClient()
 	}
@@ -122,6 +136,13 @@ func (s *Server) Authenticate(ctx context.Context, cred Credentials) (Client, er
 		authentic = !client.Public && client.hasSecret(cred.Secret, s.Now())
 	case AuthNone:
 		authentic = client.Public
+	case AuthPrivateKeyJWT:
+		if client.Live(s.Now()) { // or the assertion is not spent on it
+			authentic, err = s.proves(ctx, &client, asserted)
+		}
+	}
+	if err != nil {
+		return Client{}, err
 	}
 	if !authentic || !client.Live(s.Now()) {
 		return Client{}, errInvalidClient()

@@ -116,6 +116,18 @@ func (s *Store) MarkedRevoked(ctx context.Context, id string) (bool, error) {
 	return n > 0, nil
 }
 
+// UseAssertion implements oauth.AssertionStore.
+func (s *Store) UseAssertion(ctx context.Context, hash string, keep time.Duration) (bool, error) {
+	err := s.redis.SetArgs(ctx, "rgt:assertion:"+hash, "1", redis.SetArgs{Mode: "NX", TTL: keep}).Err()
+	if errors.Is(err, redis.Nil) {
+		return false, nil
+	}
+	if err != nil {
+		return false, failed("using a client assertion", err)
+	}
+	return true, nil
+}
+
 func loginKey(id string) string { return "rgt:login:" + id }
 
 // PutTransaction keeps what a browser is in the middle of, or replaces it, for as long as lifetime.

@@ -37,6 +37,9 @@ type metadata struct {
 	TokenAuth             []oauth.AuthMethod   `json:"token_endpoint_auth_methods_supported"`
 	RevocationAuth        []oauth.AuthMethod   `json:"revocation_endpoint_auth_methods_supported"`
 	IntrospectionAuth     []oauth.AuthMethod   `json:"introspection_endpoint_auth_methods_supported"`
+	TokenAuthAlgs         []string             `json:"token_endpoint_auth_signing_alg_values_supported"`
+	RevocationAuthAlgs    []string             `json:"revocation_endpoint_auth_signing_alg_values_supported"`
+	IntrospectionAuthAlgs []string             `json:"introspection_endpoint_auth_signing_alg_values_supported"`
 	IssInResponse         bool                 `json:"authorization_response_iss_parameter_supported"`
 	ClaimsParameter       bool                 `json:"claims_parameter_supported"`
 	RequestParameter      bool                 `json:"request_parameter_supported"`
@@ -86,7 +89,10 @@ func (h *handler) discovery(w http.ResponseWriter, _ *http.Request) {
 		ChallengeMethods:      []string{"S256"},
 		TokenAuth:             oauth.AuthMethods,
 		RevocationAuth:        oauth.AuthMethods,
-		IntrospectionAuth:     []oauth.AuthMethod{oauth.AuthBasic, oauth.AuthPost},
+		IntrospectionAuth:     []oauth.AuthMethod{oauth.AuthBasic, oauth.AuthPost, oauth.AuthPrivateKeyJWT},
+		TokenAuthAlgs:         oauth.AssertionAlgs,
+		RevocationAuthAlgs:    oauth.AssertionAlgs,
+		IntrospectionAuthAlgs: oauth.AssertionAlgs,
 		IssInResponse:         true,
 	})
 }

@@ -82,7 +82,7 @@ func credentials(r *http.Request, form url.Values) (oauth.Credentials, error) {
 		return oauth.Credentials{}, invalidRequest("two Authorization headers")
 	}
 	if form.Has("client_assertion") || form.Has("client_assertion_type") {
-		return oauth.Credentials{}, &oauth.Error{Code: oauth.CodeInvalidClient, Description: "client assertions are not supported"}
+		return asserted(form, len(headers) > 0)
 	}
 	if len(headers) == 0 {
 		method := oauth.AuthNone
@@ -102,6 +102,15 @@ func credentials(r *http.Request, form url.Values) (oauth.Credentials, error) {
 		return oauth.Credentials{}, invalidRequest("client_id is not the one that is authenticated")
 	}
 	return oauth.Credentials{Method: oauth.AuthBasic, ClientID: id, Secret: secret}, nil
+}
+
+// asserted reads a client assertion (RFC 7521, section 4.2). It stands alone: beside a secret, one of the two would only be
+// there to look as if it had been checked.
+func asserted(form url.Values, header bool) (oauth.Credentials, error) {
+	if header || form.Has("client_secret") || form.Get("client_assertion_type") != oauth.AssertionType {
+		return oauth.Credentials{}, &oauth.Error{Code: oauth.CodeInvalidClient, Description: "client authentication failed"}
+	}
+	return oauth.Credentials{Method: oauth.AuthPrivateKeyJWT, ClientID: form.Get("client_id"), Assertion: form.Get("client_assertion")}, nil
 }
 
 // basic reads HTTP Basic credentials, whose halves are form-encoded (RFC 6749, section 2.3.1).
