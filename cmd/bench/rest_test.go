@@ -250,27 +250,42 @@ func find(b *testing.B, text, pattern string) string {
 
 // redisClient reaches a real Redis where there is one on this machine, and the embedded server otherwise.
 func redisClient(b *testing.B) *redis.Client {
-	if binary, err := exec.LookPath("redis-server"); err == nil {
-		socket := filepath.Join(b.TempDir(), "redis.sock")
-		command := exec.Command(binary, "--port", "0", "--unixsocket", socket, "--save", "", "--appendonly", "no")
-		if err := command.Start(); err != nil {
-			b.Fatal(err)
-		}
-		b.Cleanup(func() { _ = command.Process.Kill(); _ = command.Wait() })
-		client := redis.NewClient(vault.Bounded(&redis.Options{Network: "unix", Addr: socket}))
-		patience, again := time.After(10*time.Second), time.NewTicker(10*time.Millisecond)
-		defer again.Stop()
-		for client.Ping(b.Context()).Err() != nil {
-			select {
-			case <-again.C:
-			case <-patience:
-				b.Fatal("redis-server does not start")
-			}
-		}
-		return client
+	if socket := redisSocket(b); socket != "" {
+		return redis.NewClient(vault.Bounded(&redis.Options{Network: "unix", Addr: socket}))
 	}
 	b.Log("no redis-server here: the embedded one shares this process's processors")
 	return redis.NewClient(vault.Bounded(&redis.Options{Addr: miniredis.RunT(b).Addr()}))
+}
+
+// redisSocket starts a real Redis and returns where it listens, or "" where there is none on this machine.
+func redisSocket(b *testing.B) (socket string) {
+	binary, err := exec.LookPath("redis-server")
+	if err != nil {
+		return ""
+	}
+	socket = filepath.Join(b.TempDir(), "redis.sock")
+	command := exec.Command(binary, "--port", "0", "--unixsocket", socket, "--save", "", "--appendonly", "no")
+	if err := command.Start(); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = command.Process.Kill(); _ = command.Wait() })
+	client := redis.NewClient(&redis.Options{Network: "unix", Addr: socket})
+	defer client.Close()
+	await(b, "redis-server", func() error { return client.Ping(b.Context()).Err() })
+	return socket
+}
+
+// await waits until a server answers.
+func await(b *testing.B, what string, answers func() error) {
+	patience, again := time.After(20*time.Second), time.NewTicker(10*time.Millisecond)
+	defer again.Stop()
+	for answers() != nil {
+		select {
+		case <-again.C:
+		case <-patience:
+			b.Fatalf("%s does not start", what)
+		}
+	}
 }
 
 // listener is an address known before there is something to serve.

@@ -54,7 +54,7 @@ func openPostgres(ctx context.Context, rawURL string) (*DB, error) {
 	}
 	pool := stdlib.OpenDB(*config)
 	pool.SetMaxOpenConns(size)
-	pool.SetMaxIdleConns(min(size, 4))
+	pool.SetMaxIdleConns(size) // one that is opened anew costs more than most statements
 	pool.SetConnMaxIdleTime(5 * time.Minute)
 	pool.SetConnMaxLifetime(30 * time.Minute)
 

@@ -88,7 +88,7 @@ func (s *Server) proveByRefreshToken(ctx context.Context, client *Client, scopes
 	if _, err := g.narrowed(req.resources); err != nil {
 		return claim{}, err // before the token is spent
 	}
-	user, err := s.grantor(ctx, &g)
+	user, err := s.giver(ctx, &g)
 	if err != nil {
 		return claim{}, err
 	}

@@ -63,7 +63,7 @@ func (s *Store) Grant(ctx context.Context, id string) (oauth.Grant, error) {
 func (s *Store) Rotate(ctx context.Context, id string, from int64, now time.Time) error {
 	n, err := s.db.Exec(ctx, `UPDATE grants SET generation = generation + 1, rotated_at = $3
 		WHERE id = $1 AND generation = $2 AND revoked_at = 0 AND expires_at > $3
-			AND NOT EXISTS (SELECT 1 FROM sessions WHERE sessions.id = grants.session_id AND sessions.ended_at <> 0)`,
+			AND (session_id = '' OR EXISTS (SELECT 1 FROM sessions WHERE sessions.id = grants.session_id AND sessions.ended_at = 0))`,
 		id, from, sqldb.Micros(now))
 	if err != nil {
 		return failed("rotating a grant", err)
