@@ -63,6 +63,11 @@ type Session struct {
 	Expires time.Time
 	// UserEpoch is the person's epoch when it was begun; when that is raised and the session is not moved along, it is over.
 	UserEpoch int64
+	// Address and UserAgent are where it was last signed in to from, and what the browser said of itself, for its person
+	// to recognize it.
+	Address, UserAgent string
+	// ClientID is the application that was signed in to. It is for the record alone, and not kept with the session.
+	ClientID string
 	// Ended is zero while the session lives.
 	Ended time.Time
 }

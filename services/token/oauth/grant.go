@@ -3,6 +3,7 @@ package oauth
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"time"
 
@@ -63,7 +64,11 @@ func newGrant(client *Client, user *account.User, scopes []string, now time.Time
 // When a code is used twice at once, the replay may have revoked the grant before this stores it. It then stays revoked:
 // this caller, who was first, is answered, with tokens that no one accepts.
 func (s *Server) open(ctx context.Context, client *Client, user *account.User, grant Grant) (claim, error) {
-	if err := s.Grants.OpenGrant(ctx, grant); err != nil {
+	err := s.Grants.OpenGrant(ctx, grant, !client.FirstParty)
+	if errors.Is(err, ErrStale) {
+		return claim{}, errInvalidGrant()
+	}
+	if err != nil {
 		return claim{}, fmt.Errorf("storing a grant: %w", err)
 	}
 	c := claim{user: user, scopes: grant.Scopes, grant: &grant}
@@ -94,6 +99,17 @@ func (s *Server) mark(ctx context.Context, grants []string) {
 
 // tokensGone is until when a revocation must be remembered: one that was forgotten sooner would bring tokens back to life.
 func tokensGone(now time.Time) time.Time { return now.Add(TokensLive) }
+
+// RevokeConsent takes back what a person has allowed a client, with every grant and token that it has of them.
+func (s *Server) RevokeConsent(ctx context.Context, user, client string) error {
+	now := s.Now()
+	grants, err := s.Consents.RevokeConsent(ctx, user, client, now, tokensGone(now))
+	if err != nil {
+		return fmt.Errorf("revoking a consent: %w", err)
+	}
+	s.mark(ctx, grants)
+	return nil
+}
 
 // EndSession ends a login session with every grant and token that came of it.
 func (s *Server) EndSession(ctx context.Context, id string) error {

@@ -25,7 +25,7 @@ func (s *Server) implicit(ctx context.Context, a *Authorization, client *Client,
 		return s.answer(a, url.Values{"id_token": {idToken}}), nil
 	}
 	grant.Expires = now.Add(client.accessTokenLifetime(now))
-	if err := s.Grants.OpenGrant(ctx, grant); err != nil {
+	if err := s.Grants.OpenGrant(ctx, grant, !client.FirstParty); err != nil {
 		return Answer{}, fmt.Errorf("storing a grant: %w", err)
 	}
 	audience, err := grant.narrowed(nil)

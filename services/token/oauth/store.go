@@ -35,8 +35,9 @@ type AccountStore interface {
 
 // GrantStore keeps what people have granted, for as long as it can be renewed.
 type GrantStore interface {
-	// OpenGrant stores a new grant. If its id was revoked before it could be stored it stays revoked.
-	OpenGrant(ctx context.Context, g Grant) error
+	// OpenGrant stores a new grant. If its id was revoked before it could be stored it stays revoked. One that needed a
+	// consent is ErrStale where that was taken back since.
+	OpenGrant(ctx context.Context, g Grant, consented bool) error
 	Grant(ctx context.Context, id string) (Grant, error)
 	// Rotate moves a live grant, whose login session lives too, from generation from to the next. Of several callers
 	// racing for one generation exactly one moves it; the others, like callers with an older one, get ErrStale.
@@ -51,6 +52,9 @@ type ConsentStore interface {
 	Consent(ctx context.Context, user, client string) (scopes []string, err error)
 	// RememberConsent adds scopes.
 	RememberConsent(ctx context.Context, user, client string, scopes []string, now time.Time) error
+	// RevokeConsent takes back all scopes, and ends every grant of the person at the client with all its tokens, durably,
+	// and returns the grants. Their tokens expire before until. Where there is nothing, nothing changes.
+	RevokeConsent(ctx context.Context, user, client string, now, until time.Time) (grants []string, err error)
 }
 
 // CodeStore keeps authorization codes until they expire, by their hash.

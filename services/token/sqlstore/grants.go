@@ -27,14 +27,6 @@ func grantValues(g *oauth.Grant) []any {
 	}
 }
 
-// OpenGrant implements oauth.GrantStore.
-func (s *Store) OpenGrant(ctx context.Context, g oauth.Grant) error {
-	if _, err := s.db.Exec(ctx, insertGrant+` ON CONFLICT (id) DO NOTHING`, grantValues(&g)...); err != nil {
-		return failed("storing a grant", err)
-	}
-	return nil
-}
-
 // Grant implements oauth.GrantStore.
 func (s *Store) Grant(ctx context.Context, id string) (oauth.Grant, error) {
 	var g oauth.Grant
@@ -117,29 +109,4 @@ func ids(rows *sql.Rows, err error) ([]string, error) {
 		all = append(all, id)
 	}
 	return all, rows.Err()
-}
-
-// Consent implements oauth.ConsentStore. No consent is no scopes.
-func (s *Store) Consent(ctx context.Context, user, client string) ([]string, error) {
-	var scopes string
-	err := s.db.QueryRow(ctx, `SELECT scopes FROM consents WHERE user_id = $1 AND client_id = $2`, user, client).Scan(&scopes)
-	if errors.Is(err, sqldb.ErrNoRows) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, failed("reading a consent", err)
-	}
-	return split(scopes), nil
-}
-
-// RememberConsent implements oauth.ConsentStore.
-func (s *Store) RememberConsent(ctx context.Context, user, client string, scopes []string, now time.Time) error {
-	_, err := s.db.Exec(ctx, `INSERT INTO consents (user_id, client_id, scopes, updated_at) VALUES ($1, $2, $3, $4)
-		ON CONFLICT (user_id, client_id) DO UPDATE SET updated_at = excluded.updated_at, scopes =
-			CASE WHEN ' ' || consents.scopes || ' ' LIKE '% ' || excluded.scopes || ' %' THEN consents.scopes
-			ELSE consents.scopes || ' ' || excluded.scopes END`, user, client, join(scopes), sqldb.Micros(now))
-	if err != nil {
-		return failed("storing a consent", err)
-	}
-	return nil
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/realguardio/realguardio/mesh"
 	"github.com/realguardio/realguardio/services/internal/audit"
 	"github.com/realguardio/realguardio/services/internal/sqldb"
 	"github.com/realguardio/realguardio/services/token/oauth"
@@ -65,6 +66,14 @@ func failed(doing string, err error) error {
 		return fmt.Errorf("%s: %w: %w", doing, oauth.ErrUnavailable, err)
 	}
 	return fmt.Errorf("%s: %w", doing, err)
+}
+
+// person is the actor of what is not an RPC, whose caller is: somebody in a browser.
+func person(ctx context.Context, user string) string {
+	if _, called := mesh.FromContext(ctx); called {
+		return ""
+	}
+	return user
 }
 
 // storable tells whether a column can have this value. PostgreSQL refuses to be asked for any other; nothing has it.

@@ -16,6 +16,9 @@ const userColumns = `id, email, email_verified, name, roles, password_hash, epoc
 
 // User returns the account with this id, or account.ErrNotFound.
 func (s *Store) User(ctx context.Context, id string) (account.User, error) {
+	if !storable(id) {
+		return account.User{}, account.ErrNotFound
+	}
 	return scanUser(s.db.QueryRow(ctx, `SELECT `+userColumns+` FROM users WHERE id = $1`, id))
 }
 

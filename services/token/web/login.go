@@ -7,7 +7,9 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/realguardio/realguardio/services/internal/resourceid"
 	"github.com/realguardio/realguardio/services/token/account"
@@ -138,7 +140,7 @@ func (h *handler) welcome(w http.ResponseWriter, r *http.Request, tx transaction
 	if err != nil {
 		return h.noLogin(w, r, err)
 	}
-	session, err := h.openSession(w, r, user, how)
+	session, err := h.openSession(w, r, user, how, client.ID)
 	if err != nil {
 		h.refuseAuthorization(w, r, &tx.Request, err)
 		return LoginFailed
@@ -159,16 +161,33 @@ func (h *handler) welcome(w http.ResponseWriter, r *http.Request, tx transaction
 	return LoginSucceeded
 }
 
+// maxUserAgent bounds what is kept of what a browser says of itself.
+const maxUserAgent = 256
+
+// userAgent is what the browser says of itself, as far as it is text and not too long.
+func userAgent(r *http.Request) string {
+	said := strings.Map(func(c rune) rune {
+		if unicode.IsPrint(c) {
+			return c
+		}
+		return -1
+	}, strings.ToValidUTF8(r.UserAgent(), ""))
+	if len(said) > maxUserAgent {
+		said = strings.ToValidUTF8(said[:maxUserAgent], "")
+	}
+	return said
+}
+
 // openSession gives the browser a new login cookie in any case, so that one that somebody else had planted there is worth
 // nothing. The same person keeps the session, and with it what other applications hold; another person's is ended.
-func (h *handler) openSession(w http.ResponseWriter, r *http.Request, user account.User, how proof) (account.Session, error) {
+func (h *handler) openSession(w http.ResponseWriter, r *http.Request, user account.User, how proof, clientID string) (account.Session, error) {
 	before, err := h.signedIn(r)
 	if err != nil {
 		return account.Session{}, fmt.Errorf("looking up the browser's session: %w", err)
 	}
 	now, value := h.Now(), newCookieValue()
 	session := account.Session{ID: resourceid.New("ses"), UserID: user.ID, UserEpoch: user.Epoch, AuthTime: now, Methods: how.methods,
-		Expires: now.Add(sessionLifetime)}
+		Expires: now.Add(sessionLifetime), Address: h.Address(r), UserAgent: userAgent(r), ClientID: clientID}
 	if !how.at.IsZero() && how.at.Before(now) {
 		session.AuthTime = how.at
 	}
