@@ -17,11 +17,17 @@ type Introspection struct {
 	*AccessClaims
 	// TokenType is that of an access token; a refresh token has none.
 	TokenType string `json:"token_type,omitempty"`
+	// JWT is what is answered in place of all this, where it is not empty.
+	JWT string `json:"-"`
 }
 
 // Introspect tells a client about a token that was issued to it. A workload, being a resource server, may ask about every
 // access token that is for it. Of everything else the answer is no more than "not active".
-func (s *Server) Introspect(ctx context.Context, cred Credentials, token string) (Introspection, error) {
+//
+// With asJWT a workload gets an access token that it can pass on to others: of an opaque one the JWT that says the same,
+// with the same id, so that whatever ends the one ends the other. Nobody else does: who has opaque tokens is to learn
+// nothing from them.
+func (s *Server) Introspect(ctx context.Context, cred Credentials, token string, asJWT bool) (Introspection, error) {
 	client, err := s.introspector(ctx, cred, token)
 	if err != nil {
 		return Introspection{}, err
@@ -31,7 +37,11 @@ func (s *Server) Introspect(ctx context.Context, cred Credentials, token string)
 		return Introspection{}, err
 	}
 	if claims != nil {
-		return Introspection{Active: true, AccessClaims: claims, TokenType: "Bearer"}, nil
+		said := Introspection{Active: true, AccessClaims: claims, TokenType: "Bearer"}
+		if asJWT && client.Kind == KindWorkload {
+			said.JWT, err = s.jwtForm(&client, token, claims)
+		}
+		return said, err
 	}
 	if claims, err = s.introspectRefreshToken(ctx, &client, token); err != nil {
 		return Introspection{}, err
@@ -39,18 +49,7 @@ func (s *Server) Introspect(ctx context.Context, cred Credentials, token string)
 	return Introspection{Active: claims != nil, AccessClaims: claims}, nil
 }
 
-// JWTForm is the introspection of a resource server that passes an access token on to others: of an opaque one the JWT
-// that says the same, with the same id, so that whatever ends the one ends the other. It returns "" for a token that is
-// not active, and for a client that is no workload: such a one has opaque tokens so as to learn nothing from them.
-func (s *Server) JWTForm(ctx context.Context, cred Credentials, token string) (string, error) {
-	client, err := s.introspector(ctx, cred, token)
-	if err != nil || client.Kind != KindWorkload {
-		return "", err
-	}
-	claims, err := s.readable(ctx, &client, token)
-	if err != nil || claims == nil {
-		return "", err
-	}
+func (s *Server) jwtForm(client *Client, token string, claims *AccessClaims) (string, error) {
 	if !strings.HasPrefix(token, opaquePrefix) {
 		return token, nil
 	}

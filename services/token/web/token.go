@@ -69,21 +69,14 @@ func (h *handler) introspect(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Vary", "Accept")
-	if accepts(r, typeJWT) {
-		jwt, err := h.OAuth.JWTForm(r.Context(), cred, form.Get("token"))
-		if err != nil {
-			h.refuse(w, r, err)
-			return
-		}
-		if jwt != "" {
-			w.Header().Set("Content-Type", typeJWT)
-			_, _ = io.WriteString(w, jwt) // a client that went away is not our problem
-			return
-		}
-	}
-	result, err := h.OAuth.Introspect(r.Context(), cred, form.Get("token"))
+	result, err := h.OAuth.Introspect(r.Context(), cred, form.Get("token"), accepts(r, typeJWT))
 	if err != nil {
 		h.refuse(w, r, err)
+		return
+	}
+	if result.JWT != "" {
+		w.Header().Set("Content-Type", typeJWT)
+		_, _ = io.WriteString(w, result.JWT) // a client that went away is not our problem
 		return
 	}
 	answer(w, http.StatusOK, result)
