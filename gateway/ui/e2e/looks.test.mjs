@@ -5,8 +5,8 @@ import { readFile } from "node:fs/promises";
 import { before, describe, test } from "node:test";
 import { systemsOf } from "./support/api.mjs";
 import { shot, visitor } from "./support/browser.mjs";
-import { signedIn } from "./support/people.mjs";
-import { stand } from "./support/stand.mjs";
+import { fillIn, signedIn } from "./support/people.mjs";
+import { account, stand } from "./support/stand.mjs";
 
 const widths = [320, 390, 768, 1280, 1440];
 const schemes = ["light", "dark"];
@@ -54,6 +54,27 @@ describe("looks", () => {
     await page.getByLabel(/password/i).waitFor();
     assert.equal(new URL(page.url()).origin, stand.issuer);
     await audit(page, "sign-in");
+  });
+
+  test("the pages that connect a device", async (t) => {
+    const form = new URLSearchParams({ client_id: "realguardio-cli", scope: "openid securitysystem.read" });
+    const begun = await (await fetch(`${stand.issuer}/oauth2/device_authorization`, { method: "POST", body: form })).json();
+    const { page } = await visitor(t);
+    await page.goto(begun.verification_uri);
+    await fillIn(page, account("mary").username, account("mary").password);
+    await page.getByLabel("Code").fill("BCDF-GHJK");
+    await page.getByRole("button", { name: "Continue" }).click();
+    await page.getByRole("alert").waitFor();
+    await audit(page, "device");
+
+    await page.getByLabel("Code").fill(begun.user_code);
+    await page.getByRole("button", { name: "Continue" }).click();
+    await page.getByRole("button", { name: "Allow" }).waitFor();
+    await audit(page, "connect");
+
+    await page.getByRole("button", { name: "Allow" }).click();
+    await page.getByText("Go back to it").waitFor();
+    await audit(page, "connected");
   });
 
   test("the pages of who is signed in", async (t) => {
