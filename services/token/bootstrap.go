@@ -153,7 +153,7 @@ func (s *Service) EnsureUser(ctx context.Context, spec UserSpec) (id string, mad
 			return "", false, fmt.Errorf("ensuring an account: %w", err)
 		}
 	}
-	stored, made, err := s.store.EnsureUser(ctx, user, spec.Password == DemoPassword)
+	stored, made, err := s.store.EnsureUser(ctx, user, spec.Password == DemoPassword, account.Post{})
 	if err != nil {
 		return "", false, fmt.Errorf("ensuring an account: %w", err)
 	}

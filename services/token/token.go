@@ -16,11 +16,14 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/realguardio/realguardio/services/internal/audit"
+	"github.com/realguardio/realguardio/services/internal/mail"
 	"github.com/realguardio/realguardio/services/internal/sqldb"
 	"github.com/realguardio/realguardio/services/token/account"
 	"github.com/realguardio/realguardio/services/token/keys"
+	"github.com/realguardio/realguardio/services/token/letters"
 	"github.com/realguardio/realguardio/services/token/oauth"
 	"github.com/realguardio/realguardio/services/token/password"
+	"github.com/realguardio/realguardio/services/token/password/breached"
 	"github.com/realguardio/realguardio/services/token/redisstore"
 	"github.com/realguardio/realguardio/services/token/revocation"
 	"github.com/realguardio/realguardio/services/token/rpc"
@@ -65,6 +68,14 @@ type Config struct {
 	RevocationPoll time.Duration
 	// KeyUseInterval is how often it is stored when API keys were last used. Default: a minute.
 	KeyUseInterval time.Duration
+	// Mail says which mail server takes the letters to people, with their links. Nil for none: links are then to be handed
+	// over by an operator (see PasswordLink), and nobody can ask for one.
+	Mail *MailConfig
+	// BreachedPasswords is the path of a list of passwords that nobody may choose, besides the one that is part of the
+	// program: sorted lines of SHA-1 in hexadecimal. Empty for none.
+	BreachedPasswords string
+	// Home is the client id of the application that people are sent to from pages of ours. Empty for none.
+	Home string
 	// ClientAddress tells where a request comes from, for limits and logs. Default: the peer's address, which is
 	// that of a proxy if there is one.
 	ClientAddress func(*http.Request) string
@@ -74,6 +85,12 @@ type Config struct {
 	// Now tells the time. Default: time.Now.
 	Now func() time.Time
 }
+
+// MailConfig says which mail server delivers, and for whom.
+type MailConfig = mail.Config
+
+// MailTLS says how the connection to the mail server is protected.
+type MailTLS = mail.TLSMode
 
 // Service is the identity provider. It is safe for concurrent use.
 type Service struct {
@@ -85,11 +102,17 @@ type Service struct {
 	audit       *audit.Service
 	usage       *usage.Recorder
 	hasher      *password.Hasher
-	handler     http.Handler
-	log         *slog.Logger
-	now         func() time.Time
-	deprecated  deprecatedGrants
-	origins     *oauth.Origins
+	accounts    *account.Lifecycle
+	policy      *password.Policy
+	// postman is nil where no mail is sent.
+	postman *letters.Postman
+	// breached is nil without a further list of passwords.
+	breached   *breached.File
+	handler    http.Handler
+	log        *slog.Logger
+	now        func() time.Time
+	deprecated deprecatedGrants
+	origins    *oauth.Origins
 }
 
 // Migrate brings the database to today's schema. It may be called by all replicas at once.
@@ -136,6 +159,9 @@ func New(cfg Config) (*Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("token: %w", err)
 	}
+	if err := s.openAccounts(cfg, authenticator); err != nil {
+		return nil, fmt.Errorf("token: %w", err)
+	}
 	upstreams, err := upstream.New(upstream.Config{
 		Providers: cfg.Upstreams, Issuer: cfg.Issuer, Plaintext: cfg.AllowPlaintextUpstreams, Now: cfg.Now, Logger: cfg.Logger,
 	})
@@ -146,7 +172,7 @@ func New(cfg Config) (*Service, error) {
 	s.handler, err = web.New(web.Config{
 		Upstreams: upstreams, Federation: &account.Federation{Identities: s.store, Now: cfg.Now, Logger: cfg.Logger},
 		OAuth: s.oauth, Passwords: authenticator, Sessions: s.store, Transactions: s.redis, Attempts: s.redis,
-		Clients: s.store, Consents: s.store, Counters: counters,
+		Clients: s.store, Consents: s.store, Counters: counters, Recovery: s.accounts, Mail: cfg.Mail != nil, Home: cfg.Home,
 		JWKS: s.ring.JWKS, GrantInUse: s.deprecated.inUse, Origin: s.origins.Has, Address: cfg.ClientAddress, Logger: cfg.Logger, Now: cfg.Now,
 	})
 	if err != nil {
@@ -193,7 +219,7 @@ func (s *Service) Handler() http.Handler { return s.handler }
 
 // Register adds the service's RPCs to a server.
 func (s *Service) Register(r grpc.ServiceRegistrar) {
-	rpc.Register(r, rpc.Config{Store: s.store, OAuth: s.oauth, Keys: s.ring, Registered: s.registered, Logger: s.log, Now: s.now})
+	rpc.Register(r, rpc.Config{Store: s.store, OAuth: s.oauth, Accounts: s.accounts, Keys: s.ring, Registered: s.registered, Logger: s.log, Now: s.now})
 	s.revocations.Register(r)
 	s.audit.Register(r)
 }
@@ -213,7 +239,13 @@ func (s *Service) Run(ctx context.Context) error {
 	tasks.Go(func() { _ = s.revocations.Run(ctx) }) // likewise
 	tasks.Go(func() { _ = s.usage.Run(ctx) })       // likewise
 	tasks.Go(func() { s.housekeep(ctx) })
+	if s.postman != nil {
+		tasks.Go(func() { _ = s.postman.Run(ctx) }) // likewise
+	}
 	tasks.Wait()
+	if s.breached != nil {
+		return s.breached.Close()
+	}
 	return nil
 }
 

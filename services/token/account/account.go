@@ -37,6 +37,8 @@ type User struct {
 	Roles []string
 	// PasswordHash is a PHC string; empty for an account that cannot sign in with a password.
 	PasswordHash string
+	// Credentials is raised when the password or the address changes: what was made for those of before is over.
+	Credentials int64
 	// Epoch is raised to end every token issued before.
 	Epoch    int64
 	Disabled bool

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/realguardio/realguardio/services/token/password"
@@ -75,37 +76,50 @@ func (a *Authenticator) Password(ctx context.Context, try Try) (User, error) {
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return User{}, fmt.Errorf("looking up an account: %w", err)
 	}
-	buckets := a.buckets(user, try)
+	if err := a.attempt(ctx, user, try, a.buckets(user, try)); err != nil {
+		return User{}, err
+	}
+	return user, nil
+}
+
+// Confirm checks the password of somebody who is signed in already, in a login session (empty without one). It returns
+// what Password does. Tries count as those of a browser that is known: no stranger can use them up, and whoever has got
+// hold of a token guesses no better here than at the login page.
+func (a *Authenticator) Confirm(ctx context.Context, user User, sessionID, secret string) error {
+	return a.attempt(ctx, user, Try{Password: secret}, a.knownDevice(user, "session:"+user.ID+":"+sessionID))
+}
+
+func (a *Authenticator) attempt(ctx context.Context, user User, try Try, buckets []Bucket) error {
 	// The try is counted before the password is looked at: of a burst of parallel guesses only as many are hashed as
 	// could have been tried one after another.
 	wait, err := a.Attempts.Begin(ctx, buckets)
 	if err != nil {
-		return User{}, fmt.Errorf("counting login attempts: %w", err)
+		return fmt.Errorf("counting login attempts: %w", err)
 	}
 	if wait > 0 {
 		a.Logger.WarnContext(ctx, "login refused: too many failed attempts", "address", try.Address)
-		return User{}, &LimitError{RetryAfter: wait}
+		return &LimitError{RetryAfter: wait}
 	}
 	matched, outdated, err := a.Hasher.Verify(ctx, try.Password, user.PasswordHash)
 	if errors.Is(err, password.ErrBusy) {
 		a.takeBack(ctx, buckets)
-		return User{}, &LimitError{RetryAfter: time.Second}
+		return &LimitError{RetryAfter: time.Second}
 	}
 	if err != nil {
 		a.takeBack(ctx, buckets)
-		return User{}, fmt.Errorf("checking a password: %w", err)
+		return fmt.Errorf("checking a password: %w", err)
 	}
 	if !matched || user.Disabled {
 		a.Logger.InfoContext(ctx, "login refused", "subject", user.ID, "disabled", user.Disabled, "address", try.Address)
-		return User{}, ErrRefused
+		return ErrRefused
 	}
 	if err := a.Attempts.Forgive(ctx, buckets); err != nil {
-		return User{}, fmt.Errorf("counting login attempts: %w", err)
+		return fmt.Errorf("counting login attempts: %w", err)
 	}
 	if outdated {
 		a.upgrade(ctx, user, try.Password)
 	}
-	return user, nil
+	return nil
 }
 
 // takeBack uncounts a try whose password was never looked at: otherwise who floods us would lock out everybody who tries
@@ -134,13 +148,10 @@ func (a *Authenticator) upgrade(ctx context.Context, user User, secret string) {
 // buckets are where a try counts. A browser that has signed in to this very account before is counted apart from all
 // others, so that no stranger can keep its person out; to make such a browser takes the password.
 func (a *Authenticator) buckets(user User, try Try) []Bucket {
-	account := digest(EmailKey(try.Email))
 	if device, known := a.devices.recognize(user, try.Device); known {
-		return []Bucket{
-			{Name: "device:" + digest(device), Limit: failuresPerDevice, Window: attemptWindow, EmptiedBySuccess: true},
-			{Name: "devices:" + account, Limit: failuresOfDevices, Window: attemptWindow},
-		}
+		return a.knownDevice(user, device)
 	}
+	account := counted(try.Email, user)
 	network := Network(try.Address)
 	return []Bucket{
 		{Name: "account:" + account + ":" + network, Limit: failuresFromNetwork, Window: attemptWindow, EmptiedBySuccess: true},
@@ -148,6 +159,19 @@ func (a *Authenticator) buckets(user User, try Try) []Bucket {
 		{Name: "account:" + account, Limit: failuresPerAccount, Window: attemptWindow},
 		{Name: "address:" + network, Limit: failuresPerAddress, Window: attemptWindow},
 	}
+}
+
+func (a *Authenticator) knownDevice(user User, device string) []Bucket {
+	return []Bucket{
+		{Name: "device:" + digest(device), Limit: failuresPerDevice, Window: attemptWindow, EmptiedBySuccess: true},
+		{Name: "devices:" + counted(user.Email, user), Limit: failuresOfDevices, Window: attemptWindow},
+	}
+}
+
+// counted is what tries at an account are counted by. With a password that was chosen anew the counting begins anew: what
+// was guessed before was guessed at another one.
+func counted(email string, user User) string {
+	return digest(EmailKey(email) + "\x00" + strconv.FormatInt(user.Credentials, 10))
 }
 
 func digest(s string) string {

@@ -30,6 +30,8 @@ type Login struct {
 	Providers []Provider
 	// Problem is what was wrong with the last try; empty at first. Notice is what became of a try elsewhere.
 	Problem, Notice string
+	// Recovery tells whether there is a way to another password.
+	Recovery bool
 }
 
 // Provider is a place to sign in at.
@@ -46,6 +48,33 @@ type LinkIdentity struct {
 	// Identity is the e-mail address that the provider knows; empty for none.
 	Identity          string
 	Username, Problem string
+}
+
+// Forgot asks for the address of somebody who wants another password.
+type Forgot struct {
+	ClientID string
+	Username string
+	Problem  string
+}
+
+// Password lets somebody choose a password who was sent a link for it.
+type Password struct {
+	// Link is the link's secret.
+	Link     string
+	Username string
+	// Invited tells whether it is the first one.
+	Invited bool
+	// Problem is what is wrong with the password, RepeatProblem with how it was repeated.
+	Problem, RepeatProblem string
+}
+
+// Verify asks whether an address belongs to whom a link to it has reached.
+type Verify struct {
+	// Link is the link's secret.
+	Link  string
+	Email string
+	// Changes tells whether the account has another address until then.
+	Changes bool
 }
 
 // Consent asks whether an application may act for a person.
@@ -184,6 +213,34 @@ func (r *Renderer) FormPost(w io.Writer, p FormPost) error {
 		Title string
 		FormPost
 	}{"Signed in", p})
+}
+
+// Forgot writes the page.
+func (r *Renderer) Forgot(w io.Writer, p Forgot) error {
+	return r.draw(w, "forgot.html", struct {
+		Title string
+		Forgot
+	}{"Forgot your password?", p})
+}
+
+// Password writes the page.
+func (r *Renderer) Password(w io.Writer, p Password) error {
+	title := "Choose a new password"
+	if p.Invited {
+		title = "Choose a password"
+	}
+	return r.draw(w, "password.html", struct {
+		Title string
+		Password
+	}{title, p})
+}
+
+// Verify writes the page.
+func (r *Renderer) Verify(w io.Writer, p Verify) error {
+	return r.draw(w, "verify.html", struct {
+		Title string
+		Verify
+	}{"Confirm your address", p})
 }
 
 // Message writes the page.

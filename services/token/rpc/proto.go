@@ -13,7 +13,25 @@ import (
 )
 
 func userToProto(u account.User) *tokenv1.User {
-	return &tokenv1.User{Id: u.ID, Email: u.Email, Name: u.Name, Roles: u.Roles, CreateTime: timestamppb.New(u.Created)}
+	return &tokenv1.User{
+		Id: u.ID, Email: u.Email, Name: u.Name, Roles: u.Roles, CreateTime: timestamppb.New(u.Created), EmailVerified: u.EmailVerified,
+		Disabled: u.Disabled, Invited: u.PasswordHash == "", GivenName: u.GivenName, FamilyName: u.FamilyName, Locale: u.Locale,
+		Zoneinfo: u.Zoneinfo, PhoneNumber: u.PhoneNumber, Address: addressToProto(u.Address),
+	}
+}
+
+// addressToProto is nil for an address that is not known.
+func addressToProto(a account.Address) *tokenv1.Address {
+	if a == (account.Address{}) {
+		return nil
+	}
+	return &tokenv1.Address{Formatted: a.Formatted, StreetAddress: a.StreetAddress, Locality: a.Locality, Region: a.Region,
+		PostalCode: a.PostalCode, Country: a.Country}
+}
+
+func addressFromProto(a *tokenv1.Address) account.Address {
+	return account.Address{Formatted: a.GetFormatted(), StreetAddress: a.GetStreetAddress(), Locality: a.GetLocality(),
+		Region: a.GetRegion(), PostalCode: a.GetPostalCode(), Country: a.GetCountry()}
 }
 
 func apiKeyToProto(c oauth.Client) *tokenv1.ApiKey {

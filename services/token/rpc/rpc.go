@@ -13,6 +13,7 @@ import (
 
 	tokenv1 "github.com/realguardio/realguardio/gen/go/realguardio/token/v1"
 	"github.com/realguardio/realguardio/mesh"
+	"github.com/realguardio/realguardio/services/token/account"
 	"github.com/realguardio/realguardio/services/token/keys"
 	"github.com/realguardio/realguardio/services/token/oauth"
 	"github.com/realguardio/realguardio/services/token/sqlstore"
@@ -23,6 +24,8 @@ type Config struct {
 	Store *sqlstore.Store
 	OAuth *oauth.Server
 	Keys  *keys.Ring
+	// Accounts is what becomes of accounts.
+	Accounts *account.Lifecycle
 	// Registered is told of every client that was registered or changed.
 	Registered func(context.Context, *oauth.Client)
 	Logger     *slog.Logger

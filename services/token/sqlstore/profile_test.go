@@ -20,7 +20,7 @@ func TestAProfileIsKept(t *testing.T) {
 			t.Fatal(err)
 		}
 		store := sqlstore.New(db, func(revocation.Kind) {})
-		if _, _, err := store.EnsureUser(ctx, account.User{ID: "usr_1", Email: "alice@acme.example", Name: "Alice", Created: now}, false); err != nil {
+		if _, _, err := store.EnsureUser(ctx, account.User{ID: "usr_1", Email: "alice@acme.example", Name: "Alice", Created: now}, false, account.Post{}); err != nil {
 			t.Fatal(err)
 		}
 		profile := account.Profile{GivenName: "Alice", FamilyName: "Liddell", Locale: "en-GB", Zoneinfo: "Europe/London",

@@ -50,6 +50,7 @@ func (s *Store) Purge(ctx context.Context, before time.Time) error {
 	for _, expired := range []string{
 		`DELETE FROM revocations WHERE expires_at < $1`,
 		`DELETE FROM grants WHERE expires_at < $1`,
+		`DELETE FROM tickets WHERE expires_at < $1`,
 		// Grants outlive the login that they were given in, and ask whether it was ended.
 		`DELETE FROM sessions WHERE expires_at < $1 AND NOT EXISTS (SELECT 1 FROM grants WHERE grants.session_id = sessions.id)`,
 	} {
@@ -57,8 +58,15 @@ func (s *Store) Purge(ctx context.Context, before time.Time) error {
 			return failed("purging", err)
 		}
 	}
+	_, err := s.db.Exec(ctx, `DELETE FROM letters WHERE given_up AND created_at < $1`, sqldb.Micros(before.Add(-keepLetters)))
+	if err != nil {
+		return failed("purging", err)
+	}
 	return nil
 }
+
+// keepLetters is for how long operators can see which letters were given up.
+const keepLetters = 14 * 24 * time.Hour
 
 // failed wraps what a statement failed with.
 func failed(doing string, err error) error {

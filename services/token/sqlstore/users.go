@@ -2,17 +2,17 @@ package sqlstore
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/realguardio/realguardio/services/internal/audit"
 	"github.com/realguardio/realguardio/services/internal/sqldb"
 	"github.com/realguardio/realguardio/services/token/account"
 )
 
-const userColumns = `id, email, email_verified, name, roles, password_hash, epoch, disabled, created_at, updated_at, ` + profileColumns
+const userColumns = `id, email, email_verified, name, roles, password_hash, epoch, credentials, disabled, created_at, updated_at, ` + profileColumns
 
 // User returns the account with this id, or account.ErrNotFound.
 func (s *Store) User(ctx context.Context, id string) (account.User, error) {
@@ -30,11 +30,11 @@ func (s *Store) UserByEmail(ctx context.Context, email string) (account.User, er
 	return scanUser(s.db.QueryRow(ctx, `SELECT `+userColumns+` FROM users WHERE email_key = $1`, account.EmailKey(email)))
 }
 
-func scanUser(row *sql.Row) (account.User, error) {
+func scanUser(row scanner) (account.User, error) {
 	var u account.User
 	var roles, address string
 	var created, updated int64
-	err := row.Scan(&u.ID, &u.Email, &u.EmailVerified, &u.Name, &roles, &u.PasswordHash, &u.Epoch, &u.Disabled, &created, &updated,
+	err := row.Scan(&u.ID, &u.Email, &u.EmailVerified, &u.Name, &roles, &u.PasswordHash, &u.Epoch, &u.Credentials, &u.Disabled, &created, &updated,
 		&u.GivenName, &u.FamilyName, &u.Locale, &u.Zoneinfo, &u.PhoneNumber, &u.PhoneNumberVerified, &address)
 	if errors.Is(err, sqldb.ErrNoRows) {
 		return account.User{}, account.ErrNotFound
@@ -58,24 +58,36 @@ func (s *Store) UserWithRole(ctx context.Context, role string) (account.User, er
 		WHERE NOT disabled AND ' ' || roles || ' ' LIKE $1 ESCAPE '\' ORDER BY created_at, id LIMIT 1`, pattern))
 }
 
-// EnsureUser stores u unless there is an account with its address, adds u's roles to the one that there is, and returns
-// what is stored then. demo marks a password that the whole world knows.
-func (s *Store) EnsureUser(ctx context.Context, u account.User, demo bool) (stored account.User, made bool, err error) {
+// insertUser leaves an address that another account has alone.
+const insertUser = `INSERT INTO users (id, email, email_key, email_verified, name, roles, password_hash, demo_password,
+		epoch, disabled, created_at, updated_at)
+	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, $9, $10, $10) ON CONFLICT (email_key) DO NOTHING`
+
+func userValues(u *account.User, demo bool) []any {
+	return []any{u.ID, u.Email, account.EmailKey(u.Email), u.EmailVerified, u.Name, join(u.Roles), u.PasswordHash, demo, false,
+		sqldb.Micros(u.Created)}
+}
+
+// EnsureUser implements account.People. demo marks a password that the whole world knows.
+func (s *Store) EnsureUser(ctx context.Context, u account.User, demo bool, post account.Post) (stored account.User, made bool, err error) {
 	err = s.db.Tx(ctx, func(tx sqldb.Tx) error {
-		n, err := tx.Exec(ctx, `INSERT INTO users (id, email, email_key, email_verified, name, roles, password_hash, demo_password,
-				epoch, disabled, created_at, updated_at)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, $9, $10, $10) ON CONFLICT (email_key) DO NOTHING`,
-			u.ID, u.Email, account.EmailKey(u.Email), u.EmailVerified, u.Name, join(u.Roles), u.PasswordHash, demo, false,
-			sqldb.Micros(u.Created))
+		n, err := tx.Exec(ctx, insertUser, userValues(&u, demo)...)
 		if err != nil {
 			return err
 		}
 		made = n == 1
 		stored, err = scanUser(tx.QueryRow(ctx, `SELECT `+userColumns+` FROM users WHERE email_key = $1`, account.EmailKey(u.Email)))
-		if err != nil || made {
+		if err != nil {
 			return err
 		}
-		return addRoles(ctx, tx, &stored, u.Roles, u.Created)
+		if !made {
+			return addRoles(ctx, tx, &stored, u.Roles, u.Created)
+		}
+		if err := putPost(ctx, tx, post); err != nil {
+			return err
+		}
+		return audit.Add(ctx, tx, audit.Entry{Time: u.Created, Action: "user.create", Target: u.ID,
+			Details: map[string]string{"roles": join(u.Roles)}})
 	})
 	if err != nil {
 		return account.User{}, false, failed("storing an account", err)
@@ -96,7 +108,11 @@ func addRoles(ctx context.Context, tx sqldb.Tx, stored *account.User, roles []st
 	stored.Updated = now
 	_, err := tx.Exec(ctx, `UPDATE users SET roles = $2, updated_at = $3 WHERE id = $1`,
 		stored.ID, join(stored.Roles), sqldb.Micros(now))
-	return err
+	if err != nil {
+		return err
+	}
+	return audit.Add(ctx, tx, audit.Entry{Time: now, Action: "user.set_roles", Target: stored.ID,
+		Details: map[string]string{"roles": join(stored.Roles)}})
 }
 
 // ReplacePasswordHash implements account.Users.

@@ -72,6 +72,11 @@ type Config struct {
 	Passwords    Passwords
 	Sessions     Sessions
 	Transactions Transactions
+	Recovery     Recovery
+	// Mail tells whether there is a mail server, by which links can be sent.
+	Mail bool
+	// Home is the client id of the application that people use, if it is known: where pages lead that nothing else does.
+	Home string
 	// Attempts bounds how many transactions are begun.
 	Attempts account.Attempts
 	// Upstreams are the other providers that people may sign in at, Federation knows which accounts go with them.
@@ -167,6 +172,12 @@ func (h *handler) routes() http.Handler {
 	mux.HandleFunc("POST /login/{provider}", h.own(h.leave))
 	mux.HandleFunc("GET /login/{provider}/callback", h.callback)
 	mux.HandleFunc("POST /link", h.own(h.link))
+	mux.HandleFunc("GET /forgot", h.forgotPage)
+	mux.HandleFunc("POST /forgot", h.own(h.forgot))
+	mux.HandleFunc("GET "+account.PasswordPath, h.passwordPage)
+	mux.HandleFunc("POST "+account.PasswordPath, h.own(h.choosePassword))
+	mux.HandleFunc("GET "+account.VerifyPath, h.verifyPage)
+	mux.HandleFunc("POST "+account.VerifyPath, h.own(h.verify))
 	mux.HandleFunc("GET /consent", h.consentPage)
 	mux.HandleFunc("POST /consent", h.own(h.consent))
 	mux.HandleFunc("GET /device", h.devicePage)

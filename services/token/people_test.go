@@ -1,0 +1,565 @@
+package token_test
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/fieldmaskpb"
+
+	tokenv1 "github.com/realguardio/realguardio/gen/go/realguardio/token/v1"
+	"github.com/realguardio/realguardio/mesh"
+	"github.com/realguardio/realguardio/mesh/meshtest"
+	"github.com/realguardio/realguardio/services/token"
+)
+
+const (
+	bossEmail    = "root@realguardio.example"
+	bossPassword = "a long admin password"
+)
+
+// boss is a platform admin at the RPCs, and others there in their own name.
+type boss struct {
+	*rpc
+	admin tokenv1.AdminServiceClient
+	self  tokenv1.AccountServiceClient
+}
+
+var accountPage = token.ClientSpec{ID: "account", Name: "Account page", Secret: webSecret, Grants: codeGrants, RedirectURIs: []string{webCallback},
+	Scopes: []string{"openid", "account.read", "account.write", "admin"}, FirstParty: true}
+
+// boss serves the RPCs and makes a platform admin.
+func (s *server) boss() *boss {
+	s.t.Helper()
+	if _, err := s.EnsureClient(s.t.Context(), accountPage); err != nil {
+		s.t.Fatal(err)
+	}
+	s.user(bossEmail, bossPassword, "REALGUARDIO_ADMIN")
+	r := s.serveRPC()
+	conn := r.dial("customer")
+	return &boss{r, tokenv1.NewAdminServiceClient(conn), tokenv1.NewAccountServiceClient(conn)}
+}
+
+// open signs somebody in at the account page and returns the tokens and the browser.
+func (b *boss) open(who, secret string) (reply, *browser) {
+	b.t.Helper()
+	at := b.browser()
+	to := at.signIn(asks("account", webCallback, "scope", "openid account.read account.write admin"), who, secret).location(b.t)
+	tokens := b.post("/oauth2/token", "account", webSecret, redeems(b.logs.secret(to.Query().Get("code")), webCallback))
+	if tokens.status != http.StatusOK {
+		b.t.Fatalf("%s: %d %s", who, tokens.status, tokens.body)
+	}
+	return tokens, at
+}
+
+// as puts a token of somebody on calls.
+func (b *boss) call(ctx context.Context, who, secret string) context.Context {
+	b.t.Helper()
+	tokens, _ := b.open(who, secret)
+	return meshtest.As(ctx, tokens.str("access_token"))
+}
+
+func (b *boss) root(ctx context.Context) context.Context { return b.call(ctx, bossEmail, bossPassword) }
+
+func (b *boss) disable(t *testing.T, id string) {
+	t.Helper()
+	if got, err := b.admin.DisableUser(b.root(t.Context()), &tokenv1.DisableUserRequest{UserId: id}); err != nil || !got.GetUser().GetDisabled() {
+		t.Fatalf("%v, %v", got, err)
+	}
+}
+
+func (b *boss) enable(t *testing.T, id string) {
+	t.Helper()
+	if got, err := b.admin.EnableUser(b.root(t.Context()), &tokenv1.EnableUserRequest{UserId: id}); err != nil || got.GetUser().GetDisabled() {
+		t.Fatalf("%v, %v", got, err)
+	}
+}
+
+func (b *boss) moves(t *testing.T, id, email string) {
+	t.Helper()
+	got, err := b.admin.UpdateUser(b.root(t.Context()), &tokenv1.UpdateUserRequest{UserId: id, Email: &email})
+	if err != nil || got.GetUser().GetEmail() != email || got.GetUser().GetEmailVerified() {
+		t.Fatalf("%v, %v", got, err)
+	}
+}
+
+func (b *boss) changePassword(t *testing.T, from, to string) {
+	t.Helper()
+	if _, err := b.self.ChangePassword(b.call(t.Context(), alice, from), &tokenv1.ChangePasswordRequest{CurrentPassword: from, NewPassword: b.logs.secret(to)}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// refuses demands a status, and a reason unless it is empty.
+func refuses(t *testing.T, err error, code codes.Code, reason string) {
+	t.Helper()
+	if status.Code(err) != code || reason != "" && mesh.Reason(err) != reason && !strings.Contains(err.Error(), reason) {
+		t.Errorf("got %v (%s), want %s %s", err, mesh.Reason(err), code, reason)
+	}
+}
+
+func TestSomebodyIsInvitedAndSignsIn(t *testing.T) {
+	eachStore(t, func(t *testing.T, st stores) {
+		d := withMail(t, st)
+		b := d.boss()
+		ctx := b.root(t.Context())
+		const ada = "Ada@Example.com"
+		made, err := b.admin.InviteUser(ctx, &tokenv1.InviteUserRequest{Email: ada, Name: "Ada Quinn", Roles: []string{"REALGUARDIO_CUSTOMER_EMPLOYEE"}})
+		if err != nil || !made.GetUser().GetInvited() || made.GetUser().GetEmailVerified() || made.GetUser().GetDisabled() {
+			t.Fatalf("%v, %v", made, err)
+		}
+		id := made.GetUser().GetId()
+		first, _ := d.link(d.letter(ada, 1))
+		if l := d.letter(ada, 1); l.Subject() != "Your RealGuardIO account" || strings.Contains(l.Raw, "Quinn") {
+			t.Errorf("%s", l.Raw)
+		}
+		_, err = b.admin.InviteUser(ctx, &tokenv1.InviteUserRequest{Email: "ADA@example.com", Name: "Another"})
+		refuses(t, err, codes.AlreadyExists, "")
+		if page := d.browser().login(asks("web", webCallback), ada, ""); page.status != http.StatusForbidden {
+			t.Errorf("who is invited signs in without a password: %d", page.status)
+		}
+		if _, err := b.admin.ResendInvitation(ctx, &tokenv1.ResendInvitationRequest{UserId: id}); err != nil {
+			t.Fatal(err)
+		}
+		second, _ := d.link(d.letter(ada, 2))
+		if page := d.browser().open(first); page.status != 400 {
+			t.Errorf("the link before the last: %d", page.status)
+		}
+		page := d.browser().open(second)
+		if !strings.Contains(page.body, "<h1>Choose a password</h1>") || !strings.Contains(page.body, ada) {
+			t.Errorf("%s", page.body)
+		}
+		if done := d.browser().choose(second, chosen); done.status != 200 {
+			t.Fatalf("%d %s", done.status, done.body)
+		}
+		got, err := b.admin.GetUser(ctx, &tokenv1.GetUserRequest{UserId: id})
+		if err != nil || got.GetUser().GetInvited() || !got.GetUser().GetEmailVerified() {
+			t.Errorf("%v, %v", got, err)
+		}
+		if page := d.browser().login(asks("web", webCallback), ada, chosen); page.status != http.StatusSeeOther {
+			t.Errorf("ada cannot sign in: %d", page.status)
+		}
+		_, err = b.admin.ResendInvitation(ctx, &tokenv1.ResendInvitationRequest{UserId: id})
+		refuses(t, err, codes.FailedPrecondition, "NOT_INVITED")
+		d.settled()
+		if n := len(d.office.Taken()); n != 2 {
+			t.Errorf("%d letters", n)
+		}
+	})
+}
+
+func TestAPersonWhoIsProvisionedIsInvitedOnce(t *testing.T) {
+	eachStore(t, func(t *testing.T, st stores) {
+		d := withMail(t, st)
+		b := d.boss()
+		ctx := b.as(t.Context(), "customer")
+		for _, who := range []string{"new@acme.example", "NEW@acme.example", alice} {
+			if _, err := b.admin.ProvisionUser(ctx, &tokenv1.ProvisionUserRequest{Email: who, Name: "New", Roles: []string{"REALGUARDIO_CUSTOMER_EMPLOYEE"}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		path, _ := d.link(d.letter("new@acme.example", 1))
+		d.settled()
+		if n := len(d.office.Taken()); n != 1 {
+			t.Errorf("%d letters", n)
+		}
+		if page := d.browser().choose(path, chosen); page.status != 200 {
+			t.Errorf("%d", page.status)
+		}
+	})
+}
+
+func TestWithoutAMailServerNobodyIsInvited(t *testing.T) {
+	oneStore(t, func(t *testing.T, st stores) {
+		s := start(t, st)
+		b := s.boss()
+		ctx := b.root(t.Context())
+		before := s.count(`SELECT count(*) FROM users`)
+		_, err := b.admin.InviteUser(ctx, &tokenv1.InviteUserRequest{Email: "ada@example.com", Name: "Ada"})
+		refuses(t, err, codes.FailedPrecondition, "MAIL_NOT_CONFIGURED")
+		if after := s.count(`SELECT count(*) FROM users`); after != before {
+			t.Errorf("%d accounts, then %d", before, after)
+		}
+		// Provisioning still makes the account: an operator hands the link over.
+		made, err := b.admin.ProvisionUser(b.as(t.Context(), "customer"), &tokenv1.ProvisionUserRequest{Email: "ada@example.com", Name: "Ada"})
+		if err != nil || !made.GetUser().GetInvited() {
+			t.Fatalf("%v, %v", made, err)
+		}
+		link, _, err := s.PasswordLink(t.Context(), "ada@example.com")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if page := s.browser().choose(strings.TrimPrefix(link, s.url), chosen); page.status != 200 || !strings.Contains(page.body, "saved") {
+			t.Errorf("%d %s", page.status, page.body)
+		}
+	})
+}
+
+func TestDisablingAnAccountEndsItEverywhere(t *testing.T) {
+	eachStore(t, func(t *testing.T, st stores) {
+		s := start(t, st)
+		b := s.boss()
+		id := s.user(alice, alicePassword)
+		tokens, at := b.open(alice, alicePassword)
+		partner := s.browser()
+		other := partner.redeem()
+		for range 2 { // repeating it changes nothing
+			b.disable(t, id)
+		}
+		for _, access := range []string{tokens.str("access_token"), other.str("access_token")} {
+			b.ends(t, access)
+			if s.accepted(access) {
+				t.Error("a token is accepted")
+			}
+		}
+		refused(t, s.refresh(other.str("refresh_token")), 400, "invalid_grant")
+		if at.signedIn() || partner.signedIn() {
+			t.Error("somebody is signed in")
+		}
+		if page := s.browser().login(asks("web", webCallback), alice, alicePassword); page.status != http.StatusForbidden {
+			t.Errorf("signing in: %d", page.status)
+		}
+		b.enable(t, id)
+		refused(t, s.refresh(other.str("refresh_token")), 400, "invalid_grant")
+		if at.signedIn() || s.accepted(tokens.str("access_token")) {
+			t.Error("what was ended came back")
+		}
+		if page := s.browser().login(asks("web", webCallback), alice, alicePassword); page.status != http.StatusSeeOther {
+			t.Errorf("signing in again: %d", page.status)
+		}
+	})
+}
+
+func TestARoleThatIsTakenAwayEndsItsTokens(t *testing.T) {
+	eachStore(t, func(t *testing.T, st stores) {
+		s := start(t, st)
+		b := s.boss()
+		id := s.user("second@realguardio.example", "another admin password", "REALGUARDIO_ADMIN", "REALGUARDIO_CUSTOMER_EMPLOYEE")
+		tokens, at := b.open("second@realguardio.example", "another admin password")
+		as := meshtest.As(t.Context(), tokens.str("access_token"))
+		if _, err := b.admin.ListUsers(as, &tokenv1.ListUsersRequest{}); err != nil {
+			t.Fatal(err)
+		}
+		got, err := b.admin.SetUserRoles(b.root(t.Context()), &tokenv1.SetUserRolesRequest{UserId: id, Roles: []string{"REALGUARDIO_CUSTOMER_EMPLOYEE"}})
+		if err != nil || len(got.GetUser().GetRoles()) != 1 {
+			t.Fatalf("%v, %v", got, err)
+		}
+		b.ends(t, tokens.str("access_token"))
+		again := s.post("/oauth2/token", "account", webSecret, map[string][]string{"grant_type": {"refresh_token"}, "refresh_token": {tokens.str("refresh_token")}})
+		if again.status != http.StatusOK || !at.signedIn() {
+			t.Fatalf("they were signed out: %d %s", again.status, again.body)
+		}
+		_, err = b.admin.ListUsers(meshtest.As(t.Context(), again.str("access_token")), &tokenv1.ListUsersRequest{})
+		refuses(t, err, codes.PermissionDenied, "")
+		if _, err := b.admin.SetUserRoles(b.root(t.Context()), &tokenv1.SetUserRolesRequest{UserId: id, Roles: []string{"REALGUARDIO_ADMIN", "REALGUARDIO_CUSTOMER_EMPLOYEE"}}); err != nil {
+			t.Fatal(err)
+		}
+		if !s.accepted(again.str("access_token")) {
+			t.Error("a role that was given ended tokens")
+		}
+	})
+}
+
+func TestThereIsAlwaysAnAdmin(t *testing.T) {
+	eachStore(t, func(t *testing.T, st stores) {
+		s := start(t, st)
+		b := s.boss()
+		id := s.user(bossEmail, bossPassword)
+		ctx := b.root(t.Context())
+		_, err := b.admin.DisableUser(ctx, &tokenv1.DisableUserRequest{UserId: id})
+		refuses(t, err, codes.FailedPrecondition, "LAST_ADMIN")
+		_, err = b.admin.SetUserRoles(ctx, &tokenv1.SetUserRolesRequest{UserId: id})
+		refuses(t, err, codes.FailedPrecondition, "LAST_ADMIN")
+		if got, err := b.admin.GetUser(ctx, &tokenv1.GetUserRequest{UserId: id}); err != nil || got.GetUser().GetDisabled() || len(got.GetUser().GetRoles()) != 1 {
+			t.Errorf("%v, %v", got, err)
+		}
+		t.Run("of several who end each other one remains", func(t *testing.T) {
+			ids := []string{id}
+			for _, who := range []string{"second@realguardio.example", "third@realguardio.example", "fourth@realguardio.example"} {
+				ids = append(ids, s.user(who, "another admin password", "REALGUARDIO_ADMIN"))
+			}
+			var all sync.WaitGroup
+			for i, one := range ids {
+				all.Go(func() {
+					var err error
+					if i%2 == 0 {
+						_, err = b.admin.DisableUser(ctx, &tokenv1.DisableUserRequest{UserId: one})
+					} else {
+						_, err = b.admin.SetUserRoles(ctx, &tokenv1.SetUserRolesRequest{UserId: one, Roles: []string{"REALGUARDIO_CUSTOMER_EMPLOYEE"}})
+					}
+					if err != nil && status.Code(err) != codes.FailedPrecondition && status.Code(err) != codes.Unauthenticated {
+						t.Error(err)
+					}
+				})
+			}
+			all.Wait()
+			if n := s.count(`SELECT count(*) FROM users WHERE NOT disabled AND roles = 'REALGUARDIO_ADMIN'`); n < 1 {
+				t.Errorf("%d admins are left", n)
+			}
+		})
+	})
+}
+
+func TestAccountsAreListedSearchedAndChanged(t *testing.T) {
+	eachStore(t, func(t *testing.T, st stores) {
+		d := withMail(t, st)
+		b := d.boss()
+		ctx := b.root(t.Context())
+		for _, who := range []string{"zoe@acme.example", "ÄNNE@acme.example", "bob@acme.example"} {
+			if _, err := b.admin.InviteUser(ctx, &tokenv1.InviteUserRequest{Email: who, Name: "Ännchen 100%_ " + who[:3]}); err != nil && who != "ÄNNE@acme.example" {
+				t.Fatal(err)
+			}
+		}
+		for query, want := range map[string]string{
+			"": alice + " bob@acme.example " + bossEmail + " zoe@acme.example", "ACME": alice + " bob@acme.example zoe@acme.example",
+			"äNNCHEN": "bob@acme.example zoe@acme.example", "%": "bob@acme.example zoe@acme.example", "_": "bob@acme.example zoe@acme.example",
+			"0%_ z": "zoe@acme.example", "' OR 1=1 --": "", "nobody": "",
+		} {
+			var got []string
+			for token := ""; ; {
+				listed, err := b.admin.ListUsers(ctx, &tokenv1.ListUsersRequest{Query: query, PageSize: 1, PageToken: token})
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, u := range listed.GetUsers() {
+					got = append(got, u.GetEmail())
+				}
+				if token = listed.GetNextPageToken(); token == "" {
+					break
+				}
+			}
+			if strings.Join(got, " ") != want {
+				t.Errorf("%q: %v, want %s", query, got, want)
+			}
+		}
+		_, err := b.admin.ListUsers(ctx, &tokenv1.ListUsersRequest{PageToken: "x"})
+		refuses(t, err, codes.InvalidArgument, "pageToken")
+
+		id := d.user(alice, alicePassword)
+		before := d.tokens()
+		changed, err := b.admin.UpdateUser(ctx, &tokenv1.UpdateUserRequest{UserId: id, Name: proto.String("Alice Liddell"), Email: proto.String("alice@new.example")})
+		if err != nil || changed.GetUser().GetName() != "Alice Liddell" || changed.GetUser().GetEmailVerified() || changed.GetUser().GetId() != id {
+			t.Fatalf("%v, %v", changed, err)
+		}
+		info := d.get("/oauth2/userinfo", "Authorization", "Bearer "+before.str("access_token"))
+		if old := claimsOf(t, before.str("id_token")); info.str("sub") != old["sub"] || info.str("email") != "alice@new.example" ||
+			info.str("name") != "Alice Liddell" || old["email"] != alice {
+			t.Errorf("UserInfo %s", info.body)
+		}
+		if l := d.letter(alice, 1); l.Subject() != "Your e-mail address was changed" {
+			t.Errorf("%s", l.Subject())
+		}
+		path, _ := d.link(d.letter("alice@new.example", 1))
+		at := d.browser()
+		if done := at.submit("/verify", at.open(path).form()); done.status != 200 {
+			t.Errorf("%d %s", done.status, done.body)
+		}
+		if got, err := b.admin.GetUser(ctx, &tokenv1.GetUserRequest{UserId: id}); err != nil || !got.GetUser().GetEmailVerified() {
+			t.Errorf("%v, %v", got, err)
+		}
+		_, err = b.admin.UpdateUser(ctx, &tokenv1.UpdateUserRequest{UserId: id, Email: proto.String("ZOE@acme.example")})
+		refuses(t, err, codes.AlreadyExists, "")
+		for name, bad := range map[string]string{"a control character": "A\x07", "turned around": "Ada\u202e", "nothing to see": "\u200b", "a NUL": "A\x00"} {
+			_, err := b.admin.UpdateUser(ctx, &tokenv1.UpdateUserRequest{UserId: id, Name: &bad})
+			refuses(t, err, codes.InvalidArgument, "name")
+			_, err = b.admin.InviteUser(ctx, &tokenv1.InviteUserRequest{Email: "x@acme.example", Name: bad})
+			refuses(t, err, codes.InvalidArgument, "name")
+			_ = name
+		}
+		for _, missing := range []string{"usr_nobody", "usr\x00"} {
+			_, err := b.admin.GetUser(ctx, &tokenv1.GetUserRequest{UserId: missing})
+			refuses(t, err, codes.NotFound, "")
+			_, err = b.admin.DisableUser(ctx, &tokenv1.DisableUserRequest{UserId: missing})
+			refuses(t, err, codes.NotFound, "")
+			_, err = b.admin.SetUserRoles(ctx, &tokenv1.SetUserRolesRequest{UserId: missing})
+			refuses(t, err, codes.NotFound, "")
+			_, err = b.admin.UpdateUser(ctx, &tokenv1.UpdateUserRequest{UserId: missing, Name: proto.String("X")})
+			refuses(t, err, codes.NotFound, "")
+			_, err = b.admin.ResendInvitation(ctx, &tokenv1.ResendInvitationRequest{UserId: missing})
+			refuses(t, err, codes.NotFound, "")
+		}
+	})
+}
+
+func TestPeopleChangeTheirOwnPassword(t *testing.T) {
+	eachStore(t, func(t *testing.T, st stores) {
+		d := withMail(t, st)
+		b := d.boss()
+		mine, here := b.open(alice, alicePassword)
+		elsewhere := d.browser()
+		other := elsewhere.redeem()
+		as := meshtest.As(t.Context(), mine.str("access_token"))
+		change := func(current, next string) error {
+			_, err := b.self.ChangePassword(as, &tokenv1.ChangePasswordRequest{CurrentPassword: current, NewPassword: d.logs.secret(next)})
+			return err
+		}
+		refuses(t, change("wrong", chosen), codes.InvalidArgument, "currentPassword")
+		refuses(t, change(alicePassword, "too short"), codes.InvalidArgument, "at least 15")
+		refuses(t, change(alicePassword, "passwordpassword"), codes.InvalidArgument, "most common")
+		if !here.signedIn() || !elsewhere.signedIn() || !d.accepted(mine.str("access_token")) {
+			t.Error("a refusal ended something")
+		}
+		if err := change(alicePassword, chosen); err != nil {
+			t.Fatal(err)
+		}
+		b.ends(t, mine.str("access_token"))
+		b.ends(t, other.str("access_token"))
+		if !here.signedIn() || elsewhere.signedIn() {
+			t.Error("signed in here, elsewhere:", here.signedIn(), elsewhere.signedIn())
+		}
+		refused(t, d.refresh(other.str("refresh_token")), 400, "invalid_grant")
+		again := d.post("/oauth2/token", "account", webSecret, map[string][]string{"grant_type": {"refresh_token"}, "refresh_token": {mine.str("refresh_token")}})
+		if again.status != http.StatusOK {
+			t.Fatalf("%d %s", again.status, again.body)
+		}
+		if l := d.letter(alice, 1); l.Subject() != "Your password was changed" {
+			t.Errorf("%s", l.Subject())
+		}
+		t.Run("guesses are counted as at the login page", func(t *testing.T) {
+			as := meshtest.As(t.Context(), again.str("access_token"))
+			for i := range 11 {
+				_, err := b.self.ChangePassword(as, &tokenv1.ChangePasswordRequest{CurrentPassword: "a guess", NewPassword: "another tuba eight lamp"})
+				want := codes.InvalidArgument
+				if i == 10 {
+					want = codes.ResourceExhausted
+				}
+				refuses(t, err, want, "")
+			}
+			_, err := b.self.ChangePassword(as, &tokenv1.ChangePasswordRequest{CurrentPassword: chosen, NewPassword: "another tuba eight lamp"})
+			refuses(t, err, codes.ResourceExhausted, "TOO_MANY_ATTEMPTS")
+			if page := d.browser().login(asks("web", webCallback), alice, chosen); page.status != http.StatusSeeOther {
+				t.Errorf("who holds a token keeps alice from signing in: %d", page.status)
+			}
+		})
+	})
+}
+
+func TestPeopleChangeTheirOwnAddress(t *testing.T) {
+	eachStore(t, func(t *testing.T, st stores) {
+		d := withMail(t, st)
+		b := d.boss()
+		d.user("bob@foo.example", "another long password")
+		tokens, _ := b.open(alice, alicePassword)
+		as := meshtest.As(t.Context(), tokens.str("access_token"))
+		const moved = "alice@elsewhere.example"
+		_, err := b.self.ChangeEmail(as, &tokenv1.ChangeEmailRequest{Email: moved, CurrentPassword: "wrong"})
+		refuses(t, err, codes.InvalidArgument, "currentPassword")
+		if _, err := b.self.ChangeEmail(as, &tokenv1.ChangeEmailRequest{Email: moved, CurrentPassword: alicePassword}); err != nil {
+			t.Fatal(err)
+		}
+		if l := d.letter(alice, 1); l.Subject() != "Another e-mail address was asked for" || linkForm.MatchString(l.Text) {
+			t.Errorf("%s", l.Text)
+		}
+		path, _ := d.link(d.letter(moved, 1))
+		if me, err := b.self.GetMe(as, &tokenv1.GetMeRequest{}); err != nil || me.GetUser().GetEmail() != alice {
+			t.Errorf("changed before it was confirmed: %v, %v", me, err)
+		}
+		at := d.browser()
+		page := at.open(path)
+		if !strings.Contains(page.body, moved) || page.header.Get("Referrer-Policy") != "no-referrer" {
+			t.Errorf("%s", page.body)
+		}
+		for i, want := range []int{200, 400} {
+			if done := at.submit("/verify", page.form()); done.status != want {
+				t.Errorf("time %d: %d %s", i+1, done.status, done.body)
+			}
+		}
+		me, err := b.self.GetMe(as, &tokenv1.GetMeRequest{})
+		if err != nil || me.GetUser().GetEmail() != moved || !me.GetUser().GetEmailVerified() || me.GetUser().GetId() != claimsOf(t, tokens.str("access_token"))["sub"] {
+			t.Errorf("%v, %v", me, err)
+		}
+		if l := d.letter(alice, 2); l.Subject() != "Your e-mail address was changed" {
+			t.Errorf("%s", l.Subject())
+		}
+		t.Run("to one that is taken, which shows only to who reads it", func(t *testing.T) {
+			if _, err := b.self.ChangeEmail(as, &tokenv1.ChangeEmailRequest{Email: "bob@foo.example", CurrentPassword: alicePassword}); err != nil {
+				t.Fatal(err)
+			}
+			path, _ := d.link(d.letter("bob@foo.example", 1))
+			if done := at.submit("/verify", at.open(path).form()); done.status != 409 {
+				t.Errorf("%d %s", done.status, done.body)
+			}
+			if me, err := b.self.GetMe(as, &tokenv1.GetMeRequest{}); err != nil || me.GetUser().GetEmail() != moved {
+				t.Errorf("%v, %v", me, err)
+			}
+		})
+		t.Run("verifying what is verified sends nothing", func(t *testing.T) {
+			d.settled()
+			before := len(d.office.Taken())
+			if _, err := b.self.VerifyEmail(as, &tokenv1.VerifyEmailRequest{}); err != nil {
+				t.Fatal(err)
+			}
+			d.settled()
+			if after := len(d.office.Taken()); after != before {
+				t.Errorf("%d letters, then %d", before, after)
+			}
+		})
+		t.Run("an address is verified by a link to it", func(t *testing.T) {
+			if _, err := d.db.Exec(t.Context(), `UPDATE users SET email_verified = FALSE WHERE email_key = $1`, moved); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := b.self.VerifyEmail(as, &tokenv1.VerifyEmailRequest{}); err != nil {
+				t.Fatal(err)
+			}
+			path, _ := d.link(d.letter(moved, 3))
+			if done := at.submit("/verify", at.open(path).form()); done.status != 200 {
+				t.Errorf("%d %s", done.status, done.body)
+			}
+			if me, err := b.self.GetMe(as, &tokenv1.GetMeRequest{}); err != nil || !me.GetUser().GetEmailVerified() {
+				t.Errorf("%v, %v", me, err)
+			}
+		})
+	})
+}
+
+func TestPeopleChangeWhatIsKnownOfThem(t *testing.T) {
+	oneStore(t, func(t *testing.T, st stores) {
+		s := start(t, st)
+		b := s.boss()
+		as := b.call(t.Context(), alice, alicePassword)
+		full := &tokenv1.User{Name: "Alice Liddell", GivenName: "Alice", FamilyName: "Liddell", Locale: "en-GB", Zoneinfo: "Europe/London",
+			PhoneNumber: "+442071234567", Address: &tokenv1.Address{Formatted: "1 Long Walk\nOxford", Country: "GB"}}
+		got, err := b.self.UpdateMe(as, &tokenv1.UpdateMeRequest{User: full})
+		if err != nil || got.GetUser().GetFamilyName() != "Liddell" || got.GetUser().GetAddress().GetCountry() != "GB" || got.GetUser().GetEmail() != alice {
+			t.Fatalf("%v, %v", got, err)
+		}
+		got, err = b.self.UpdateMe(as, &tokenv1.UpdateMeRequest{User: &tokenv1.User{}, UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{"phone_number"}}})
+		if err != nil || got.GetUser().GetPhoneNumber() != "" || got.GetUser().GetName() != "Alice Liddell" {
+			t.Errorf("%v, %v", got, err)
+		}
+		for name, tt := range map[string]struct {
+			user *tokenv1.User
+			mask []string
+			code codes.Code
+		}{
+			"verifying one's address":  {&tokenv1.User{EmailVerified: true}, []string{"email_verified"}, codes.PermissionDenied},
+			"the same without a mask":  {&tokenv1.User{EmailVerified: true}, nil, codes.PermissionDenied},
+			"another address":          {&tokenv1.User{Email: "x@y.example"}, []string{"email"}, codes.PermissionDenied},
+			"more roles":               {&tokenv1.User{Roles: []string{"REALGUARDIO_ADMIN"}}, []string{"name", "roles"}, codes.PermissionDenied},
+			"another id":               {&tokenv1.User{Id: "usr_1"}, nil, codes.PermissionDenied},
+			"no field":                 {&tokenv1.User{}, []string{"password_hash"}, codes.InvalidArgument},
+			"no name":                  {&tokenv1.User{}, []string{"name"}, codes.InvalidArgument},
+			"a name turned around":     {&tokenv1.User{GivenName: "A\u202eB"}, nil, codes.InvalidArgument},
+			"no language":              {&tokenv1.User{Locale: "en_GB"}, nil, codes.InvalidArgument},
+			"no time zone":             {&tokenv1.User{Zoneinfo: "Mars/Olympus"}, nil, codes.InvalidArgument},
+			"a path as a time zone":    {&tokenv1.User{Zoneinfo: "../../etc/passwd"}, nil, codes.InvalidArgument},
+			"this machine's time zone": {&tokenv1.User{Zoneinfo: "Local"}, nil, codes.InvalidArgument},
+			"no telephone":             {&tokenv1.User{PhoneNumber: "555-0123"}, nil, codes.InvalidArgument},
+			"an odd address":           {&tokenv1.User{Address: &tokenv1.Address{Locality: "Ox\x07ford"}}, nil, codes.InvalidArgument},
+		} {
+			_, err := b.self.UpdateMe(as, &tokenv1.UpdateMeRequest{User: tt.user, UpdateMask: &fieldmaskpb.FieldMask{Paths: tt.mask}})
+			if status.Code(err) != tt.code {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		me, err := b.self.GetMe(as, &tokenv1.GetMeRequest{})
+		if err != nil || me.GetUser().GetName() != "Alice Liddell" || len(me.GetUser().GetRoles()) != 1 {
+			t.Errorf("%v, %v", me, err)
+		}
+	})
+}

@@ -1,0 +1,484 @@
+package token_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/realguardio/realguardio/services/internal/mail/mailtest"
+	"github.com/realguardio/realguardio/services/token"
+)
+
+const chosen = "moss tuba eight lamp"
+
+func TestWhoForgotTheirPasswordChoosesAnother(t *testing.T) {
+	eachStore(t, func(t *testing.T, st stores) {
+		d := withMail(t, st)
+		elsewhere := d.browser()
+		before := elsewhere.redeem()
+		b := d.browser()
+		login := b.open(b.open(asks("web", webCallback)).location(t).RequestURI())
+		if !strings.Contains(login.body, `href="/forgot?client_id=web"`) {
+			t.Errorf("the login page does not lead there: %s", login.body)
+		}
+		if page := b.forgot(strings.ToUpper(alice)); page.status != 200 || !strings.Contains(page.body, "Look at your mail") {
+			t.Fatalf("%d %s", page.status, page.body)
+		}
+		letter := d.letter(alice, 1)
+		path, secret := d.link(letter)
+		if letter.Subject() != "Choose a new password" || !strings.HasPrefix(path, "/password?") {
+			t.Errorf("%q, %s", letter.Subject(), path)
+		}
+		page := b.open(path)
+		for _, want := range []string{alice, `autocomplete="new-password"`, `autocomplete="username"`, `aria-describedby="password-hint"`, `name="repeat"`} {
+			if !strings.Contains(page.body, want) {
+				t.Errorf("the page lacks %q", want)
+			}
+		}
+		if got := page.header.Get("Referrer-Policy"); got != "no-referrer" {
+			t.Errorf("Referrer-Policy %q", got)
+		}
+		t.Run("a password that is no good is refused in words at its field, and the link stays good", func(t *testing.T) {
+			for name, tt := range map[string]struct{ password, repeat, problem, says string }{
+				"short":         {"moss tuba", "moss tuba", "password-problem", "at least 15"},
+				"common":        {"passwordpassword", "passwordpassword", "password-problem", "most common"},
+				"one's own":     {"acme example alice", "acme example alice", "password-problem", "your name"},
+				"not the same":  {chosen, chosen + "x", "repeat-problem", "not what you entered"},
+				"none at all":   {"", "", "password-problem", "at least 15"},
+				"over the edge": {strings.Repeat("moss tuba eight ", 70), strings.Repeat("moss tuba eight ", 70), "password-problem", "longer"},
+			} {
+				form := page.form()
+				form.Set("password", tt.password)
+				form.Set("repeat", tt.repeat)
+				again := b.submit("/password", form)
+				if again.status != 400 || !strings.Contains(again.body, `id="`+tt.problem+`" role="alert">`) || !strings.Contains(again.body, tt.says) ||
+					!strings.Contains(again.body, `aria-invalid="true"`) || tt.password != "" && strings.Contains(again.body, `value="`+tt.password) {
+					t.Errorf("%s: %d %s", name, again.status, again.body)
+				}
+			}
+			if !elsewhere.signedIn() || !d.accepted(before.str("access_token")) {
+				t.Error("something ended")
+			}
+		})
+		done := b.choose(path, chosen)
+		if done.status != 200 || !strings.Contains(done.body, "Your password is saved") || !strings.Contains(done.body, `href="https://app.example.com/"`) {
+			t.Fatalf("%d %s", done.status, done.body)
+		}
+		if elsewhere.signedIn() || d.accepted(before.str("access_token")) {
+			t.Error("who was signed in with the old password still is")
+		}
+		refused(t, d.refresh(before.str("refresh_token")), 400, "invalid_grant")
+		if page := d.browser().login(asks("web", webCallback), alice, alicePassword); page.status != http.StatusForbidden {
+			t.Errorf("the old password: %d", page.status)
+		}
+		if page := d.browser().login(asks("web", webCallback), alice, chosen); page.status != http.StatusSeeOther {
+			t.Errorf("the new password: %d %s", page.status, page.body)
+		}
+		if notice := d.letter(alice, 2); notice.Subject() != "Your password was changed" || linkForm.MatchString(notice.Text) {
+			t.Errorf("notice: %s", notice.Text)
+		}
+		t.Run("the link is over", func(t *testing.T) {
+			form := url.Values{"link": {secret}, "password": {"another tuba eight lamp"}, "repeat": {"another tuba eight lamp"}}
+			for name, page := range map[string]reply{"opened": b.open(path), "sent again": b.submit("/password", form)} {
+				if page.status != 400 || !strings.Contains(page.body, "This link is over") {
+					t.Errorf("%s: %d %s", name, page.status, page.body)
+				}
+			}
+			if page := d.browser().login(asks("web", webCallback), alice, chosen); page.status != http.StatusSeeOther {
+				t.Errorf("the password has changed: %d", page.status)
+			}
+		})
+	})
+}
+
+func TestWhatEndsALinkForAPassword(t *testing.T) {
+	eachStore(t, func(t *testing.T, st stores) {
+		d := withMail(t, st)
+		a := d.boss()
+		id := d.user(alice, alicePassword)
+		asked := 0
+		ask := func(t *testing.T) string {
+			t.Helper()
+			if err := d.redis.FlushAll(t.Context()).Err(); err != nil { // this is not about limits
+				t.Fatal(err)
+			}
+			asked++
+			d.browser().forgot(alice)
+			path, _ := d.link(d.nthReset(asked))
+			return path
+		}
+		over := func(t *testing.T, path string) {
+			t.Helper()
+			if page := d.browser().choose(path, "an unlucky password"); page.status != 400 || !strings.Contains(page.body, "This link is over") {
+				t.Errorf("%d %s", page.status, page.body)
+			}
+		}
+		t.Run("time", func(t *testing.T) {
+			path := ask(t)
+			d.clock.Advance(31 * time.Minute)
+			over(t, path)
+		})
+		t.Run("a newer one", func(t *testing.T) {
+			first := ask(t)
+			second := ask(t)
+			over(t, first)
+			if page := d.browser().open(second); page.status != 200 {
+				t.Errorf("the newer one: %d", page.status)
+			}
+		})
+		t.Run("a password that was changed meanwhile", func(t *testing.T) {
+			path := ask(t)
+			a.changePassword(t, alicePassword, chosen)
+			over(t, path)
+		})
+		t.Run("an address that was changed meanwhile", func(t *testing.T) {
+			path := ask(t)
+			for _, email := range []string{"alice@elsewhere.example", alice} {
+				a.moves(t, id, email)
+			}
+			over(t, path)
+		})
+		t.Run("an account that was disabled, even after it is enabled again", func(t *testing.T) {
+			path := ask(t)
+			a.disable(t, id)
+			over(t, path)
+			a.enable(t, id)
+			over(t, path)
+		})
+		t.Run("what is no link at all", func(t *testing.T) {
+			for _, secret := range []string{"", "x", strings.Repeat("A", 43), strings.Repeat("A", 5000), "%00", "'%20OR%201=1"} {
+				if page := d.browser().open("/password?link=" + secret); page.status != 400 {
+					t.Errorf("%q: %d", secret, page.status)
+				}
+			}
+		})
+		t.Run("another purpose", func(t *testing.T) {
+			path := ask(t)
+			if page := d.browser().open(strings.Replace(path, "/password", "/verify", 1)); page.status != 400 {
+				t.Errorf("a link for a password confirms an address: %d", page.status)
+			}
+		})
+		if page := d.browser().login(asks("web", webCallback), alice, chosen); page.status != http.StatusSeeOther {
+			t.Errorf("the password is another one: %d", page.status)
+		}
+	})
+}
+
+// nthReset waits for the nth link to another password.
+func (d *desk) nthReset(n int) mailtest.Letter {
+	d.t.Helper()
+	begun := time.Now()
+	for time.Since(begun) < 10*time.Second {
+		var resets []mailtest.Letter
+		for _, l := range d.office.Taken() {
+			if l.Subject() == "Choose a new password" {
+				resets = append(resets, l)
+			}
+		}
+		if len(resets) >= n {
+			return resets[n-1]
+		}
+	}
+	d.t.Fatalf("link %d does not come", n)
+	return mailtest.Letter{}
+}
+
+func TestALinkIsUsedOnceByHoweverMany(t *testing.T) {
+	eachStore(t, func(t *testing.T, st stores) {
+		d := withMail(t, st)
+		d.browser().forgot(alice)
+		path, secret := d.link(d.letter(alice, 1))
+		for range 5 { // programs that look at what is in a mail
+			d.get(path)
+			plain, err := http.Head(d.url + path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = plain.Body.Close()
+		}
+		var mu sync.Mutex
+		statuses := map[int]int{}
+		admitted := ""
+		var all sync.WaitGroup
+		for i := range 12 {
+			b := d.browser()
+			mine := chosen + strings.Repeat("!", i)
+			all.Go(func() {
+				r := b.submit("/password", url.Values{"link": {secret}, "password": {mine}, "repeat": {mine}})
+				mu.Lock()
+				defer mu.Unlock()
+				if statuses[r.status]++; r.status == 200 {
+					admitted = mine
+				}
+			})
+		}
+		all.Wait()
+		if statuses[200] != 1 || statuses[400] != 11 {
+			t.Errorf("%v", statuses)
+		}
+		if page := d.browser().login(asks("web", webCallback), alice, admitted); page.status != http.StatusSeeOther {
+			t.Errorf("the one that succeeded signs nobody in: %d", page.status)
+		}
+	})
+}
+
+// TestNobodyLearnsFromARecoveryWhoHasAnAccount asks a service whose background work stands still, so that everything can be
+// looked at that a request does: it is the same for every address, and so takes the same time.
+func TestNobodyLearnsFromARecoveryWhoHasAnAccount(t *testing.T) {
+	eachStore(t, func(t *testing.T, st stores) {
+		d := withMail(t, st)
+		gone := d.user("gone@acme.example", "a password of before")
+		d.boss().disable(t, gone)
+		d.stop()
+		d.redis = redis.NewClient(&redis.Options{Addr: st.redis})
+		defer d.redis.Close()
+		asked := &redisCommands{}
+		d.redis.AddHook(asked)
+		cfg := d.config()
+		mailing(d.office.Addr)(&cfg)
+		service, err := token.New(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		endpoint := httptest.NewServer(service.Handler())
+		defer endpoint.Close()
+		d.url = endpoint.URL
+		answers, commands := map[string]string{}, map[string]string{}
+		for i, who := range []string{"first@acme.example", alice, "nobody@acme.example", "gone@acme.example"} {
+			asked.take()
+			page := d.browser().forgot(who)
+			answers[who], commands[who] = page.body, asked.take()
+			if page.status != 200 || d.count(`SELECT count(*) FROM letters`) != i+1 || d.count(`SELECT count(*) FROM tickets`) != 0 ||
+				d.count(`SELECT count(*) FROM letters WHERE kind = 'recovery' AND address = $1 AND user_id = '' AND ticket_hash = ''`, who) != 1 {
+				t.Errorf("%s: %d", who, page.status)
+			}
+		}
+		for _, who := range []string{"nobody@acme.example", "gone@acme.example"} {
+			if answers[who] != answers[alice] || commands[who] != commands[alice] {
+				t.Errorf("%s is told from %s: commands %q and %q", who, alice, commands[who], commands[alice])
+			}
+		}
+		if page := d.browser().forgot(alice); page.body != answers[alice] || d.count(`SELECT count(*) FROM letters`) != 4 {
+			t.Errorf("asking again is another thing: %s", page.body)
+		}
+
+		next := begin(t, st, "127.0.0.1:0", d.clock, d.logs, mailing(d.office.Addr))
+		d.server = next
+		d.letter(alice, 1)
+		d.settled()
+		if taken := d.office.Taken(); len(taken) != 1 {
+			t.Errorf("%d letters were sent", len(taken))
+		}
+	})
+}
+
+// redisCommands keeps the names of the commands that were sent.
+type redisCommands struct {
+	mu   sync.Mutex
+	list []string
+}
+
+func (c *redisCommands) take() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	all := strings.Join(c.list, " ")
+	c.list = nil
+	return all
+}
+
+func (c *redisCommands) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (c *redisCommands) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		c.mu.Lock()
+		c.list = append(c.list, cmd.Name())
+		c.mu.Unlock()
+		return next(ctx, cmd)
+	}
+}
+
+func (c *redisCommands) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
+func TestHowOftenALinkMayBeAskedFor(t *testing.T) {
+	oneStore(t, func(t *testing.T, st stores) {
+		d := withMail(t, st)
+		b := d.browser()
+		limited := func(who string) bool {
+			page := b.forgot(who)
+			if page.status == http.StatusTooManyRequests && page.header.Get("Retry-After") == "" {
+				t.Error("no Retry-After")
+			}
+			return page.status == http.StatusTooManyRequests
+		}
+		for _, who := range []string{alice, "nobody@acme.example"} {
+			for i := range 5 {
+				if limited(who) {
+					t.Fatalf("%s is refused at time %d", who, i+1)
+				}
+			}
+			if !limited(who) || !limited(strings.ToUpper(who)) {
+				t.Errorf("%s may ask for ever", who)
+			}
+		}
+		for i := range 20 {
+			if limited(fmt.Sprintf("somebody-%d@acme.example", i)) {
+				t.Fatalf("the network is refused at %d", 10+i)
+			}
+		}
+		if !limited("another@acme.example") {
+			t.Error("one network may ask for ever")
+		}
+	})
+}
+
+func TestAFormForAPasswordIsTakenFromOurPagesOnly(t *testing.T) {
+	oneStore(t, func(t *testing.T, st stores) {
+		d := withMail(t, st)
+		d.browser().forgot(alice)
+		path, secret := d.link(d.letter(alice, 1))
+		form := url.Values{"link": {secret}, "password": {chosen}, "repeat": {chosen}, "username": {alice}}
+		for _, at := range []string{"/password", "/verify", "/forgot"} {
+			if r := d.browser().submit(at, form, "Sec-Fetch-Site", "cross-site", "Origin", "https://evil.example"); r.status != http.StatusForbidden {
+				t.Errorf("%s: %d", at, r.status)
+			}
+		}
+		if d.browser().open(path).status != 200 || d.count(`SELECT count(*) FROM letters`) != 0 {
+			t.Error("something was done")
+		}
+		for _, at := range []string{"/forgot", path, "/password?link=x", "/verify?link=x"} {
+			page := d.browser().open(at)
+			if page.header.Get("X-Frame-Options") != "DENY" || !strings.Contains(page.header.Get("Content-Security-Policy"), "frame-ancestors 'none'") ||
+				page.header.Get("Cache-Control") != "no-store" || strings.Contains(page.body, "<script") || strings.Contains(page.body, "style=") {
+				t.Errorf("%s: %v", at, page.header)
+			}
+		}
+		if page := d.browser().forgot("<script>@evil"); page.status != 200 || strings.Contains(page.body, "<script>") {
+			t.Errorf("%d %s", page.status, page.body)
+		}
+		for _, bad := range []string{"", "nobody", "@", "a@", "@b", "a b@c.example", strings.Repeat("a", 260) + "@c.example", "<b>"} {
+			if page := d.browser().forgot(bad); page.status != 400 || !strings.Contains(page.body, `id="username-problem"`) || strings.Contains(page.body, "<b>") {
+				t.Errorf("%q: %d", bad, page.status)
+			}
+		}
+	})
+}
+
+// TestARecoveryEndsALockout locks an account by guesses from many networks; who chooses another password is not kept out
+// by guesses at the old one.
+func TestARecoveryEndsALockout(t *testing.T) {
+	oneStore(t, func(t *testing.T, st stores) {
+		s := roam(t, st)
+		s.attack(alice, 10)
+		s.address = "198.51.100.7"
+		if s.browser().admitted() {
+			t.Fatal("not locked to begin with")
+		}
+		d := s.server
+		link, _, err := d.PasswordLink(t.Context(), alice)
+		if err != nil {
+			t.Fatal(err)
+		}
+		u, err := url.Parse(link)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if page := d.browser().choose(u.RequestURI(), chosen); page.status != 200 {
+			t.Fatalf("%d %s", page.status, page.body)
+		}
+		if page := d.browser().login(asks("web", webCallback), alice, chosen); page.status != http.StatusSeeOther {
+			t.Errorf("kept out: %d", page.status)
+		}
+		if s.grant("nobody@acme.example", "x").status == http.StatusTooManyRequests {
+			t.Error("others are limited")
+		}
+	})
+}
+
+func TestALetterSurvivesTheProcessAndTheMailServer(t *testing.T) {
+	eachStore(t, func(t *testing.T, st stores) {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		post := listener.Addr().String()
+		if err := listener.Close(); err != nil { // nobody is there yet
+			t.Fatal(err)
+		}
+		s := begin(t, st, "127.0.0.1:0", &clock{}, &logs{}, mailing(post))
+		s.seed()
+		if page := s.browser().forgot(alice); page.status != 200 {
+			t.Fatalf("%d %s", page.status, page.body)
+		}
+		begun := time.Now()
+		for s.count(`SELECT count(*) FROM letters WHERE kind = 'reset' AND attempts > 0 AND failure <> ''`) == 0 {
+			if time.Since(begun) > 10*time.Second {
+				t.Fatal("nobody tried")
+			}
+		}
+		s.stop()
+		if listener, err = net.Listen("tcp", post); err != nil {
+			t.Fatal(err)
+		}
+		d := &desk{begin(t, st, "127.0.0.1:0", s.clock, s.logs, mailing(post)), mailtest.NewAt(t, listener)}
+		d.clock.Advance(20 * time.Second)
+		path, _ := d.link(d.letter(alice, 1))
+		if page := d.browser().choose(path, chosen); page.status != 200 {
+			t.Errorf("%d %s", page.status, page.body)
+		}
+	})
+}
+
+func TestNothingThatIsStoredOpensALink(t *testing.T) {
+	eachStore(t, func(t *testing.T, st stores) {
+		d := withMail(t, st)
+		d.browser().forgot(alice)
+		_, secret := d.link(d.letter(alice, 1))
+		var hash, nonce string
+		if err := d.db.QueryRow(t.Context(), `SELECT hash, nonce FROM tickets`).Scan(&hash, &nonce); err != nil {
+			t.Fatal(err)
+		}
+		for _, stored := range []string{hash, nonce} {
+			if strings.Contains(stored, secret) || d.browser().open("/password?link="+stored).status != 400 {
+				t.Errorf("%s opens it", stored)
+			}
+		}
+	})
+}
+
+func TestWithoutAMailServerNobodyIsPromisedALink(t *testing.T) {
+	oneStore(t, func(t *testing.T, st stores) {
+		s := start(t, st)
+		b := s.browser()
+		if page := b.open(b.open(asks("web", webCallback)).location(t).RequestURI()); strings.Contains(page.body, "/forgot") {
+			t.Error("the login page leads nowhere")
+		}
+		if page := b.open("/forgot"); page.status != 404 || !strings.Contains(page.body, "No mail is sent here") {
+			t.Errorf("%d %s", page.status, page.body)
+		}
+		if page := b.submit("/forgot", url.Values{"username": {alice}}); page.status != 404 || s.count(`SELECT count(*) FROM letters`) != 0 {
+			t.Errorf("%d %s", page.status, page.body)
+		}
+		link, _, err := s.PasswordLink(t.Context(), alice)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if page := b.choose(strings.TrimPrefix(link, s.url), chosen); page.status != 200 {
+			t.Errorf("an operator's link: %d %s", page.status, page.body)
+		}
+		if _, _, err := s.PasswordLink(t.Context(), "nobody@acme.example"); !errors.Is(err, token.ErrNoAccount) {
+			t.Errorf("nobody's link: %v", err)
+		}
+	})
+}
