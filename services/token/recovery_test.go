@@ -348,6 +348,7 @@ func TestAFormForAPasswordIsTakenFromOurPagesOnly(t *testing.T) {
 		d := withMail(t, st)
 		d.browser().forgot(alice)
 		path, secret := d.link(d.letter(alice, 1))
+		d.settled()
 		form := url.Values{"link": {secret}, "password": {chosen}, "repeat": {chosen}, "username": {alice}}
 		for _, at := range []string{"/password", "/verify", "/forgot"} {
 			if r := d.browser().submit(at, form, "Sec-Fetch-Site", "cross-site", "Origin", "https://evil.example"); r.status != http.StatusForbidden {
