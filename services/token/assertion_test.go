@@ -157,7 +157,9 @@ func TestAClientProvesItselfByAKey(t *testing.T) {
 			return s.logs.secret(token)
 		}
 		now := s.clock.Now()
+		anew, _ := json.Marshal(h.claims(s))
 		for name, form := range map[string]url.Values{
+			"EdDSA by its newer name":        with(s.logs.secret(sign(t, map[string]any{"alg": "Ed25519", "kid": "ed"}, anew, jwa.EdDSA, h.private["ed"]))),
 			"ES256":                          with(made(jose.ES256, "ec", "JWT")),
 			"RS256":                          with(made(jose.RS256, "rsa", "")),
 			"PS256":                          with(made(jose.PS256, "rsa", "")),
@@ -193,7 +195,7 @@ func TestAClientProvesItselfByAKey(t *testing.T) {
 			t.Errorf("after the revocation: %s", got.body)
 		}
 		discovery := s.get("/.well-known/openid-configuration")
-		if got := fmt.Sprint(discovery.json["token_endpoint_auth_signing_alg_values_supported"]); got != "[ES256 RS256 PS256 EdDSA]" {
+		if got := fmt.Sprint(discovery.json["token_endpoint_auth_signing_alg_values_supported"]); got != "[ES256 RS256 PS256 EdDSA Ed25519]" {
 			t.Errorf("discovery tells %s", got)
 		}
 		if got := fmt.Sprint(discovery.json["token_endpoint_auth_methods_supported"]); !strings.Contains(got, "private_key_jwt") {

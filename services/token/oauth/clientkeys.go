@@ -21,8 +21,9 @@ import (
 // maxClientKeys lets a client roll its keys over, and bounds what one assertion is tried against.
 const maxClientKeys = 8
 
-// AssertionAlgs are what client assertions may be signed with: never with a secret that both sides know.
-var AssertionAlgs = []string{"ES256", "RS256", "PS256", "EdDSA"}
+// AssertionAlgs are what client assertions may be signed with: never with a secret that both sides know. EdDSA means
+// Ed25519 here, which clients call by either name (RFC 9864, section 2.2).
+var AssertionAlgs = []string{"ES256", "RS256", "PS256", "EdDSA", "Ed25519"}
 
 // clientKey is a public key that a client proves itself by.
 type clientKey struct {
@@ -95,7 +96,9 @@ func readClientKey(raw []byte) (clientKey, error) {
 		if !slices.Contains(k.algs, alg) {
 			return clientKey{}, errors.New("must have an alg that is ES256, RS256, PS256 or EdDSA and fits its type, or none")
 		}
-		k.algs = []string{alg}
+		if _, both := k.public.(ed25519.PublicKey); !both {
+			k.algs = []string{alg}
+		}
 	}
 	return k, nil
 }
@@ -134,7 +137,7 @@ func (k *clientKey) takeEd25519(key jwk.OKPPublicKey) error {
 	if key.Raw(&public) != nil || len(public) != ed25519.PublicKeySize {
 		return errors.New("must be on the curve Ed25519")
 	}
-	k.public, k.algs = public, []string{"EdDSA"}
+	k.public, k.algs = public, []string{"EdDSA", "Ed25519"}
 	return nil
 }
 
