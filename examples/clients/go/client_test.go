@@ -87,7 +87,19 @@ func TestAnIDTokenIsVerified(t *testing.T) {
 	}
 }
 
-// TestATokenSourceRefreshes takes early refresh to the extreme, so that every call renews the tokens.
+func TestAnIDTokenHasTheAlgorithmThatTheClientRegisteredFor(t *testing.T) {
+	t.Parallel()
+	for _, alg := range []string{oidc.ES256, oidc.RS256, oidc.EdDSA} {
+		w := newWebsite(t, "--id-token-alg", alg)
+		tokens, _ := w.signIn(t, w.Person(t, "alice"))
+		verifier := w.Verifier(&oidc.Config{ClientID: w.ClientID, SupportedSigningAlgs: []string{alg}})
+		if _, err := verifier.Verify(t.Context(), tokens.Extra("id_token").(string)); err != nil {
+			t.Errorf("%s: %v", alg, err)
+		}
+	}
+}
+
+// TestATokenSourceRefreshes shows it tokens that have ended, as they have after five minutes.
 func TestATokenSourceRefreshes(t *testing.T) {
 	t.Parallel()
 	w := newWebsite(t)

@@ -3,7 +3,7 @@ import { before, describe, it } from "node:test";
 import * as oauth from "oauth4webapi";
 import { api } from "./oauth4webapi/api.mjs";
 import { person } from "./support/person.mjs";
-import { account, issuer, listen, register } from "./support/stand.mjs";
+import { account, issuer, keyPair, listen, register } from "./support/stand.mjs";
 
 const http = { [oauth.allowInsecureRequests]: issuer.protocol === "http:" };
 
@@ -17,28 +17,30 @@ before(async () => {
   server = await oauth.processDiscoveryResponse(issuer, await oauth.discoveryRequest(issuer, http));
 });
 
-/** enrol registers a client. `auth` makes its authentication of its secret. */
+/** enrol registers a client. `auth` makes its authentication, of its secret if it has one. */
 async function enrol(t, flags, auth = oauth.ClientSecretBasic) {
   const { client_id, client_secret } = await register(t, ...flags, "--redirect-uri", redirect_uri, "--post-logout-redirect-uri", home);
-  return { client: { client_id }, auth: client_secret ? auth(client_secret) : oauth.None() };
+  return { client: { client_id }, auth: auth(client_secret) };
 }
 
 /** signIn has somebody sign in, and returns the tokens, whose every claim and signature the library has checked. */
-async function signIn({ client, auth }, somebody, scope = "openid profile email offline_access") {
+async function signIn({ client, auth }, somebody, { push } = {}) {
   const verifier = oauth.generateRandomCodeVerifier();
   const [state, nonce] = [oauth.generateRandomState(), oauth.generateRandomNonce()];
-  const url = new URL(server.authorization_endpoint);
-  url.search = new URLSearchParams({
+  const { client_id } = client;
+  const parameters = {
     response_type: "code",
-    client_id: client.client_id,
+    client_id,
     redirect_uri,
-    scope,
+    scope: "openid profile email offline_access",
     state,
     nonce,
     code_challenge: await oauth.calculatePKCECodeChallenge(verifier),
     code_challenge_method: "S256",
-  });
-  let page = await (await somebody.go(url, { until: redirect_uri })).signIn();
+  };
+  const query = push ? { client_id, request_uri: (await push(parameters)).request_uri } : parameters;
+  let page = await somebody.go(`${server.authorization_endpoint}?${new URLSearchParams(query)}`, { until: redirect_uri });
+  page = await page.signIn();
   if (page.text) page = await page.press("Allow");
   const answer = oauth.validateAuthResponse(server, client, page.url, state);
   const response = await oauth.authorizationCodeGrantRequest(server, client, auth, answer, redirect_uri, verifier, http);
@@ -90,8 +92,21 @@ describe("oauth4webapi", { concurrency: 4 }, () => {
   });
 
   it("signs in without a secret", async (t) => {
-    const { claims } = await signIn(await enrol(t, [...website, "--public"]), person("mary"));
+    const { claims } = await signIn(await enrol(t, [...website, "--public"], oauth.None), person("mary"));
     assert.equal(claims.sub, account("mary").sub);
+  });
+
+  it("pushes its request", async (t) => {
+    const rp = await enrol(t, [...website, "--require-pushed-requests"]);
+    const push = async (parameters) =>
+      oauth.processPushedAuthorizationResponse(
+        server,
+        rp.client,
+        await oauth.pushedAuthorizationRequest(server, rp.client, rp.auth, parameters, http),
+      );
+    const { claims } = await signIn(rp, person("mary"), { push });
+    assert.equal(claims.sub, account("mary").sub);
+    await assert.rejects(push({ response_type: "code", redirect_uri: "https://elsewhere.example/" }), refused("invalid_request"));
   });
 
   it("takes the answer of no other issuer", async (t) => {
@@ -132,6 +147,15 @@ describe("oauth4webapi", { concurrency: 4 }, () => {
       assert.equal((await ownToken(rp, { scope: "customer.read" })).scope, "customer.read");
       await assert.rejects(ownToken({ ...rp, auth: auth("wrong") }, {}), (thrown) => thrown.status === 401);
     }
+  });
+
+  it("gets a token in its own name by a key of its own, each proof of which is good once", async (t) => {
+    const { key, kid, file } = await keyPair(t, "ES256");
+    let jti; // of the first proof, which the library is made to use again
+    const once = { [oauth.modifyAssertion]: (_, proof) => (proof.jti = jti ??= proof.jti) };
+    const rp = await enrol(t, [...machine, "--jwks-file", file], () => oauth.PrivateKeyJwt({ key, kid }, once));
+    assert.ok((await ownToken(rp, {})).access_token);
+    await assert.rejects(ownToken(rp, {}), refused("invalid_client"));
   });
 
   it("introspects and revokes", async (t) => {

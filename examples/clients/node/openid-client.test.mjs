@@ -4,7 +4,7 @@ import * as client from "openid-client";
 import { connect } from "./openid-client/device.mjs";
 import { webApplication } from "./openid-client/web-application.mjs";
 import { person } from "./support/person.mjs";
-import { account, deferred, issuer, listen, register } from "./support/stand.mjs";
+import { account, deferred, issuer, keyPair, listen, register } from "./support/stand.mjs";
 
 const execute = [client.enableNonRepudiationChecks];
 if (issuer.protocol === "http:") execute.push(client.allowInsecureRequests);
@@ -13,20 +13,20 @@ const website = ["--grant", "authorization_code,refresh_token", "--scope", "open
 const device = "urn:ietf:params:oauth:grant-type:device_code";
 
 /** relyingParty registers a client that returns to an address where nobody needs to listen, and discovers the provider. */
-async function relyingParty(t, { flags = website, auth } = {}) {
+async function relyingParty(t, { flags = website, auth, metadata } = {}) {
   const home = "http://localhost:3999/";
   const redirect_uri = `${home}callback`;
   const registered = await register(t, ...flags, "--redirect-uri", redirect_uri, "--post-logout-redirect-uri", home);
   const { client_id, client_secret } = registered;
-  const config = await client.discovery(issuer, client_id, client_secret, auth?.(client_secret), { execute });
+  const config = await client.discovery(issuer, client_id, { client_secret, ...metadata }, auth?.(client_secret), { execute });
   return { config, redirect_uri, home };
 }
 
 /** signIn has somebody sign in and allow it, and returns what the library makes of the answer. */
-async function signIn({ config, redirect_uri }, somebody, { parameters = {}, checks = {} } = {}) {
+async function signIn({ config, redirect_uri }, somebody, { parameters = {}, checks = {}, build = client.buildAuthorizationUrl } = {}) {
   const pkceCodeVerifier = client.randomPKCECodeVerifier();
   const expected = { pkceCodeVerifier, expectedState: client.randomState(), expectedNonce: client.randomNonce(), ...checks };
-  const url = client.buildAuthorizationUrl(config, {
+  const url = await build(config, {
     redirect_uri,
     scope: "openid profile email offline_access",
     state: expected.expectedState,
@@ -38,8 +38,12 @@ async function signIn({ config, redirect_uri }, somebody, { parameters = {}, che
   let page = await somebody.go(url, { until: redirect_uri });
   if (page.text?.includes("Sign in")) page = await page.signIn();
   if (page.text?.includes("Allow")) page = await page.press("Allow");
-  return client.authorizationCodeGrant(config, page.url, expected);
+  if (parameters.response_mode !== "form_post") return client.authorizationCodeGrant(config, page.url, expected);
+  const { url: to, sent } = await page.press("Continue");
+  return client.authorizationCodeGrant(config, new Request(to, { method: "POST", body: sent }), expected);
 }
+
+const algorithmOf = (jwt) => JSON.parse(Buffer.from(jwt.split(".")[0], "base64url")).alg;
 
 const refused = (error) => (thrown) => thrown instanceof client.ResponseBodyError && thrown.error === error;
 
@@ -79,6 +83,54 @@ describe("openid-client", { concurrency: 4 }, () => {
       const wrong = new client.Configuration(rp.config.serverMetadata(), rp.config.clientMetadata().client_id, {}, auth("wrong"));
       execute.forEach((extend) => extend(wrong));
       await assert.rejects(client.refreshTokenGrant(wrong, "any"), (e) => e.status === 401, auth.name);
+    }
+  });
+
+  it("verifies ID tokens of the algorithm that it registered for, and of no other", async (t) => {
+    const registered = { ES256: "--id-token-alg=ES256", RS256: "--id-token-alg=RS256", EdDSA: "--id-token-alg=EdDSA" };
+    for (const [alg, flag] of Object.entries(registered)) {
+      const rp = await relyingParty(t, { flags: [...website, flag], metadata: { id_token_signed_response_alg: alg } });
+      const tokens = await signIn(rp, person("mary"));
+      assert.equal(algorithmOf(tokens.id_token), alg);
+      const renewed = await client.refreshTokenGrant(rp.config, tokens.refresh_token);
+      assert.equal(algorithmOf(renewed.id_token), alg);
+    }
+    const mistaken = await relyingParty(t, { flags: [...website, registered.RS256], metadata: { id_token_signed_response_alg: "ES256" } });
+    await assert.rejects(signIn(mistaken, person("mary")), (thrown) => thrown.code === "OAUTH_INVALID_RESPONSE");
+  });
+
+  it("pushes its request, and the provider takes no other from it", async (t) => {
+    const rp = await relyingParty(t, { flags: [...website, "--require-pushed-requests"] });
+    const tokens = await signIn(rp, person("mary"), { build: client.buildAuthorizationUrlWithPAR });
+    assert.equal(tokens.claims().sub, account("mary").sub);
+    await assert.rejects(signIn(rp, person("mary")), (thrown) => thrown.error === "invalid_request");
+  });
+
+  it("takes its answer from a form", async (t) => {
+    const tokens = await signIn(await relyingParty(t), person("mary"), { parameters: { response_mode: "form_post" } });
+    assert.equal(tokens.claims().sub, account("mary").sub);
+  });
+
+  it("asks for single claims", async (t) => {
+    const claims = JSON.stringify({ id_token: { email: { essential: true } } });
+    const tokens = await signIn(await relyingParty(t), person("mary"), { parameters: { scope: "openid", claims } });
+    assert.equal(tokens.claims().email, account("mary").username);
+  });
+
+  it("authenticates by a key of its own, at every endpoint", async (t) => {
+    for (const alg of ["ES256", "RS256", "EdDSA", "Ed25519"]) {
+      const { key, kid, file } = await keyPair(t, alg);
+      const rp = await relyingParty(t, { flags: [...website, "--jwks-file", file], auth: () => client.PrivateKeyJwt({ key, kid }) });
+      const tokens = await signIn(rp, person("mary"), { build: client.buildAuthorizationUrlWithPAR });
+      const renewed = await client.refreshTokenGrant(rp.config, tokens.refresh_token);
+      assert.equal((await client.tokenIntrospection(rp.config, renewed.access_token)).active, true);
+      await client.tokenRevocation(rp.config, renewed.refresh_token);
+
+      const { key: another } = await keyPair(t, alg);
+      const { client_id } = rp.config.clientMetadata();
+      const impostor = new client.Configuration(rp.config.serverMetadata(), client_id, {}, client.PrivateKeyJwt({ key: another, kid }));
+      execute.forEach((extend) => extend(impostor));
+      await assert.rejects(client.tokenRevocation(impostor, renewed.access_token), refused("invalid_client"));
     }
   });
 
@@ -136,6 +188,33 @@ describe("openid-client", { concurrency: 4 }, () => {
     assert.equal(tokens.scope, "customer.read");
     assert.equal(tokens.refresh_token, undefined);
     await assert.rejects(client.clientCredentialsGrant(config, { scope: "admin" }), refused("invalid_scope"));
+  });
+
+  it("exchanges a token for one that may less", async (t) => {
+    const exchange = "urn:ietf:params:oauth:grant-type:token-exchange";
+    const scope = ["--scope", "openid,customer.read,securitysystem.read"];
+    const rp = await relyingParty(t, { flags: ["--grant", `authorization_code,${exchange}`, ...scope] });
+    const { access_token } = await signIn(rp, person("mary"), { parameters: { scope: "openid customer.read securitysystem.read" } });
+    const narrower = await client.genericGrantRequest(rp.config, exchange, {
+      subject_token: access_token,
+      subject_token_type: "urn:ietf:params:oauth:token-type:access_token",
+      scope: "securitysystem.read",
+    });
+    const { scope: left, sub, act } = await client.tokenIntrospection(rp.config, narrower.access_token);
+    assert.deepEqual({ left, sub, act }, { left: "securitysystem.read", sub: account("mary").sub, act: { sub: rp.config.clientMetadata().client_id } });
+    const parameters = { subject_token: narrower.access_token, subject_token_type: "urn:ietf:params:oauth:token-type:access_token", scope: "customer.read" };
+    await assert.rejects(client.genericGrantRequest(rp.config, exchange, parameters), refused("invalid_scope"));
+  });
+
+  it("has access tokens that say nothing, if it registered for them", async (t) => {
+    const rp = await relyingParty(t, { flags: [...website, "--opaque"] });
+    const { access_token, refresh_token } = await signIn(rp, person("mary"));
+    assert.equal(access_token.split(".").length, 1);
+    const { sub } = account("mary");
+    assert.equal((await client.fetchUserInfo(rp.config, access_token, sub)).sub, sub);
+    assert.equal((await client.tokenIntrospection(rp.config, access_token)).sub, sub);
+    await client.tokenRevocation(rp.config, refresh_token);
+    assert.deepEqual(await client.tokenIntrospection(rp.config, access_token), { active: false });
   });
 
   it("introspects and revokes an access token", async (t) => {

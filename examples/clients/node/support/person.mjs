@@ -7,11 +7,11 @@ export function person(name) {
   const { username, password } = account(name);
   const jars = new Map(); // of cookies, by host: cookies ignore ports
 
-  /** go requests a URL and what it redirects to, up to one that begins with `until`, which is not requested. */
+  /** go requests a URL and what it redirects to, up to one that begins with `until`, which is not requested: `sent` is the form for it. */
   async function go(url, { until, ...init } = {}) {
     for (let hops = 0; hops < 20; hops++) {
       url = new URL(url);
-      if (until && url.href.startsWith(until)) return page({ url, until });
+      if (until && url.href.startsWith(until)) return page({ url, until, sent: init.body });
       if (!jars.has(url.hostname)) jars.set(url.hostname, new Map());
       const jar = jars.get(url.hostname);
       const cookie = [...jar].map(([name, value]) => `${name}=${value}`).join("; ");

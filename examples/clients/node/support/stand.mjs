@@ -2,9 +2,11 @@
 // Whoever uses one of the client libraries needs nothing of it.
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { readFileSync } from "node:fs";
-import { createServer } from "node:http";
 import { once } from "node:events";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { promisify } from "node:util";
 
 // What `realguardio dev --ready-file` wrote; without, what `make run` leaves in the repository.
@@ -41,4 +43,23 @@ export function deferred() {
   let resolve;
   const promise = new Promise((fulfil) => (resolve = fulfil));
   return { promise, resolve };
+}
+
+const algorithms = {
+  ES256: { name: "ECDSA", namedCurve: "P-256" },
+  RS256: { name: "RSASSA-PKCS1-v1_5", hash: "SHA-256", modulusLength: 2048, publicExponent: new Uint8Array([1, 0, 1]) },
+  EdDSA: { name: "Ed25519" },
+  Ed25519: { name: "Ed25519" },
+};
+
+/** keyPair makes a client's key, and a file with the JWK Set that it registers with. */
+export async function keyPair(t, alg) {
+  const { privateKey, publicKey } = await crypto.subtle.generateKey(algorithms[alg], true, ["sign", "verify"]);
+  const { kty, crv, x, y, n, e } = await crypto.subtle.exportKey("jwk", publicKey);
+  const kid = "1";
+  const folder = mkdtempSync(join(tmpdir(), "client-keys-"));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const file = join(folder, "jwks.json");
+  writeFileSync(file, JSON.stringify({ keys: [{ kid, use: "sig", alg, kty, crv, x, y, n, e }] }));
+  return { key: privateKey, kid, file };
 }
