@@ -14,22 +14,27 @@ var (
 	quotedBy = regexp.MustCompile(`"([^"]+)"`)
 )
 
-// TestWhatAcceptanceNamesIsThere looks up every test that acceptance.md names, in the folder or file that it names.
-func TestWhatAcceptanceNamesIsThere(t *testing.T) {
-	page, err := os.ReadFile("acceptance.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line := range strings.Lines(string(page)) {
-		if !strings.HasPrefix(line, "| ") || strings.HasPrefix(line, "| What") || strings.HasPrefix(line, "| Id") {
-			continue
+// TestWhatIsPromisedNamesTestsThatAreThere looks up every test that a table of these pages names, in the folder or file
+// that it names. Every row names one.
+func TestWhatIsPromisedNamesTestsThatAreThere(t *testing.T) {
+	for _, name := range []string{"acceptance.md", "attacks.md"} {
+		page, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
 		}
-		places := place.FindAllStringSubmatch(line, -1)
-		if len(places) == 0 {
-			t.Errorf("no test is named in: %s", line)
-		}
-		for _, m := range places {
-			checkNamed(t, m[1], m[2])
+		lines := strings.Split(string(page), "\n")
+		for i, line := range lines {
+			head := i+1 < len(lines) && strings.HasPrefix(lines[i+1], "|---")
+			if !strings.HasPrefix(line, "| ") || head {
+				continue
+			}
+			places := place.FindAllStringSubmatch(line, -1)
+			if len(places) == 0 {
+				t.Errorf("%s: no test is named in: %s", name, line)
+			}
+			for _, m := range places {
+				checkNamed(t, m[1], m[2])
+			}
 		}
 	}
 }

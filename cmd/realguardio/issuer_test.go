@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"context"
+	"crypto/ecdsa"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
@@ -47,8 +48,9 @@ type issuers struct {
 	each   []*issuer
 	// db is the database that they share, for looking at what they wrote.
 	db *database.DB
-	// secrets are those of the parts.
+	// secrets are those of the parts; key is that of the client keyholder.
 	secrets assembly.Secrets
+	key     *ecdsa.PrivateKey
 	http    *http.Client
 }
 
@@ -120,8 +122,13 @@ func (s *issuers) seed(databaseURL string) {
 	}
 	if _, err := registry.EnsureClient(s.t.Context(), token.ClientSpec{
 		ID: issuerApp, Name: "Application", Secret: issuerSecret, FirstParty: true, RedirectURIs: []string{issuerCallback},
-		Grants: []string{"authorization_code", "refresh_token", "client_credentials", "password"},
+		Grants: []string{"authorization_code", "refresh_token", "client_credentials", "password", "urn:ietf:params:oauth:grant-type:device_code"},
 		Scopes: []string{"openid", "profile", "email", "offline_access", "securitysystem.read", "admin", "account.read", "account.write"},
+	}); err != nil {
+		s.t.Fatal(err)
+	}
+	if _, err := registry.EnsureClient(s.t.Context(), token.ClientSpec{
+		ID: "keyholder", Name: "Application with a key", JWKS: s.makeKey(), Grants: []string{"client_credentials"}, Scopes: []string{"customer.read"},
 	}); err != nil {
 		s.t.Fatal(err)
 	}

@@ -15,14 +15,14 @@ import (
 )
 
 // rush sends n requests at once, in turn to each of the processes, and returns the answers.
-func (s *issuers) rush(t *testing.T, n int, path string, form url.Values) []reply {
+func (s *issuers) rush(t *testing.T, n int, path string, form url.Values, with ...as) []reply {
 	t.Helper()
 	replies, errs, begin := make([]reply, n), make([]error, n), make(chan struct{})
 	var all sync.WaitGroup
 	for i := range n {
 		all.Go(func() {
 			<-begin
-			replies[i], errs[i] = s.post(t.Context(), s.each[i%len(s.each)], path, form)
+			replies[i], errs[i] = s.post(t.Context(), s.each[i%len(s.each)], path, form, with...)
 		})
 	}
 	close(begin)
@@ -125,6 +125,9 @@ func TestTwoProcessesDecideRacesAsOne(t *testing.T) {
 			t.Errorf("the successor: %d %s", r.status, r.body)
 		}
 	})
+	t.Run("of a hundred polls of a connected device one gets tokens, and the others end them", func(t *testing.T) { s.deviceOnce(t) })
+	t.Run("of a hundred browsers with one pushed request one gets a code", func(t *testing.T) { s.pushedOnce(t) })
+	t.Run("of a hundred uses of one client assertion one gets a token", func(t *testing.T) { s.assertedOnce(t) })
 	for name, between := range map[string]func(){
 		"a spent refresh token ends the family":                                func() {},
 		"a spent refresh token ends the family after a kill of both processes": s.killAll,
