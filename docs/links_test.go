@@ -12,7 +12,7 @@ import (
 func TestLinksLeadSomewhere(t *testing.T) {
 	link := regexp.MustCompile(`\]\(([^)\s]+)\)`)
 	pages := []string{"../README.md", "../SECURITY.md"}
-	for _, pattern := range []string{"*.md", "decisions/*.md"} {
+	for _, pattern := range []string{"*.md", "decisions/*.md", "../examples/*/*.md", "../examples/clients/*/README.md"} {
 		found, err := filepath.Glob(pattern)
 		if err != nil {
 			t.Fatal(err)
