@@ -7,6 +7,7 @@
 //	account     who people are and how they prove it
 //	upstream    signing in at OpenID Providers of others
 //	password    Argon2id
+//	backchannel telling clients of logouts
 //	keys        signing keys, JWTs, the published key set
 //	revocation  the log of ended tokens, served to verifiers
 //	web, pages  HTTP endpoints, and what people see

@@ -6,6 +6,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/realguardio/realguardio/services/token/backchannel"
 	"github.com/realguardio/realguardio/services/token/revocation"
 	"github.com/realguardio/realguardio/services/token/web"
 )
@@ -13,8 +14,8 @@ import (
 // metrics counts what the service does. The values of labels are lists of ours and never what somebody sent: those have no
 // end, and may be secrets.
 type metrics struct {
-	issued, refused, logins, revocations *prometheus.CounterVec
-	reused                               prometheus.Counter
+	issued, refused, logins, revocations, logouts *prometheus.CounterVec
+	reused                                        prometheus.Counter
 }
 
 // newMetrics registers the counters, unless registerer is nil.
@@ -28,6 +29,8 @@ func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
 		logins:  vec("login_total", "Passwords given on the login page, by what came of it.", "outcome"),
 		revocations: vec("token_revocations_total",
 			"Entries made here in the log of ended tokens, by what they end.", "kind"),
+		logouts: vec("logout_deliveries_total",
+			"Tries to tell a client that a session is over (back-channel logout), by what came of it.", "outcome"),
 		reused: prometheus.NewCounter(prometheus.CounterOpts{Namespace: "realguardio", Name: "refresh_reuse_total",
 			Help: "Families ended because a spent refresh token was used again: one of the two who have it is a thief."}),
 	}
@@ -38,11 +41,14 @@ func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
 	for _, kind := range revocation.Kinds {
 		m.revocations.WithLabelValues(kind.String())
 	}
+	for _, outcome := range backchannel.Outcomes {
+		m.logouts.WithLabelValues(string(outcome))
+	}
 	if registerer == nil {
 		return m, nil
 	}
 	var problems []error
-	for _, c := range []prometheus.Collector{m.issued, m.refused, m.logins, m.revocations, m.reused} {
+	for _, c := range []prometheus.Collector{m.issued, m.refused, m.logins, m.revocations, m.logouts, m.reused} {
 		if err := registerer.Register(c); err != nil {
 			problems = append(problems, fmt.Errorf("registering metrics: %w", err))
 		}
@@ -60,3 +66,5 @@ func (m *metrics) Refused(grant, code string) { m.refused.WithLabelValues(grant,
 func (m *metrics) Login(outcome web.LoginOutcome) { m.logins.WithLabelValues(string(outcome)).Inc() }
 
 func (m *metrics) revoked(kind revocation.Kind) { m.revocations.WithLabelValues(kind.String()).Inc() }
+
+func (m *metrics) told(outcome backchannel.Outcome) { m.logouts.WithLabelValues(string(outcome)).Inc() }

@@ -2,6 +2,7 @@ package token
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -19,6 +20,7 @@ import (
 	"github.com/realguardio/realguardio/services/internal/mail"
 	"github.com/realguardio/realguardio/services/internal/sqldb"
 	"github.com/realguardio/realguardio/services/token/account"
+	"github.com/realguardio/realguardio/services/token/backchannel"
 	"github.com/realguardio/realguardio/services/token/keys"
 	"github.com/realguardio/realguardio/services/token/letters"
 	"github.com/realguardio/realguardio/services/token/oauth"
@@ -76,6 +78,8 @@ type Config struct {
 	BreachedPasswords string
 	// Home is the client id of the application that people are sent to from pages of ours. Empty for none.
 	Home string
+	// LogoutRoots are trusted for the certificates of clients that are told of logouts. Default: the system's.
+	LogoutRoots *x509.CertPool
 	// ClientAddress tells where a request comes from, for limits and logs. Default: the peer's address, which is
 	// that of a proxy if there is one.
 	ClientAddress func(*http.Request) string
@@ -99,6 +103,7 @@ type Service struct {
 	ring        *keys.Ring
 	oauth       *oauth.Server
 	revocations *revocation.Service
+	logouts     *backchannel.Deliverer
 	audit       *audit.Service
 	usage       *usage.Recorder
 	hasher      *password.Hasher
@@ -128,7 +133,7 @@ func New(cfg Config) (*Service, error) {
 		return nil, fmt.Errorf("token: %w", err)
 	}
 	s := &Service{log: cfg.Logger, now: cfg.Now, redis: redisstore.New(cfg.Redis), audit: audit.NewService(cfg.DB, "token")}
-	s.store = sqlstore.New(cfg.DB, func(kind revocation.Kind) { counters.revoked(kind); s.revocations.Notify() })
+	s.store = sqlstore.New(cfg.DB, func(kind revocation.Kind) { counters.revoked(kind); s.revocations.Notify(); s.logouts.Wake() })
 	s.revocations = revocation.NewService(revocation.Config{
 		Store: s.store, Nudges: s.redis, Logger: cfg.Logger, Heartbeat: cfg.RevocationHeartbeat, Poll: cfg.RevocationPoll,
 	})
@@ -162,6 +167,9 @@ func New(cfg Config) (*Service, error) {
 	if err := s.openAccounts(cfg, authenticator); err != nil {
 		return nil, fmt.Errorf("token: %w", err)
 	}
+	s.logouts = backchannel.New(backchannel.Config{
+		Store: s.store, Issuer: s.oauth, Roots: cfg.LogoutRoots, Poll: cfg.RevocationPoll, Counted: counters.told, Logger: cfg.Logger, Now: cfg.Now,
+	})
 	upstreams, err := upstream.New(upstream.Config{
 		Providers: cfg.Upstreams, Issuer: cfg.Issuer, Plaintext: cfg.AllowPlaintextUpstreams, Now: cfg.Now, Logger: cfg.Logger,
 	})
@@ -238,6 +246,7 @@ func (s *Service) Run(ctx context.Context) error {
 	tasks.Go(func() { _ = s.ring.Run(ctx) })        // returns nil, at ctx's end
 	tasks.Go(func() { _ = s.revocations.Run(ctx) }) // likewise
 	tasks.Go(func() { _ = s.usage.Run(ctx) })       // likewise
+	tasks.Go(func() { _ = s.logouts.Run(ctx) })     // likewise
 	tasks.Go(func() { s.housekeep(ctx) })
 	if s.postman != nil {
 		tasks.Go(func() { _ = s.postman.Run(ctx) }) // likewise

@@ -78,6 +78,13 @@ func (s *Server) pendingDevice(ctx context.Context, id string) (PendingDevice, e
 // AllowDevice gives a device what it asked for, in the name of a person who is signed in. ErrNotFound if it is not pending
 // any more: of any number of answers one counts.
 func (s *Server) AllowDevice(ctx context.Context, id string, user *account.User, session *account.Session) (PendingDevice, error) {
+	pending, err := s.pendingDevice(ctx, id)
+	if err != nil {
+		return PendingDevice{}, err
+	}
+	if err := s.visit(ctx, session, &pending.Client); err != nil {
+		return PendingDevice{}, err
+	}
 	return s.answerDevice(ctx, id, func(p *PendingDevice) {
 		grant := newGrant(&p.Client, user, p.Scopes, s.Now())
 		grant.SessionID, grant.AuthTime, grant.Methods, grant.Audience = session.ID, session.AuthTime, session.Methods, p.Resources

@@ -49,7 +49,7 @@ func (c *Client) Validate() error {
 		}
 	}
 	for _, check := range []func(*Client) error{
-		checkNames, checkGrants, checkScopes, checkURIs, checkLifetime, checkAmounts, checkAuthentication, checkKeys, checkRequests, checkOpaque,
+		checkNames, checkGrants, checkScopes, checkURIs, checkLifetime, checkAmounts, checkAuthentication, checkKeys, checkLogoutURI, checkRequests, checkOpaque,
 	} {
 		if err := check(c); err != nil {
 			return err

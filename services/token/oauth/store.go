@@ -21,6 +21,9 @@ type ClientStore interface {
 type AccountStore interface {
 	User(ctx context.Context, id string) (account.User, error)
 	Session(ctx context.Context, id string) (account.Session, error)
+	// VisitSession records that a client was opened in a live session; account.ErrNotFound if it is over. However a
+	// session ends, the clients recorded for it are told (OpenID Connect Back-Channel Logout).
+	VisitSession(ctx context.Context, id, client string) error
 	// EndSession ends a login session with all its grants and tokens, durably, and returns the grants. Ending one that
 	// is over changes nothing. Its tokens expire before until.
 	EndSession(ctx context.Context, id string, now, until time.Time) (grants []string, err error)

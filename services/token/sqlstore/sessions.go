@@ -123,6 +123,9 @@ func (s *Store) EndSession(ctx context.Context, id string, now, until time.Time)
 // sessionsEnded writes down, in the transaction that ends them, that login sessions are over.
 func sessionsEnded(ctx context.Context, tx sqldb.Tx, ids []string, now, until time.Time) error {
 	for _, id := range ids {
+		if err := queueLogout(ctx, tx, id, now); err != nil {
+			return err
+		}
 		if err := addEntry(ctx, tx, revocation.Entry{Kind: revocation.Session, Value: id, Expires: until}, now); err != nil {
 			return err
 		}

@@ -62,6 +62,10 @@ func (s *Store) Purge(ctx context.Context, before time.Time) error {
 	if err != nil {
 		return failed("purging", err)
 	}
+	_, err = s.db.Exec(ctx, `DELETE FROM session_clients WHERE NOT EXISTS (SELECT 1 FROM sessions WHERE sessions.id = session_clients.session_id)`)
+	if err != nil {
+		return failed("purging", err)
+	}
 	return nil
 }
 

@@ -40,6 +40,8 @@ type metadata struct {
 	TokenAuthAlgs         []string             `json:"token_endpoint_auth_signing_alg_values_supported"`
 	RevocationAuthAlgs    []string             `json:"revocation_endpoint_auth_signing_alg_values_supported"`
 	IntrospectionAuthAlgs []string             `json:"introspection_endpoint_auth_signing_alg_values_supported"`
+	BackchannelLogout     bool                 `json:"backchannel_logout_supported"`
+	BackchannelSession    bool                 `json:"backchannel_logout_session_supported"`
 	IssInResponse         bool                 `json:"authorization_response_iss_parameter_supported"`
 	ClaimsParameter       bool                 `json:"claims_parameter_supported"`
 	RequestParameter      bool                 `json:"request_parameter_supported"`
@@ -93,6 +95,8 @@ func (h *handler) discovery(w http.ResponseWriter, _ *http.Request) {
 		TokenAuthAlgs:         oauth.AssertionAlgs,
 		RevocationAuthAlgs:    oauth.AssertionAlgs,
 		IntrospectionAuthAlgs: oauth.AssertionAlgs,
+		BackchannelLogout:     true,
+		BackchannelSession:    true,
 		IssInResponse:         true,
 	})
 }
