@@ -49,7 +49,7 @@ func (l lifetimes) into(c *client) {
 		&c.AccessTokenLifetime: l.access, &c.RefreshTokenLifetime: l.refresh, &c.IDTokenLifetime: l.id,
 	} {
 		if given != 0 {
-			*to = fmt.Sprintf("%gs", given.Seconds())
+			*to = seconds(given)
 		}
 	}
 }
@@ -83,7 +83,7 @@ func newClients(w World) *cobra.Command {
 		Long: `Register applications with the identity provider, through the gateway and as a platform admin: the demo's, or whoever
 the token of --token-file or the password of --user and --password-file belongs to.`,
 	}
-	clients.AddCommand(newClientsCreate(w), newClientsList(w), newClientsDisable(w))
+	clients.AddCommand(newClientsCreate(w), newClientsList(w), newClientsGet(w), newClientsUpdate(w), newClientsRotateSecret(w), newClientsDisable(w))
 	return clients
 }
 
@@ -102,10 +102,10 @@ type registration struct {
 	jwksFile string
 }
 
-func (r *registration) declare(s *settings.Set) {
-	s.String(&r.Name, "name", "what people see of it", settings.Required)
+func (r *registration) declare(s *settings.Set, needed ...settings.Check) {
+	s.String(&r.Name, "name", "what people see of it", needed...)
 	s.Strings(&r.GrantTypes, "grant", "authorization_code, client_credentials, refresh_token, password, implicit, or the long names of the "+
-		"grants for devices (RFC 8628) and for token exchange (RFC 8693)", settings.Required)
+		"grants for devices (RFC 8628) and for token exchange (RFC 8693)", needed...)
 	s.Strings(&r.RedirectURIs, "redirect-uri", "where an authorization may return to, exactly")
 	s.Strings(&r.PostLogoutRedirectURIs, "post-logout-redirect-uri", "where a sign-out may return to, exactly")
 	s.Bool(&r.Public, "public", "no secret; PKCE instead")
@@ -152,7 +152,7 @@ func newClientsCreate(w World) *cobra.Command {
 		t.declare(s)
 		t.declareToken(s)
 		out.declare(s)
-		r.declare(s)
+		r.declare(s, settings.Required)
 	}
 	return command(w, c, "", declare, func(c *cobra.Command, _ []string) error {
 		r.Scopes, t.Scopes = t.Scopes, nil

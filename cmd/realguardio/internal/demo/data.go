@@ -10,8 +10,11 @@ import (
 // Password is that of every demo account.
 const Password = token.DemoPassword
 
-// Admin is the demo's platform admin.
-const Admin = "admin@realguardio.example"
+// Admin is the demo's platform admin, CompanyAdmin an admin of one of its companies.
+const (
+	Admin        = "admin@realguardio.example"
+	CompanyAdmin = "alice@acme.example"
+)
 
 // TrustedClient may use the password grant. The seeding itself and `realguardio access-token` sign in through it.
 const TrustedClient = "demo-trusted"
