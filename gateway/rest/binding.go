@@ -21,6 +21,8 @@ type binding struct {
 	creates bool
 	// wholeBody is true where the request body is the request message.
 	wholeBody bool
+	// part is the field of the request message that the body is, where it is one of them; nil otherwise.
+	part protoreflect.FieldDescriptor
 	// etagIn is the request's field "etag", nil where it has none.
 	etagIn protoreflect.FieldDescriptor
 	// resource is the response's field that is the body, nil where the whole response is. etagOut is the etag in the body.
@@ -61,16 +63,29 @@ func newBinding(method protoreflect.MethodDescriptor, rule *annotations.HttpRule
 		wholeBody: rule.GetBody() == "*",
 		etagIn:    stringField(method.Input(), "etag"),
 	}
+	if name := rule.GetBody(); name != "" && name != "*" {
+		if b.part = method.Input().Fields().ByName(protoreflect.Name(name)); messageOf(b.part) == nil {
+			return nil, fmt.Errorf("body %q is not a message field", name)
+		}
+	}
 	body := method.Output()
 	if name := rule.GetResponseBody(); name != "" {
 		b.resource = method.Output().Fields().ByName(protoreflect.Name(name))
-		if b.resource == nil || b.resource.Message() == nil || b.resource.IsList() || b.resource.IsMap() {
+		if messageOf(b.resource) == nil {
 			return nil, fmt.Errorf("response_body %q is not a message field", name)
 		}
 		body = b.resource.Message()
 	}
 	b.etagOut = stringField(body, "etag")
 	return b, nil
+}
+
+// messageOf is the message that a field is, or nil where it is none, or many.
+func messageOf(field protoreflect.FieldDescriptor) protoreflect.MessageDescriptor {
+	if field == nil || field.IsList() || field.IsMap() {
+		return nil
+	}
+	return field.Message()
 }
 
 // routeOf knows one route an RPC, by one of HTTP's own methods.

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/protobuf/reflect/protopath"
 	"google.golang.org/protobuf/reflect/protorange"
 	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/dynamicpb"
 
 	"github.com/realguardio/realguardio/gateway/problem"
 	"github.com/realguardio/realguardio/mesh"
@@ -52,6 +53,9 @@ func newMarshaler() *marshaler {
 // NewDecoder returns a decoder of one whole body.
 func (m *marshaler) NewDecoder(r io.Reader) runtime.Decoder {
 	return runtime.DecoderFunc(func(v any) error {
+		if _, checked := r.(*bytes.Reader); checked { // see body.check
+			return m.JSONPb.NewDecoder(r).Decode(v)
+		}
 		b, ok := r.(*body)
 		message, isMessage := v.(proto.Message)
 		if !ok || !isMessage {
@@ -65,16 +69,49 @@ func (m *marshaler) NewDecoder(r io.Reader) runtime.Decoder {
 	})
 }
 
-// decode reads the body into message. An absent body is io.EOF, which the generated code takes for an empty message.
-func (b *body) decode(message proto.Message) error {
+// check refuses a body that cannot be the field part of a request. The generated code reads such a body twice, for what it
+// says and for which fields it names, and so by readers that are not ours: it has to be right before.
+func (b *body) check(part protoreflect.FieldDescriptor) error {
+	raw, err := b.read()
+	if err != nil {
+		return err
+	}
+	inside := &body{path: map[string]string{}}
+	for name, value := range b.path {
+		if field, ok := strings.CutPrefix(name, string(part.Name())+"."); ok {
+			inside.path[field] = value
+		}
+	}
+	if err := inside.parse(raw, dynamicpb.NewMessage(part.Message())); err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	b.ReadCloser = io.NopCloser(bytes.NewReader(raw))
+	return nil
+}
+
+// read returns the whole body.
+func (b *body) read() ([]byte, error) {
 	raw, err := io.ReadAll(b.ReadCloser)
 	var tooLarge *http.MaxBytesError
 	if errors.As(err, &tooLarge) {
-		return problem.TooLarge(maxBody)
+		return nil, problem.TooLarge(maxBody)
 	}
 	if err != nil {
-		return problem.Malformed
+		return nil, problem.Malformed
 	}
+	return raw, nil
+}
+
+// decode reads the body into message. An absent body is io.EOF, which the generated code takes for an empty message.
+func (b *body) decode(message proto.Message) error {
+	raw, err := b.read()
+	if err != nil {
+		return err
+	}
+	return b.parse(raw, message)
+}
+
+func (b *body) parse(raw []byte, message proto.Message) error {
 	if len(raw) > 0 {
 		if err := (protojson.UnmarshalOptions{}).Unmarshal(raw, message); err != nil {
 			return mesh.InvalidFields(faultsIn(raw, message.ProtoReflect().Descriptor())...)

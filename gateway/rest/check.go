@@ -65,6 +65,11 @@ func (b *binding) check(r *http.Request, path map[string]string) error {
 		return errUnbound
 	}
 	sent.path = path
+	if b.part != nil {
+		if err := sent.check(b.part); err != nil {
+			return err
+		}
+	}
 	return b.precondition(r, query, sent.ifMatch)
 }
 
