@@ -17,7 +17,7 @@ var (
 // TestWhatIsPromisedNamesTestsThatAreThere looks up every test that a table of these pages names, in the folder or file
 // that it names. Every row names one.
 func TestWhatIsPromisedNamesTestsThatAreThere(t *testing.T) {
-	for _, name := range []string{"acceptance.md", "attacks.md"} {
+	for _, name := range []string{"acceptance.md", "attacks.md", "security.md"} {
 		page, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)

@@ -209,3 +209,32 @@ func TestNoScopeAboutAPersonWithoutOne(t *testing.T) {
 		}
 	})
 }
+
+// TestAnAccessTokenTravelsInOnePlace is RFC 6750, section 2: the header, or the form of a POST, and never the URL.
+func TestAnAccessTokenTravelsInOnePlace(t *testing.T) {
+	oneStore(t, func(t *testing.T, st stores) {
+		s := start(t, st)
+		access := s.tokens().str("access_token")
+		inURL := "/oauth2/userinfo?" + url.Values{"access_token": {access}}.Encode()
+		if r := s.get(inURL); r.status != http.StatusUnauthorized || strings.Contains(r.body, "sub") {
+			t.Errorf("in the URL: %d %s", r.status, r.body)
+		}
+		if r := s.post(inURL, "", "", url.Values{"unrelated": {"x"}}); r.status != http.StatusUnauthorized {
+			t.Errorf("in the URL of a POST: %d %s", r.status, r.body)
+		}
+		both, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.url+"/oauth2/userinfo", strings.NewReader(url.Values{"access_token": {access}}.Encode()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		both.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		both.Header.Set("Authorization", "Bearer "+access)
+		if r := s.do(plain, both); r.status != http.StatusBadRequest {
+			t.Errorf("in two places: %d %s", r.status, r.body)
+		}
+		for name, header := range map[string]string{"lower case": "bearer " + access, "upper case": "BEARER " + access} {
+			if r := s.get("/oauth2/userinfo", "Authorization", header); r.status != http.StatusOK {
+				t.Errorf("%s: %d %s", name, r.status, r.body)
+			}
+		}
+	})
+}
