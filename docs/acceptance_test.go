@@ -14,6 +14,26 @@ var (
 	quotedBy = regexp.MustCompile(`"([^"]+)"`)
 )
 
+// TestEveryModuleOfAPlanHasATest looks up every test that conformance.md names for a module.
+func TestEveryModuleOfAPlanHasATest(t *testing.T) {
+	page, err := os.ReadFile("conformance.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(page)) {
+		if !strings.HasPrefix(line, "| `oidcc-") {
+			continue
+		}
+		places := place.FindAllStringSubmatch(line, -1)
+		if len(places) == 0 {
+			t.Errorf("no test is named in: %s", line)
+		}
+		for _, m := range places {
+			checkNamed(t, m[1], m[2])
+		}
+	}
+}
+
 // TestWhatIsPromisedNamesTestsThatAreThere looks up every test that a table of these pages names, in the folder or file
 // that it names. Every row names one.
 func TestWhatIsPromisedNamesTestsThatAreThere(t *testing.T) {

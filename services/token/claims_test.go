@@ -161,3 +161,27 @@ func TestAThirdPartysIDTokenIsLean(t *testing.T) {
 func renewal(refreshToken string) url.Values {
 	return url.Values{"grant_type": {"refresh_token"}, "refresh_token": {refreshToken}}
 }
+
+// TestAnEssentialACRIsAskedFor where a session came of a sign-in elsewhere, of which no context is known.
+func TestAnEssentialACRIsAskedFor(t *testing.T) {
+	oneStore(t, func(t *testing.T, st stores) {
+		s := start(t, st)
+		b := s.browser()
+		b.code(asks("web", webCallback))
+		s.exec(`UPDATE sessions SET methods = ''`)
+		essential := []string{"claims", `{"id_token":{"acr":{"essential":true}}}`}
+		if to := b.open(asks("web", webCallback, append(essential, "prompt", "none")...)).location(t); to.Query().Get("error") != "login_required" {
+			t.Errorf("silently: %s", to)
+		}
+		to := b.signIn(asks("web", webCallback, essential...), alice, alicePassword).location(t)
+		r := s.post("/oauth2/token", "web", webSecret, redeems(s.logs.secret(to.Query().Get("code")), webCallback))
+		if acr := claimsOf(t, r.str("id_token"))["acr"]; acr != "1" {
+			t.Errorf("acr %v", acr)
+		}
+		back, _, _ := b.revisitOf(asks("web", webCallback, append(essential, "prompt", "login")...))
+		s.exec(`UPDATE sessions SET methods = ''`)
+		if to := b.open(back).location(t); to.Query().Get("error") != "unmet_authentication_requirements" {
+			t.Errorf("signed in without one: %s", to)
+		}
+	})
+}

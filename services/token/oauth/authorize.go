@@ -33,6 +33,8 @@ type Authorization struct {
 	// MaxAge is how long ago the person may have signed in; negative: any time.
 	MaxAge    time.Duration
 	LoginHint string
+	// NeedsACR says that the answer must tell an authentication context (OpenID Connect Core, section 5.5.1.1).
+	NeedsACR bool
 	// Subject is who must sign in, if the request had an id_token_hint or asked for a particular "sub".
 	Subject string
 	// Pushed is what the request is kept under if it was pushed; empty otherwise.
@@ -163,6 +165,8 @@ func (a *Authorization) NeedsLogin(session *account.Session, fresh bool, now tim
 	case fresh:
 		return false
 	case a.Prompt("login", "select_account"):
+		return true
+	case a.NeedsACR && acrOf(session.Methods) == "":
 		return true
 	}
 	return a.MaxAge >= 0 && now.Sub(session.AuthTime) > a.MaxAge

@@ -55,8 +55,10 @@ func (c *AccessClaims) HasScope(scope string) bool {
 const acrPassword = "1"
 
 // acr is the authentication context of a grant; none where another provider knows it and we do not.
-func (g *Grant) acr() string {
-	if slices.Contains(g.Methods, account.MethodPassword) {
+func (g *Grant) acr() string { return acrOf(g.Methods) }
+
+func acrOf(methods []string) string {
+	if slices.Contains(methods, account.MethodPassword) {
 		return acrPassword
 	}
 	return ""

@@ -36,8 +36,11 @@ func (a *Authorization) readClaims(form url.Values, client *Client) error {
 			return err
 		}
 	}
-	if acr := asked.IDToken["acr"]; acr != nil && !acr.satisfiedBy(acrPassword) {
-		return refuse(CodeUnmetAuthentication, "this acr is essential, and not offered here")
+	if acr := asked.IDToken["acr"]; acr != nil && acr.Essential {
+		a.NeedsACR = true
+		if !acr.satisfiedBy(acrPassword) {
+			return errUnmetAuthentication()
+		}
 	}
 	return nil
 }
@@ -68,10 +71,11 @@ func (a *Authorization) readSubject(sub *requestedClaim) error {
 	return nil
 }
 
-// satisfiedBy tells whether a claim that has this value is what is wanted. One that is not essential always is.
+// satisfiedBy tells whether a claim that has this value is what is wanted.
 func (c *requestedClaim) satisfiedBy(value string) bool {
-	if !c.Essential || c.Value == nil && len(c.Values) == 0 {
-		return true
-	}
-	return c.Value == value || slices.Contains(c.Values, any(value))
+	return c.Value == nil && len(c.Values) == 0 || c.Value == value || slices.Contains(c.Values, any(value))
+}
+
+func errUnmetAuthentication() error {
+	return refuse(CodeUnmetAuthentication, "no acr that is asked for as essential can be told here")
 }

@@ -115,6 +115,9 @@ func (e *RedirectError) Error() string { return e.Err.Error() }
 
 // Approve answers the request of a person who is signed in and has consented as needed.
 func (s *Server) Approve(ctx context.Context, a *Authorization, client *Client, user *account.User, session *account.Session) (Answer, error) {
+	if a.NeedsACR && acrOf(session.Methods) == "" {
+		return Answer{}, errUnmetAuthentication()
+	}
 	if err := s.visit(ctx, session, client); err != nil {
 		return Answer{}, err
 	}

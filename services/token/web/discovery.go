@@ -98,6 +98,7 @@ func (h *handler) discovery(w http.ResponseWriter, _ *http.Request) {
 		BackchannelLogout:     true,
 		BackchannelSession:    true,
 		IssInResponse:         true,
+		ClaimsParameter:       true,
 	})
 }
 
