@@ -7,8 +7,6 @@ package main
 import (
 	"context"
 	"crypto/rand"
-	"crypto/subtle"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -40,8 +38,7 @@ func login(ctx context.Context, issuer, client string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	// Any free port will do (RFC 8252, section 7.3).
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := net.Listen("tcp", "127.0.0.1:0") // any free port will do (RFC 8252, section 7.3)
 	if err != nil {
 		return err
 	}
@@ -66,7 +63,7 @@ func login(ctx context.Context, issuer, client string, out io.Writer) error {
 		return err
 	}
 	if idToken.Nonce != nonce {
-		return errors.New("the ID token was issued for another sign-in")
+		return fmt.Errorf("the ID token was issued for another sign-in")
 	}
 	// From here on the token source is all that is needed: it renews the access token whenever it has ended.
 	person, err := provider.UserInfo(ctx, config.TokenSource(ctx, tokens))
@@ -81,7 +78,7 @@ func login(ctx context.Context, issuer, client string, out io.Writer) error {
 func receive(ctx context.Context, listener net.Listener, state string) (url.Values, error) {
 	answers := make(chan url.Values, 1)
 	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path != "/callback" || subtle.ConstantTimeCompare([]byte(r.FormValue("state")), []byte(state)) != 1 {
+		if r.URL.Path != "/callback" || r.FormValue("state") != state {
 			http.NotFound(w, r)
 			return
 		}

@@ -4,7 +4,7 @@ import * as client from "openid-client";
 import { connect } from "./openid-client/device.mjs";
 import { webApplication } from "./openid-client/web-application.mjs";
 import { person } from "./support/person.mjs";
-import { account, deferred, issuer, keyPair, listen, register } from "./support/stand.mjs";
+import { account, deferred, eventually, issuer, keyPair, listen, register } from "./support/stand.mjs";
 
 const execute = [client.enableNonRepudiationChecks];
 if (issuer.protocol === "http:") execute.push(client.allowInsecureRequests);
@@ -67,6 +67,26 @@ describe("openid-client", { concurrency: 4 }, () => {
     assert.match(again.text, /<h1>Sign in/, "signed out at the provider too");
   });
 
+  it("makes a web application that hears of a sign-out elsewhere", async (t) => {
+    let handler;
+    const origin = await listen(t, (request, response) => handler(request, response));
+    const addresses = ["--redirect-uri", `${origin}/callback`, "--backchannel-logout-uri", `${origin}/backchannel-logout`];
+    const { client_id: clientId, client_secret: clientSecret } = await register(t, ...website, "--first-party", ...addresses);
+    handler = await webApplication({ issuer, origin, clientId, clientSecret });
+    const [mary, alice] = [person("mary"), person("alice")];
+    for (const one of [mary, alice]) await (await (await one.go(origin)).press("Log in")).signIn();
+
+    const elsewhere = await relyingParty(t, { flags: [...website, "--first-party"] });
+    const { id_token } = await signIn(elsewhere, mary);
+    await mary.go(client.buildEndSessionUrl(elsewhere.config, { id_token_hint: id_token }));
+    await eventually(async () => /Nobody is signed in/.test((await mary.go(origin)).text));
+    assert.match((await alice.go(origin)).text, /Signed in as alice/);
+
+    t.mock.method(console, "error", () => {});
+    const forged = await fetch(`${origin}/backchannel-logout`, { method: "POST", body: new URLSearchParams({ logout_token: id_token }) });
+    assert.equal(forged.status, 400, "an ID token signs nobody out");
+  });
+
   it("signs in by code, PKCE, nonce and max_age, and validates the ID token", async (t) => {
     const tokens = await signIn(await relyingParty(t), person("mary"), { parameters: { max_age: "60" }, checks: { maxAge: 60 } });
     const { sub, aud, sid, auth_time } = tokens.claims();
@@ -109,6 +129,57 @@ describe("openid-client", { concurrency: 4 }, () => {
   it("takes its answer from a form", async (t) => {
     const tokens = await signIn(await relyingParty(t), person("mary"), { parameters: { response_mode: "form_post" } });
     assert.equal(tokens.claims().sub, account("mary").sub);
+  });
+
+  it("may use the deprecated grants if it registered for them, and else not", async (t) => {
+    const scope = ["--scope", "openid,profile,email"];
+    const implicit = await relyingParty(t, { flags: ["--grant", "implicit", ...scope] });
+    for (const { config, redirect_uri } of [implicit, await relyingParty(t)]) {
+      client.useIdTokenResponseType(config);
+      const [state, nonce] = [client.randomState(), client.randomNonce()];
+      const url = client.buildAuthorizationUrl(config, { redirect_uri, scope: "openid", state, nonce });
+      const page = await person("mary").go(url, { until: redirect_uri });
+      const answer = page.text ? await (await page.signIn()).press("Allow") : page;
+      const claims = client.implicitAuthentication(config, answer.url, nonce, { expectedState: state });
+      if (config === implicit.config) assert.equal((await claims).sub, account("mary").sub);
+      else await assert.rejects(claims, (thrown) => thrown.error === "unauthorized_client");
+    }
+
+    const { username, password } = account("mary");
+    const trusted = await relyingParty(t, { flags: ["--grant", "password,refresh_token", ...scope, "--first-party"] });
+    const tokens = await client.genericGrantRequest(trusted.config, "password", { username, password, scope: "email" });
+    assert.equal((await client.tokenIntrospection(trusted.config, tokens.access_token)).sub, account("mary").sub);
+    const other = await relyingParty(t);
+    await assert.rejects(client.genericGrantRequest(other.config, "password", { username, password }), refused("unauthorized_client"));
+  });
+
+  it("is told of what is not offered: signed answers and signed requests", async (t) => {
+    const { config, redirect_uri } = await relyingParty(t);
+    const code_challenge = await client.calculatePKCECodeChallenge(client.randomPKCECodeVerifier());
+    const parameters = { redirect_uri, scope: "openid", code_challenge, code_challenge_method: "S256" };
+    const { key, kid } = await keyPair(t, "ES256");
+    const signed = await client.buildAuthorizationUrlWithJAR(config, { ...parameters, state: "s" }, { key, kid });
+    signed.searchParams.set("redirect_uri", redirect_uri);
+    for (const [url, error] of [
+      [client.buildAuthorizationUrl(config, { ...parameters, response_mode: "jwt" }), "invalid_request"],
+      [signed, "request_not_supported"],
+    ]) {
+      const answer = await person("mary").go(url, { until: redirect_uri });
+      assert.equal(answer.url.searchParams.get("error"), error, answer.text);
+      assert.equal(answer.url.searchParams.get("iss"), config.serverMetadata().issuer);
+    }
+  });
+
+  it("gets nothing for a code without its own verifier", async (t) => {
+    const rp = await relyingParty(t);
+    let used;
+    const keep = (config, parameters) => client.buildAuthorizationUrl(config, (used = parameters));
+    const mary = person("mary");
+    const tokens = await signIn(rp, mary, { build: keep });
+    const silently = await mary.go(client.buildAuthorizationUrl(rp.config, { ...used, prompt: "none" }), { until: rp.redirect_uri });
+    const wrong = { expectedState: used.state, expectedNonce: used.nonce, pkceCodeVerifier: client.randomPKCECodeVerifier() };
+    await assert.rejects(client.authorizationCodeGrant(rp.config, silently.url, wrong), refused("invalid_grant"));
+    assert.equal((await client.tokenIntrospection(rp.config, tokens.access_token)).active, true, "of another code");
   });
 
   it("asks for single claims", async (t) => {

@@ -4,6 +4,8 @@
 //   CLIENT_ID=... CLIENT_SECRET=... node openid-client/web-application.mjs http://localhost:9000
 import { randomUUID } from "node:crypto";
 import { createServer } from "node:http";
+import { text } from "node:stream/consumers";
+import { createRemoteJWKSet, jwtVerify } from "jose";
 import * as client from "openid-client";
 
 /** webApplication answers requests at an origin, whose redirect URI is ORIGIN/callback. */
@@ -12,6 +14,8 @@ export async function webApplication({ issuer, origin, clientId, clientSecret })
   const execute = issuer.protocol === "http:" ? [client.allowInsecureRequests] : [];
   const provider = await client.discovery(issuer, clientId, clientSecret, undefined, { execute });
   client.enableNonRepudiationChecks(provider); // checks the ID token's signature too
+  const { issuer: name, jwks_uri } = provider.serverMetadata();
+  const keys = createRemoteJWKSet(new URL(jwks_uri));
   const redirect_uri = `${origin}/callback`;
   const sessions = new Map(); // by id, which is all that the browser has
 
@@ -42,7 +46,8 @@ export async function webApplication({ issuer, origin, clientId, clientSecret })
       if (!checks) return { status: 403, text: "not begun in this browser" };
       const tokens = await client.authorizationCodeGrant(provider, url, checks);
       const id = randomUUID();
-      sessions.set(id, { id, tokens, subject: tokens.claims().sub, idToken: tokens.id_token });
+      const { sub: subject, sid } = tokens.claims();
+      sessions.set(id, { id, tokens, subject, sid, idToken: tokens.id_token });
       return redirect("/", cookie("session", id), cookie("login", "", 0));
     },
 
@@ -50,6 +55,15 @@ export async function webApplication({ issuer, origin, clientId, clientSecret })
       if (!session) return redirect("/");
       sessions.delete(session.id);
       return redirect(client.buildEndSessionUrl(provider, { id_token_hint: session.idToken, post_logout_redirect_uri: `${origin}/` }));
+    },
+
+    // The provider tells of sessions that ended there (OpenID Connect Back-Channel Logout 1.0).
+    async "POST /backchannel-logout"(_, __, ___, request) {
+      const token = new URLSearchParams(await text(request)).get("logout_token");
+      const { payload } = await jwtVerify(token, keys, { issuer: name, audience: clientId, typ: "logout+jwt", requiredClaims: ["sid", "jti", "exp"] });
+      if (!payload.events?.["http://schemas.openid.net/event/backchannel-logout"] || "nonce" in payload) throw new Error("no logout token");
+      for (const { id, sid } of sessions.values()) if (sid === payload.sid) sessions.delete(id);
+      return page("");
     },
   };
 
@@ -68,11 +82,11 @@ export async function webApplication({ issuer, origin, clientId, clientSecret })
     const route = routes[`${request.method} ${url.pathname}`];
     try {
       // Cookies are Lax: no other site can post with them.
-      const answer = route ? await route(sessions.get(cookies.get("session")), url, cookies) : { status: 404, text: "not found" };
+      const answer = route ? await route(sessions.get(cookies.get("session")), url, cookies, request) : { status: 404, text: "not found" };
       response.writeHead(answer.status, { "content-type": "text/html; charset=utf-8", ...answer.headers }).end(answer.text);
     } catch (error) {
       console.error(error.code, error.message);
-      response.writeHead(403).end("not signed in, or no longer");
+      response.writeHead(400).end("not signed in, or no longer");
     }
   };
 }

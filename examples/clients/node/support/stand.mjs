@@ -7,6 +7,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
 import { promisify } from "node:util";
 
 // What `realguardio dev --ready-file` wrote; without, what `make run` leaves in the repository.
@@ -36,6 +37,11 @@ export async function listen(t, handler) {
   await once(server, "listening");
   t.after(() => new Promise((closed) => (server.close(closed), server.closeAllConnections())));
   return `http://localhost:${server.address().port}`;
+}
+
+/** eventually waits for what another program brings about in its own time. */
+export async function eventually(holds) {
+  for (const patience = Date.now() + 15_000; !(await holds()); await setTimeout(50)) assert.ok(Date.now() < patience, "it never came about");
 }
 
 /** deferred is a promise with what fulfils it. */
