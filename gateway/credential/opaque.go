@@ -63,7 +63,9 @@ func (o *opaques) access(ctx context.Context, token, from string) (Access, error
 			return a, nil
 		}
 		o.good.Delete(d)
-		o.bad.Put(d, now)
+		if o.over(a.Identity, now) {
+			o.bad.Put(d, now)
+		}
 	}
 	if at, ok := o.bad.Get(d); ok && now.Sub(at) < refusedFor {
 		return Access{}, unauthenticated()
@@ -85,6 +87,13 @@ func (o *opaques) access(ctx context.Context, token, from string) (Access, error
 	case r := <-done:
 		return r.Val.(Access), r.Err
 	}
+}
+
+// over tells whether the token itself has ended. A key that was withdrawn ends the JWT that it signed, and not the token,
+// which can be had in another form.
+func (o *opaques) over(id mesh.Identity, now time.Time) bool {
+	id.KeyID = ""
+	return !now.Before(id.Expiry) || o.cfg.Revocations.Revoked(id)
 }
 
 // introspect asks. The answer is verified like any other token.

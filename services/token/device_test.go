@@ -469,6 +469,51 @@ func TestWhatADeviceGotEndsWithItsGrantor(t *testing.T) {
 	})
 }
 
+// TestAThirdPartysDeviceIsAConsent: what was allowed can be found, and withdrawn, where everything else can.
+func TestAThirdPartysDeviceIsAConsent(t *testing.T) {
+	oneStore(t, func(t *testing.T, st stores) {
+		s := start(t, st).devices()
+		consented := func() (n int64) {
+			if err := s.db.QueryRow(t.Context(), `SELECT count(*) FROM consents WHERE client_id = 'box' AND scopes = 'securitysystem.read'`).Scan(&n); err != nil {
+				t.Fatal(err)
+			}
+			return n
+		}
+		b := s.atDevicePage(alice, alicePassword)
+		for decision, want := range map[string]int{"deny": 400, "allow": 200} {
+			begun := s.post("/oauth2/device_authorization", "box", boxSecret, url.Values{"scope": {"securitysystem.read"}})
+			b.answers(begun.str("user_code"), decision)
+			if got := consented(); (got == 1) != (decision == "allow") {
+				t.Errorf("%s: %d consents", decision, got)
+			}
+			form := url.Values{"grant_type": {oauth.GrantDeviceCode}, "device_code": {begun.str("device_code")}}
+			if r := s.post("/oauth2/token", "box", boxSecret, form); r.status != want {
+				t.Errorf("%s: %d %s", decision, r.status, r.body)
+			}
+			if _, err := s.db.Exec(t.Context(), `DELETE FROM consents`); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
+
+// TestDevicesWithoutRedis closes what their requests are kept in.
+func TestDevicesWithoutRedis(t *testing.T) {
+	oneStore(t, func(t *testing.T, st stores) {
+		s := start(t, st).devices()
+		begun := s.device()
+		b := s.atDevicePage(alice, alicePassword)
+		if err := s.redis.Close(); err != nil {
+			t.Fatal(err)
+		}
+		refused(t, s.poll(begun.str("device_code")), 503, "temporarily_unavailable")
+		refused(t, s.post("/oauth2/device_authorization", "", "", url.Values{"client_id": {"tv"}}), 503, "temporarily_unavailable")
+		if r := b.types(begun.str("user_code")); r.status != 503 || strings.Contains(r.body, "Allow") {
+			t.Errorf("%d %s", r.status, r.body)
+		}
+	})
+}
+
 // TestCodesOfDevicesAreNotKept looks through everything in Redis.
 func TestCodesOfDevicesAreNotKept(t *testing.T) {
 	oneStore(t, func(t *testing.T, st stores) {

@@ -46,20 +46,28 @@ func (s *server) introspect(client, secret, token string) reply {
 // jwtForm asks for the JWT that says what a token means.
 func (s *server) jwtForm(client, accept, token string) reply {
 	s.t.Helper()
-	r, err := http.NewRequestWithContext(s.t.Context(), http.MethodPost, s.url+"/oauth2/introspect", strings.NewReader(url.Values{"token": {token}}.Encode()))
+	secret := serviceSecret
+	if client == "opaque" {
+		secret = opaqueSecret
+	}
+	got := s.accepting(accept, "/oauth2/introspect", client, secret, url.Values{"token": {token}})
+	s.logs.secret(got.body)
+	return got
+}
+
+// accepting is post by who says what kind of answer they take.
+func (s *server) accepting(accept, path, client, secret string, form url.Values) reply {
+	s.t.Helper()
+	r, err := http.NewRequestWithContext(s.t.Context(), http.MethodPost, s.url+path, strings.NewReader(form.Encode()))
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	r.Header.Set("Accept", accept)
-	secret := serviceSecret
-	if client == "opaque" {
-		secret = opaqueSecret
+	if client != "" {
+		r.SetBasicAuth(client, url.QueryEscape(secret))
 	}
-	r.SetBasicAuth(client, url.QueryEscape(secret))
-	got := s.do(plain, r)
-	s.logs.secret(got.body)
-	return got
+	return s.do(plain, r)
 }
 
 func TestAnOpaqueTokenTellsNothingAndIsGoodForAsMuch(t *testing.T) {
@@ -132,6 +140,12 @@ func TestOnlyAResourceServerGetsTheJWTForm(t *testing.T) {
 		access := s.tokens().str("access_token")
 		if r := s.jwtForm("gateway", "application/jwt", access); r.body != access {
 			t.Errorf("a JWT: %s", r.body)
+		}
+		holder := newKeyHolder(t, "holder")
+		holder.ensure(s)
+		once := with(holder.assertion(t, holder.claims(s)), "token", "rgo_AAAA")
+		if r := s.accepting("application/jwt", "/oauth2/introspect", "", "", once); r.body != `{"active":false}` {
+			t.Errorf("by an assertion, which is good once: %d %s", r.status, r.body)
 		}
 		refused(t, s.jwtForm("nobody", "application/jwt", opaque), 401, "invalid_client")
 		for _, kind := range []token.ClientKind{token.Workload, token.APIKey} {

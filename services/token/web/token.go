@@ -68,7 +68,7 @@ func (h *handler) introspect(w http.ResponseWriter, r *http.Request) {
 		h.refuse(w, r, err)
 		return
 	}
-	w.Header().Set("Vary", "Accept")
+	w.Header().Add("Vary", "Accept")
 	result, err := h.OAuth.Introspect(r.Context(), cred, form.Get("token"), accepts(r, typeJWT))
 	if err != nil {
 		h.refuse(w, r, err)
