@@ -194,9 +194,13 @@ describe("oauth4webapi", { concurrency: 4 }, () => {
       return { status: response.status, challenge: response.headers.get("www-authenticate"), ...(await response.json()) };
     };
     t.mock.method(console, "error", () => {});
+    for (const alg of ["RS256", "EdDSA", "ES256"]) {
+      const rp = await enrol(t, [...machine, "--access-token-alg", alg]);
+      const { access_token } = await ownToken(rp, { scope: "securitysystem.read" });
+      assert.deepEqual(await asking(access_token), { status: 200, challenge: null, hello: rp.client.client_id, by: rp.client.client_id }, alg);
+    }
     const rp = await enrol(t, machine);
     const { access_token } = await ownToken(rp, { scope: "securitysystem.read" });
-    assert.deepEqual(await asking(access_token), { status: 200, challenge: null, hello: rp.client.client_id, by: rp.client.client_id });
 
     assert.equal((await asking()).challenge, "Bearer");
     assert.equal((await asking((await ownToken(rp, { scope: "customer.read" })).access_token)).error, "insufficient_scope");

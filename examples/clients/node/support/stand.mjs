@@ -11,7 +11,7 @@ import { setTimeout } from "node:timers/promises";
 import { promisify } from "node:util";
 
 // What `realguardio dev --ready-file` wrote; without, what `make run` leaves in the repository.
-const readyFile = process.env.REALGUARDIO_READY_FILE ?? new URL("../../../../.realguardio/demo.json", import.meta.url).pathname;
+export const readyFile = process.env.REALGUARDIO_READY_FILE ?? new URL("../../../../.realguardio/demo.json", import.meta.url).pathname;
 
 /** issuer, users, clients, ... */
 export const stand = JSON.parse(readFileSync(readyFile, "utf8"));
