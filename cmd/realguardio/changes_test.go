@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -25,6 +26,7 @@ type world struct {
 	*issuers
 	person       *http.Client
 	admin        tokenv1.AdminServiceClient
+	self         tokenv1.AccountServiceClient
 	adminToken   string
 	machineToken string
 }
@@ -32,7 +34,8 @@ type world struct {
 func newWorld(t *testing.T, s *issuers) *world {
 	t.Helper()
 	at := s.each[0]
-	w := &world{issuers: s, person: s.browser(), admin: tokenv1.NewAdminServiceClient(s.dial(t, at, "customer"))}
+	conn := s.dial(t, at, "customer")
+	w := &world{issuers: s, person: s.browser(), admin: tokenv1.NewAdminServiceClient(conn), self: tokenv1.NewAccountServiceClient(conn)}
 	w.adminToken = s.token(t, at, redeems(s.code(t, w.person, at))).str("access_token")
 	form := url.Values{"grant_type": {"client_credentials"}, "client_id": {"customer"}, "client_secret": {s.secrets["customer"]}}
 	var got struct {
@@ -59,7 +62,7 @@ func gone(err error) bool {
 // changes are the kinds of change. Each makes one or several, one after the other, and returns what was acknowledged of
 // what it leaves behind: when the process is killed in the middle nothing is promised of the change that was under way.
 var changes = []func(context.Context, *world, *rand.Rand) ([]promise, error){
-	provisionUser, registerClient, createKey, grantAndRenew, signOut, consentOnce,
+	provisionUser, registerClient, createKey, grantAndRenew, signOut, consentOnce, rotateSigningKey,
 }
 
 func provisionUser(ctx context.Context, w *world, random *rand.Rand) ([]promise, error) {
@@ -69,10 +72,65 @@ func provisionUser(ctx context.Context, w *world, random *rand.Rand) ([]promise,
 	if err != nil {
 		return nil, err
 	}
-	return []promise{{"an account", func(ctx context.Context, w *world) error {
+	id := made.GetUser().GetId()
+	account := promise{"an account", func(ctx context.Context, w *world) error {
 		again, err := w.admin.ProvisionUser(w.asPart(ctx), ask)
-		if err == nil && again.GetUser().GetId() != made.GetUser().GetId() {
-			err = fmt.Errorf("the account %s became %s", made.GetUser().GetId(), again.GetUser().GetId())
+		if err == nil && again.GetUser().GetId() != id {
+			err = fmt.Errorf("the account %s became %s", id, again.GetUser().GetId())
+		}
+		return err
+	}}
+	switch random.IntN(3) {
+	case 0:
+		if _, err := w.admin.DisableUser(w.asAdmin(ctx), &tokenv1.DisableUserRequest{UserId: id}); err != nil {
+			return []promise{account}, err
+		}
+		return []promise{account, w.user("disabling an account", id, func(u *tokenv1.User) bool { return u.GetDisabled() })}, nil
+	case 1:
+		roles := []string{"REALGUARDIO_CUSTOMER_EMPLOYEE"}
+		if _, err := w.admin.SetUserRoles(w.asAdmin(ctx), &tokenv1.SetUserRolesRequest{UserId: id, Roles: roles}); err != nil {
+			return []promise{account}, err
+		}
+		return []promise{account, w.user("giving a role", id, func(u *tokenv1.User) bool { return slices.Equal(u.GetRoles(), roles) })}, nil
+	}
+	return []promise{account}, nil
+}
+
+func (*world) user(what, id string, is func(*tokenv1.User) bool) promise {
+	return promise{what, func(ctx context.Context, w *world) error {
+		got, err := w.admin.GetUser(w.asAdmin(ctx), &tokenv1.GetUserRequest{UserId: id})
+		if err == nil && !is(got.GetUser()) {
+			err = fmt.Errorf("the account is %v", got.GetUser())
+		}
+		return err
+	}}
+}
+
+// rotateSigningKey is refused where the next key has not been published for long enough, as it is after every rotation.
+func rotateSigningKey(ctx context.Context, w *world, random *rand.Rand) ([]promise, error) {
+	if random.IntN(8) > 0 {
+		return nil, nil
+	}
+	rotated, err := w.admin.RotateSigningKeys(w.asAdmin(ctx), &tokenv1.RotateSigningKeysRequest{Algs: []string{"ES256"}})
+	if status.Code(err) == codes.FailedPrecondition {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	ids := func(list []*tokenv1.SigningKey) (all []string) {
+		for _, k := range list {
+			all = append(all, k.GetId())
+		}
+		return all
+	}
+	made := ids(rotated.GetKeys())
+	return []promise{{"a signing key", func(ctx context.Context, w *world) error {
+		listed, err := w.admin.ListSigningKeys(w.asAdmin(ctx), &tokenv1.ListSigningKeysRequest{})
+		for _, id := range made {
+			if err == nil && !slices.Contains(ids(listed.GetKeys()), id) {
+				err = fmt.Errorf("the key %s is gone", id)
+			}
 		}
 		return err
 	}}}, nil
@@ -94,7 +152,15 @@ func registerClient(ctx context.Context, w *world, random *rand.Rand) ([]promise
 		return nil, err
 	}
 	id, secret := made.GetClient().GetClientId(), made.GetClientSecret()
-	if random.IntN(2) == 0 {
+	switch random.IntN(3) {
+	case 0:
+		rotated, err := w.admin.RotateClientSecret(w.asAdmin(ctx), &tokenv1.RotateClientSecretRequest{ClientId: id})
+		if err != nil {
+			return nil, err
+		}
+		secret = rotated.GetClientSecret()
+		fallthrough
+	case 1:
 		return []promise{{"a client", func(ctx context.Context, w *world) error {
 			_, err := w.machine(ctx, id, secret, http.StatusOK)
 			return err
@@ -239,8 +305,8 @@ func signOut(ctx context.Context, w *world, _ *rand.Rand) ([]promise, error) {
 	return []promise{f.over("signing out")}, nil
 }
 
-// consentOnce registers an application of somebody else's and has the person agree to it.
-func consentOnce(ctx context.Context, w *world, _ *rand.Rand) ([]promise, error) {
+// consentOnce registers an application of somebody else's and has the person agree to it, and perhaps think better of it.
+func consentOnce(ctx context.Context, w *world, random *rand.Rand) ([]promise, error) {
 	const home = "https://partner.example/cb"
 	made, err := w.admin.CreateClient(w.asAdmin(ctx), &tokenv1.CreateClientRequest{Name: "Partner", GrantTypes: []string{"authorization_code"},
 		RedirectUris: []string{home}, Scopes: []string{"openid", "profile"}})
@@ -251,10 +317,17 @@ func consentOnce(ctx context.Context, w *world, _ *rand.Rand) ([]promise, error)
 	if _, err := w.authorize(ctx, w.person, w.each[0], request); err != nil {
 		return nil, err
 	}
-	return []promise{{"a consent", func(ctx context.Context, w *world) error {
+	what, want := "a consent", "code="
+	if random.IntN(2) == 0 {
+		what, want = "taking a consent back", "error=consent_required"
+		if _, err := w.self.RevokeMyConsent(w.asAdmin(ctx), &tokenv1.RevokeMyConsentRequest{ClientId: made.GetClient().GetClientId()}); err != nil {
+			return nil, err
+		}
+	}
+	return []promise{{what, func(ctx context.Context, w *world) error {
 		a, err := try(ctx, w.person, http.MethodGet, w.each[0].url+request+"&prompt=none", nil)
-		if err == nil && !strings.Contains(a.header.Get("Location"), "code=") {
-			err = fmt.Errorf("it is not remembered: %s", a.header.Get("Location"))
+		if err == nil && !strings.Contains(a.header.Get("Location"), want) {
+			err = fmt.Errorf("without a page it leads to %s", a.header.Get("Location"))
 		}
 		return err
 	}}}, nil

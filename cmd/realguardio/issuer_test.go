@@ -141,6 +141,10 @@ func (s *issuers) seed(databaseURL string) {
 		s.t.Fatal(err)
 	}
 	s.t.Cleanup(func() { _ = s.db.Close() })
+	// The next keys have been published for long enough to sign.
+	if _, err := s.db.Exec(s.t.Context(), `UPDATE signing_keys SET created_at = created_at - $1`, time.Hour.Microseconds()); err != nil {
+		s.t.Fatal(err)
+	}
 }
 
 func (s *issuers) ready(one *issuer) {
@@ -239,7 +243,9 @@ func redeems(code string) url.Values {
 }
 
 // authorizes is an authorization request of the application.
-func authorizes() string { return asks(issuerApp, issuerCallback, "openid profile admin account.read") }
+func authorizes() string {
+	return asks(issuerApp, issuerCallback, "openid profile admin account.read account.write")
+}
 
 func asks(client, redirect, scope string) string {
 	sum := sha256.Sum256([]byte(pkceVerifier))
