@@ -160,6 +160,35 @@ func (s *Service) EnsureUser(ctx context.Context, spec UserSpec) (id string, mad
 	return stored.ID, made, nil
 }
 
+// FirstAdmin is who manages an installation first.
+type FirstAdmin struct {
+	ID, Email string
+	// Made tells whether the account was made, Promoted whether one that existed was given the role. Neither: there was
+	// an admin already.
+	Made, Promoted bool
+}
+
+// EnsureFirstAdmin makes an account with the role of a platform admin, or gives the role to the account that has the
+// address, unless there is an enabled admin. Of several who ask at once exactly one does.
+func (s *Service) EnsureFirstAdmin(ctx context.Context, spec UserSpec) (FirstAdmin, error) {
+	user := account.User{ID: resourceid.New("usr"), Email: spec.Email, EmailVerified: true, Name: spec.Name,
+		Roles: []string{account.AdminRole}, Created: s.now()}
+	var err error
+	if user.PasswordHash, err = s.hasher.Hash(ctx, spec.Password); err != nil {
+		return FirstAdmin{}, fmt.Errorf("making the first admin: %w", err)
+	}
+	stored, made, promoted, err := s.store.EnsureFirstAdmin(ctx, user)
+	if err != nil {
+		return FirstAdmin{}, fmt.Errorf("making the first admin: %w", err)
+	}
+	return FirstAdmin{ID: stored.ID, Email: stored.Email, Made: made, Promoted: promoted}, nil
+}
+
+// CheckPassword says what is wrong with a password that somebody is to have, if anything.
+func (s *Service) CheckPassword(chosen, email, name string) error {
+	return s.policy.Check(chosen, email, name)
+}
+
 // UserWithRole returns the e-mail address and the subject of an account that has a role and is not disabled, and whether
 // there is one: of several the oldest.
 func (s *Service) UserWithRole(ctx context.Context, role string) (email, id string, found bool, err error) {

@@ -1,6 +1,7 @@
 package assembly
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -25,6 +26,10 @@ type TokenConfig struct {
 	AllowPlaintextIssuer bool
 	// Upstreams are OpenID Providers of others that people may sign in at.
 	Upstreams []upstream.Provider
+	// Mail says which mail server takes letters to people; nil for none.
+	Mail *token.MailConfig
+	// BreachedPasswords is a file of passwords that nobody may choose; empty for none.
+	BreachedPasswords string
 }
 
 // AdminRole stands in the tokens of platform admins.
@@ -66,6 +71,7 @@ func (p *Part) newTokenService(ctx context.Context, cfg TokenConfig) (*token.Ser
 		DB: db, Redis: shared, Issuer: cfg.Issuer, AllowPlaintextIssuer: cfg.AllowPlaintextIssuer,
 		KeyEncryptionKey: cfg.KeyEncryptionKey, TokenMACKey: cfg.MACKey, ClientAddress: clientAddress(cfg.TrustedProxies),
 		Upstreams: cfg.Upstreams, AllowPlaintextUpstreams: cfg.AllowPlaintextIssuer,
+		Mail: cfg.Mail, BreachedPasswords: cfg.BreachedPasswords, Home: WebClient,
 		Registerer: p.Ops.Registry, Logger: p.log, Now: cfg.Now,
 	})
 }
@@ -77,10 +83,10 @@ type Registry struct {
 	part *Part
 }
 
-// OpenRegistry opens it. Of cfg the database and the keys are looked at.
+// OpenRegistry opens it. Of cfg the database and the keys are looked at, and the issuer if links are to be made.
 func OpenRegistry(ctx context.Context, cfg TokenConfig) (_ *Registry, err error) {
-	// Neither is asked or named by what a registry does.
-	cfg.RedisURL, cfg.Issuer = "redis://localhost", "https://localhost"
+	// It is not asked by what a registry does.
+	cfg.RedisURL, cfg.Issuer = "redis://localhost", cmp.Or(cfg.Issuer, "https://localhost")
 	p := newPart(Token, cfg.Environment)
 	defer p.closeUnless(&err)
 	service, err := p.newTokenService(ctx, cfg)

@@ -11,7 +11,6 @@ import (
 	"github.com/realguardio/realguardio/cmd/realguardio/internal/assembly"
 	"github.com/realguardio/realguardio/cmd/realguardio/internal/keyfile"
 	"github.com/realguardio/realguardio/cmd/realguardio/internal/settings"
-	"github.com/realguardio/realguardio/services/notification"
 )
 
 // noFlags is a part that has no settings of its own, by its constructor.
@@ -26,6 +25,8 @@ func (construct noFlags) build(ctx context.Context, _ *partFlags, env assembly.E
 type tokenFlags struct {
 	keys        tokenKeys
 	upstreams   upstreamProviders
+	mail        mailFlags
+	breached    string
 	demoSecrets bool
 	proxies     []string
 }
@@ -33,6 +34,8 @@ type tokenFlags struct {
 func (f *tokenFlags) declare(s *settings.Set, p *partFlags) {
 	f.keys.declare(s)
 	f.upstreams.declare(s, &p.insecurePlaintext)
+	f.mail.declare(s, p)
+	s.String(&f.breached, "breached-passwords-file", "passwords that nobody may choose besides the most common ones: sorted lines of SHA-1, as they are published", settings.File)
 	s.Strings(&f.proxies, "trusted-proxy", "network whose X-Forwarded-For is believed, such as 10.0.0.0/8", prefixes)
 	s.Bool(&f.demoSecrets, "insecure-demo-secrets", "allow a database with the demo's accounts, whose password everybody knows")
 }
@@ -44,7 +47,10 @@ func (f *tokenFlags) build(ctx context.Context, p *partFlags, env assembly.Envir
 	}
 	cfg := f.keys.config(env)
 	cfg.PublicTLS, cfg.TrustedProxies = public, parsePrefixes(f.proxies)
-	cfg.Upstreams = f.upstreams.list
+	cfg.Upstreams, cfg.BreachedPasswords = f.upstreams.list, f.breached
+	if cfg.Mail, err = f.mail.config(p); err != nil {
+		return nil, err
+	}
 	cfg.AllowDemoSecrets, cfg.AllowPlaintextIssuer = f.demoSecrets, p.insecurePlaintext
 	return assembly.NewToken(ctx, cfg, l)
 }
@@ -61,37 +67,18 @@ func (k *tokenKeys) config(env assembly.Environment) assembly.TokenConfig {
 	return assembly.TokenConfig{Environment: env, KeyEncryptionKey: k.encryption.key, MACKey: k.mac.key}
 }
 
-type notificationFlags struct {
-	mail            notification.MailConfig
-	tlsMode, caFile string
-}
+type notificationFlags struct{ mail mailFlags }
 
 func (f *notificationFlags) declare(s *settings.Set, p *partFlags) {
-	f.tlsMode = "starttls"
-	s.String(&f.mail.Addr, "smtp-address", "mail server, host:port", settings.Required, settings.Address)
-	s.String(&f.mail.From, "mail-from", "sender of every message, such as RealGuardIO <alarm@example.com>", settings.Required)
-	s.String(&f.mail.Username, "smtp-username", "account at the mail server; empty for none")
-	s.String(&f.mail.PasswordFile, "smtp-password-file", "file with its password", settings.File)
-	s.String(&f.caFile, "smtp-ca-file", "authority of the mail server's certificate (default: the system's)", settings.File, authorities)
-	s.String(&f.tlsMode, "smtp-tls", "starttls, implicit (port 465) or none", settings.OneOf("starttls", "implicit", "none"))
-	s.Rule(func() error {
-		if f.tlsMode == "none" && !p.insecurePlaintext {
-			return errors.New("--smtp-tls: none would send messages in plaintext (--insecure-plaintext allows it)")
-		}
-		return nil
-	})
+	f.mail.declare(s, p, settings.Required)
 }
 
 func (f *notificationFlags) build(ctx context.Context, p *partFlags, env assembly.Environment, l assembly.Listeners) (*assembly.Part, error) {
-	mail := f.mail
-	mail.TLS, mail.Insecure = notification.TLSMode(f.tlsMode), p.insecurePlaintext
-	if f.caFile != "" {
-		var err error
-		if mail.TLSConfig, err = assembly.Trusting(f.caFile); err != nil {
-			return nil, err
-		}
+	mail, err := f.mail.config(p)
+	if err != nil {
+		return nil, err
 	}
-	return assembly.NewNotification(ctx, assembly.NotificationConfig{Environment: env, Mail: mail}, l)
+	return assembly.NewNotification(ctx, assembly.NotificationConfig{Environment: env, Mail: *mail}, l)
 }
 
 type gatewayFlags struct {

@@ -17,6 +17,7 @@ import (
 	"github.com/realguardio/realguardio/cmd/realguardio/internal/assembly"
 	"github.com/realguardio/realguardio/cmd/realguardio/internal/settings"
 	"github.com/realguardio/realguardio/services/token"
+	"github.com/realguardio/realguardio/services/token/account"
 )
 
 func newSetup(w World) *cobra.Command {
@@ -123,33 +124,31 @@ func (a *firstAdmin) declare(s *settings.Set) {
 }
 
 func (a *firstAdmin) make(c *cobra.Command, registry *assembly.Registry) error {
-	email, id, found, err := registry.UserWithRole(c.Context(), assembly.AdminRole)
-	if err != nil {
-		return fmt.Errorf("cannot make the platform admin: %w", err)
-	}
-	if found {
-		fmt.Fprintf(c.OutOrStdout(), "platform admin %s (%s): was there already, nothing was changed\n", email, id)
-		return nil
-	}
 	password := rand.Text()
 	if a.passwordFile != "" {
 		var err error
 		if password, err = settings.Secret(a.passwordFile); err != nil {
 			return err
 		}
+		if err := registry.CheckPassword(password, a.email, a.name); err != nil {
+			return fmt.Errorf("--admin-password-file: %w", err)
+		}
 	}
-	id, made, err := registry.EnsureUser(c.Context(), token.UserSpec{
-		Email: a.email, Name: a.name, Roles: []string{assembly.AdminRole}, Password: password,
-	})
-	switch {
+	admin, err := registry.EnsureFirstAdmin(c.Context(), token.UserSpec{Email: a.email, Name: a.name, Password: password})
+	if errors.Is(err, account.ErrNotFound) {
+		return fmt.Errorf("cannot make the platform admin: %s has an account that is disabled", a.email)
+	}
+	switch who := fmt.Sprintf("platform admin %s (%s)", admin.Email, admin.ID); {
 	case err != nil:
 		return fmt.Errorf("cannot make the platform admin: %w", err)
-	case !made:
-		fmt.Fprintf(c.OutOrStdout(), "platform admin %s (%s): had an account, which is now an admin's; the password is unchanged\n", a.email, id)
+	case !admin.Made && !admin.Promoted:
+		fmt.Fprintf(c.OutOrStdout(), "%s: was there already, nothing was changed\n", who)
+	case admin.Promoted:
+		fmt.Fprintf(c.OutOrStdout(), "%s: had an account, which is now an admin's; the password is unchanged (realguardio users link gives another)\n", who)
 	case a.passwordFile != "":
-		fmt.Fprintf(c.OutOrStdout(), "platform admin %s (%s): password as in %s\n", a.email, id, a.passwordFile)
+		fmt.Fprintf(c.OutOrStdout(), "%s: password as in %s\n", who, a.passwordFile)
 	default:
-		fmt.Fprintf(c.OutOrStdout(), "platform admin %s (%s): password %s, shown only now\n", a.email, id, password)
+		fmt.Fprintf(c.OutOrStdout(), "%s: password %s, shown only now\n", who, password)
 	}
 	return nil
 }

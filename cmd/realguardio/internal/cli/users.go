@@ -17,13 +17,13 @@ func newUsers(w World) *cobra.Command {
 		Use:   "users",
 		Short: "Manage people's accounts",
 		Long: `Manage people's accounts, as a platform admin. USER is an account's id, which users list shows; it never changes, and is
-the subject of the account's tokens.`,
+the subject of the account's tokens. link needs no admin: it works on the token service's database.`,
 	}
 	users.AddCommand(
 		newUsersList(w), newUsersGet(w), newUsersInvite(w), newUsersSetRoles(w),
 		newUsersDeed(w, "disable", "End an account with its sessions and tokens, everywhere", "disable", "disable the account"),
 		newUsersDeed(w, "enable", "Let the person of a disabled account sign in again; what was ended stays ended", "enable", "enable the account"),
-		newUsersSignOut(w), newUsersSessions(w),
+		newUsersSignOut(w), newUsersSessions(w), newUsersLink(w),
 	)
 	return users
 }

@@ -23,6 +23,11 @@ func (in *installation) builders(secrets assembly.Secrets) []builder {
 			if err != nil {
 				return nil, err
 			}
+			mail, err := in.mailConfig()
+			if err != nil {
+				return nil, err
+			}
+			cfg.Mail = &mail
 			return assembly.NewToken(ctx, cfg, in.endpoints[assembly.Token])
 		},
 		func(ctx context.Context) (*assembly.Part, error) {
