@@ -3,8 +3,10 @@ package token_test
 import (
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -510,6 +512,32 @@ func TestDevicesWithoutRedis(t *testing.T) {
 		refused(t, s.post("/oauth2/device_authorization", "", "", url.Values{"client_id": {"tv"}}), 503, "temporarily_unavailable")
 		if r := b.types(begun.str("user_code")); r.status != 503 || strings.Contains(r.body, "Allow") {
 			t.Errorf("%d %s", r.status, r.body)
+		}
+	})
+}
+
+// TestTheCodeOfALinkWaitsInTheBrowser is that of somebody who has to sign in first; what is no code does not.
+func TestTheCodeOfALinkWaitsInTheBrowser(t *testing.T) {
+	oneStore(t, func(t *testing.T, st stores) {
+		cfg := start(t, st).config()
+		cfg.Issuer = "https://id.example.com"
+		secure, err := token.New(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for typed, kept := range map[string]bool{"BCDF-GHJK": true, "bcdfghjk": true, "AEIO-UUUU": false, "BCDF-GHJK-L": false, "": false} {
+			w := httptest.NewRecorder()
+			secure.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/device?user_code="+typed, nil))
+			found := slices.IndexFunc(w.Result().Cookies(), func(c *http.Cookie) bool { return c.Name == "__Host-rgt_user_code" })
+			if w.Code != http.StatusSeeOther || (found >= 0) != kept {
+				t.Fatalf("%q: %d %v", typed, w.Code, w.Result().Cookies())
+			}
+			if !kept {
+				continue
+			}
+			if c := w.Result().Cookies()[found]; c.Value != "BCDF-GHJK" || !c.Secure || !c.HttpOnly || c.SameSite != http.SameSiteLaxMode || c.Path != "/" || c.Domain != "" {
+				t.Errorf("%v", c)
+			}
 		}
 	})
 }
