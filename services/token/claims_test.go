@@ -2,6 +2,7 @@ package token_test
 
 import (
 	"maps"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -182,6 +183,21 @@ func TestAnEssentialACRIsAskedFor(t *testing.T) {
 		s.exec(`UPDATE sessions SET methods = ''`)
 		if to := b.open(back).location(t); to.Query().Get("error") != "unmet_authentication_requirements" {
 			t.Errorf("signed in without one: %s", to)
+		}
+	})
+}
+
+// TestWhatWasAskedByNameIsNotPassedOn to who exchanges the token for one of their own.
+func TestWhatWasAskedByNameIsNotPassedOn(t *testing.T) {
+	oneStore(t, func(t *testing.T, st stores) {
+		s := start(t, st).exchangers()
+		code := s.browser().code(asks("web", webCallback, "scope", "openid", "claims", `{"userinfo":{"email":null}}`))
+		own := s.post("/oauth2/token", "web", webSecret, redeems(code, webCallback)).str("access_token")
+		other := s.exchange("customer", own, "audience", "urn:realguardio:token")
+		mine := s.get("/oauth2/userinfo", "Authorization", "Bearer "+own)
+		theirs := s.get("/oauth2/userinfo", "Authorization", "Bearer "+other.str("access_token"))
+		if mine.str("email") != alice || theirs.status != http.StatusOK || len(told(theirs.json)) > 0 {
+			t.Errorf("the client is told %s; who has exchanged (%d), %d %s", mine.body, other.status, theirs.status, theirs.body)
 		}
 	})
 }

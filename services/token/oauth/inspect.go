@@ -67,11 +67,24 @@ func (s *Server) UserInfo(ctx context.Context, token string) (PersonClaims, erro
 	if err != nil {
 		return nil, fmt.Errorf("looking up a user: %w", err)
 	}
+	names, err := s.askedByName(ctx, &claims)
+	if err != nil {
+		return nil, err
+	}
+	return personClaims(&user, parseScopes(claims.Scope), names), nil
+}
+
+// askedByName are the claims that the client of a token asked for one by one. Who acts for that client by a token of their own,
+// which they got in exchange, did not ask.
+func (s *Server) askedByName(ctx context.Context, claims *AccessClaims) ([]string, error) {
+	if claims.GrantID == "" || claims.Act != nil {
+		return nil, nil
+	}
 	grant, err := s.Grants.Grant(ctx, claims.GrantID)
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return nil, fmt.Errorf("looking up a grant: %w", err)
 	}
-	return personClaims(&user, parseScopes(claims.Scope), grant.UserInfoClaims), nil
+	return grant.UserInfoClaims, nil
 }
 
 // Hint is what an ID token says that was given back as an id_token_hint.

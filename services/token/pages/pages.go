@@ -212,7 +212,7 @@ func (r *Renderer) FormPost(w io.Writer, p FormPost) error {
 	return r.draw(w, "formpost.html", struct {
 		Title string
 		FormPost
-	}{"Signed in", p})
+	}{"Almost there", p})
 }
 
 // Forgot writes the page.
