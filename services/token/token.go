@@ -178,6 +178,7 @@ func New(cfg Config) (*Service, error) {
 	}
 	s.origins = oauth.NewOrigins(s.store, cfg.Now, cfg.Logger)
 	s.handler, err = web.New(web.Config{
+		Own: s.store, OwnPassword: s.accounts,
 		Upstreams: upstreams, Federation: &account.Federation{Identities: s.store, Now: cfg.Now, Logger: cfg.Logger},
 		OAuth: s.oauth, Passwords: authenticator, Sessions: s.store, Transactions: s.redis, Attempts: s.redis,
 		Clients: s.store, Consents: s.store, Counters: counters, Recovery: s.accounts, Mail: cfg.Mail != nil, Home: cfg.Home,

@@ -528,3 +528,34 @@ func TestLeavingIsAskedForByOurOwnPage(t *testing.T) {
 		}
 	})
 }
+
+// TestAnEssentialACRIsAPassword: what another provider says of somebody has no acr, and does not do where one is essential.
+func TestAnEssentialACRIsAPassword(t *testing.T) {
+	oneStore(t, func(t *testing.T, st stores) {
+		idp := newForeignIDP(t)
+		p := idp.provider("corp")
+		p.Trust = account.Trust{Links: true}
+		s := startWith(t, st, p)
+		b := s.browser()
+		b.tokensBy(b.throughElsewhere("corp"))
+		request := asks("web", webCallback, "claims", `{"id_token":{"acr":{"essential":true,"values":["1"]}}}`)
+		to := b.open(request).location(t)
+		page := b.open(to.RequestURI())
+		if to.Path != "/login" || strings.Contains(page.body, "Continue with") {
+			t.Fatalf("%s: %s", to, page.body)
+		}
+		// A form that was made up goes there and back, for nothing.
+		_, there, _ := strings.Cut(b.submit("/login/corp", page.form()).header.Get("Refresh"), "url=")
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, there, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		back := b.open(s.do(plain, r).location(t).RequestURI()).location(t)
+		if got := b.open(back.RequestURI()).location(t).Query(); got.Get("error") != "unmet_authentication_requirements" || got.Get("code") != "" {
+			t.Errorf("sent back with %v", got)
+		}
+		if c := claimsOf(t, b.tokensBy(b.login(request, alice, alicePassword)).str("id_token")); c["acr"] != "1" {
+			t.Errorf("by password: %v", c)
+		}
+	})
+}

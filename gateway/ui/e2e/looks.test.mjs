@@ -77,6 +77,22 @@ describe("looks", () => {
     await audit(page, "connected");
   });
 
+  test("the account page", async (t) => {
+    const { page } = await visitor(t);
+    await page.goto(`${stand.issuer}/account`);
+    await fillIn(page, account("mary").username, account("mary").password);
+    await page.getByRole("heading", { name: "Your account" }).waitFor();
+    await audit(page, "account");
+
+    await page.getByRole("link", { name: "Change your password" }).click();
+    await page.getByLabel("Password until now").fill("wrong");
+    await page.getByLabel("New password").fill("a long enough passphrase");
+    await page.getByLabel("The same again").fill("another passphrase");
+    await page.getByRole("button", { name: "Save the password" }).click();
+    await page.getByRole("alert").waitFor();
+    await audit(page, "password");
+  });
+
   test("the pages of who is signed in", async (t) => {
     const { page } = await signedIn(t, "alice");
     await page.getByRole("article", { name: "Oakland" }).waitFor();

@@ -50,6 +50,14 @@ type GrantStore interface {
 	RevokeGrant(ctx context.Context, g Grant, now, until time.Time) error
 }
 
+// Given is what a person has allowed an application.
+type Given struct {
+	ClientID, ClientName string
+	Scopes               []string
+	// Updated is when it was last given or widened.
+	Updated time.Time
+}
+
 // ConsentStore remembers which scopes a person has allowed a client.
 type ConsentStore interface {
 	Consent(ctx context.Context, user, client string) (scopes []string, err error)

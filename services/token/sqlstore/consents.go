@@ -76,16 +76,8 @@ func (s *Store) RevokeConsent(ctx context.Context, user, client string, now, unt
 	return grants, nil
 }
 
-// Given is what a person has allowed an application.
-type Given struct {
-	ClientID, ClientName string
-	Scopes               []string
-	// Updated is when it was last given or widened.
-	Updated time.Time
-}
-
 // Consents lists what a person has allowed, by application.
-func (s *Store) Consents(ctx context.Context, user string) ([]Given, error) {
+func (s *Store) Consents(ctx context.Context, user string) ([]oauth.Given, error) {
 	rows, err := s.db.Query(ctx, `SELECT consents.client_id, clients.name, consents.scopes, consents.updated_at
 		FROM consents JOIN clients ON clients.id = consents.client_id
 		WHERE consents.user_id = $1 AND consents.scopes <> '' ORDER BY consents.client_id`, user)
@@ -93,9 +85,9 @@ func (s *Store) Consents(ctx context.Context, user string) ([]Given, error) {
 		return nil, failed("listing consents", err)
 	}
 	defer rows.Close()
-	var all []Given
+	var all []oauth.Given
 	for rows.Next() {
-		var g Given
+		var g oauth.Given
 		var scopes string
 		var updated int64
 		if err := rows.Scan(&g.ClientID, &g.ClientName, &scopes, &updated); err != nil {

@@ -3,8 +3,10 @@ package sqlstore
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
+	"github.com/realguardio/realguardio/services/internal/audit"
 	"github.com/realguardio/realguardio/services/internal/sqldb"
 	"github.com/realguardio/realguardio/services/token/account"
 )
@@ -91,8 +93,12 @@ func (s *Store) AddLink(ctx context.Context, link account.Link, email string) er
 func addLink(ctx context.Context, tx sqldb.Tx, link account.Link) error {
 	n, err := tx.Exec(ctx, `INSERT INTO federated_identities (`+linkColumns+`) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING`,
 		link.Issuer, link.Subject, link.UserID, link.Email, sqldb.Micros(link.Linked), sqldb.Micros(link.LastUsed))
-	if err != nil || n == 1 {
+	if err != nil {
 		return err
+	}
+	if n == 1 {
+		return audit.Add(ctx, tx, audit.Entry{Time: link.Linked, Actor: link.UserID, Action: "identity.link", Target: link.UserID,
+			Details: map[string]string{"issuer": link.Issuer, "subject": link.Subject}})
 	}
 	err = tx.QueryRow(ctx, `SELECT count(*) FROM federated_identities WHERE issuer = $1 AND subject = $2 AND user_id = $3`,
 		link.Issuer, link.Subject, link.UserID).Scan(&n)
@@ -116,6 +122,10 @@ func (s *Store) AddLinkedUser(ctx context.Context, user account.User, link accou
 			err = account.ErrExists
 		}
 		if err == nil {
+			err = audit.Add(ctx, tx, audit.Entry{Time: user.Created, Actor: user.ID, Action: "user.create", Target: user.ID,
+				Details: map[string]string{"issuer": link.Issuer}})
+		}
+		if err == nil {
 			err = addLink(ctx, tx, link)
 		}
 		if errors.Is(err, account.ErrOtherIdentity) {
@@ -126,25 +136,48 @@ func (s *Store) AddLinkedUser(ctx context.Context, user account.User, link accou
 	return asIs(err, "storing an account", account.ErrExists)
 }
 
-// RemoveLink ends that an identity signs its person in, unless there is no other way in: account.ErrLastWay. One that is
-// not there is account.ErrNotFound.
-func (s *Store) RemoveLink(ctx context.Context, user, issuer string) error {
+// RemoveLink ends that an identity signs its person in, unless there is no other way in: account.ErrLastWay. A password is
+// one, and so are the identities of these issuers. One that is not there is account.ErrNotFound.
+func (s *Store) RemoveLink(ctx context.Context, user, issuer string, others []string, now time.Time) error {
+	if !storable(issuer) {
+		return account.ErrNotFound
+	}
 	err := s.db.Tx(ctx, func(tx sqldb.Tx) error {
-		n, err := tx.Exec(ctx, `DELETE FROM federated_identities WHERE user_id = $1 AND issuer = $2 AND (
-				EXISTS (SELECT 1 FROM users WHERE id = $1 AND password_hash <> '')
-				OR EXISTS (SELECT 1 FROM federated_identities AS other WHERE other.user_id = $1 AND other.issuer <> $2))`, user, issuer)
-		if err != nil || n == 1 {
-			return err
-		}
-		if err := tx.QueryRow(ctx, `SELECT count(*) FROM federated_identities WHERE user_id = $1 AND issuer = $2`, user, issuer).Scan(&n); err != nil {
-			return err
-		}
-		if n == 0 {
+		var subject string
+		err := tx.QueryRow(ctx, `DELETE FROM federated_identities WHERE user_id = $1 AND issuer = $2 RETURNING subject`, user, issuer).Scan(&subject)
+		if errors.Is(err, sqldb.ErrNoRows) {
 			return account.ErrNotFound
 		}
-		return account.ErrLastWay
+		if err != nil {
+			return err
+		}
+		left, err := ways(ctx, tx, user, others)
+		if err != nil {
+			return err
+		}
+		if left == 0 && slices.Contains(others, issuer) {
+			return account.ErrLastWay
+		}
+		return audit.Add(ctx, tx, audit.Entry{Time: now, Actor: user, Action: "identity.unlink", Target: user,
+			Details: map[string]string{"issuer": issuer, "subject": subject}})
 	})
 	return asIs(err, "removing a link", account.ErrNotFound, account.ErrLastWay)
+}
+
+// ways counts how many ways into an account there are.
+func ways(ctx context.Context, tx sqldb.Tx, user string, issuers []string) (n int64, err error) {
+	if err := tx.QueryRow(ctx, `SELECT count(*) FROM users WHERE id = $1 AND password_hash <> ''`, user).Scan(&n); err != nil {
+		return 0, err
+	}
+	for _, issuer := range issuers {
+		var linked int64
+		err := tx.QueryRow(ctx, `SELECT count(*) FROM federated_identities WHERE user_id = $1 AND issuer = $2`, user, issuer).Scan(&linked)
+		if err != nil {
+			return 0, err
+		}
+		n += linked
+	}
+	return n, nil
 }
 
 // asIs returns the errors that say something to the caller as they are, and wraps all others.

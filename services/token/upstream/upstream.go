@@ -99,8 +99,9 @@ func (ps *Parties) Provider(id string) (Provider, error) {
 type Pending struct {
 	Provider        string
 	Nonce, Verifier string
-	// Since is when the person must have signed in there at the earliest; zero for any time.
-	Since time.Time
+	// Since is when the person must have signed in there at the earliest; zero for any time. Unproven is as in Wish.
+	Since    time.Time
+	Unproven bool
 }
 
 // Wish is what a sign-in has to be like.
@@ -108,6 +109,8 @@ type Wish struct {
 	// Fresh wants the person to sign in there anew, unless they did less than MaxAge ago.
 	Fresh  bool
 	MaxAge time.Duration
+	// Unproven takes it that they did where the provider does not say when: that they came back from there is enough.
+	Unproven bool
 	// Choose lets the person choose between accounts there.
 	Choose bool
 }
@@ -126,7 +129,7 @@ func (ps *Parties) Begin(ctx context.Context, id, state string, wish Wish) (to s
 	opts := []oauth2.AuthCodeOption{oidc.Nonce(pending.Nonce), oauth2.S256ChallengeOption(pending.Verifier)}
 	switch {
 	case wish.Fresh:
-		pending.Since = ps.cfg.Now().Add(-wish.MaxAge)
+		pending.Since, pending.Unproven = ps.cfg.Now().Add(-wish.MaxAge), wish.Unproven
 		opts = append(opts, oauth2.SetAuthURLParam("max_age", strconv.FormatInt(int64(wish.MaxAge/time.Second), 10)))
 		if wish.MaxAge == 0 {
 			opts = append(opts, oauth2.SetAuthURLParam("prompt", "login"))
@@ -173,7 +176,7 @@ func (ps *Parties) Finish(ctx context.Context, pending Pending, answer url.Value
 	if claims.AuthTime != 0 {
 		at = time.Unix(claims.AuthTime, 0)
 	}
-	if at.Before(pending.Since.Add(-leeway)) {
+	if at.Before(pending.Since.Add(-leeway)) && !(at.IsZero() && pending.Unproven) {
 		return account.Identity{}, time.Time{}, ErrStale
 	}
 	id = account.Identity{Issuer: p.Issuer, Subject: claims.Subject, Email: claims.Email, EmailVerified: bool(claims.EmailVerified), Name: claims.Name}

@@ -17,9 +17,18 @@ type person struct {
 	session account.Session
 }
 
+// signInAgainFor has somebody sign in again who is signed in, for a page of ours.
+func (h *handler) signInAgainFor(w http.ResponseWriter, r *http.Request, next string) {
+	h.signInAt(w, r, transaction{At: atLogin, Next: next, Again: true})
+}
+
 // signInFor has a person sign in who has opened a page of ours at a path, and come back to it.
 func (h *handler) signInFor(w http.ResponseWriter, r *http.Request, next string) {
-	id, err := h.begin(w, r, transaction{At: atLogin, Next: next})
+	h.signInAt(w, r, transaction{At: atLogin, Next: next})
+}
+
+func (h *handler) signInAt(w http.ResponseWriter, r *http.Request, tx transaction) {
+	id, err := h.begin(w, r, tx)
 	if err != nil {
 		h.refusePage(w, r, err)
 		return

@@ -40,7 +40,10 @@ func (h *handler) showLogin(w http.ResponseWriter, r *http.Request, status int, 
 		h.refuseTransaction(w, r, err)
 		return
 	}
-	page.Application, page.ClientID, page.Providers, page.Recovery = client.Name, client.ID, h.providers, h.Mail
+	page.Application, page.ClientID, page.Recovery = client.Name, client.ID, h.Mail
+	if !a.NeedsACR {
+		page.Providers = h.providers
+	}
 	w.Header().Set("Content-Security-Policy", contentPolicy(formTarget(a.RedirectURI)))
 	h.show(w, r, status, func() error { return h.pages.Login(w, page) })
 }

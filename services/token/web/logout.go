@@ -73,7 +73,7 @@ func (h *handler) askLogout(w http.ResponseWriter, r *http.Request, form url.Val
 		h.signedOut(w, r, form, form.Get("client_id"))
 		return
 	}
-	page := pages.Logout{Username: who.user.Email, Proof: logoutProof(cookie(r, h.cookies.login))}
+	page := pages.Logout{Username: who.user.Email, Proof: proofOf("logout", cookie(r, h.cookies.login))}
 	if uri, err := h.afterLogout(r, form, form.Get("client_id")); err == nil && uri != "" {
 		page.ClientID, page.Destination, page.State = form.Get("client_id"), form.Get("post_logout_redirect_uri"), form.Get("state")
 		w.Header().Set("Content-Security-Policy", contentPolicy(formTarget(uri)))
@@ -89,7 +89,7 @@ func (h *handler) confirmLogout(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	value := cookie(r, h.cookies.login)
-	if value == "" || subtle.ConstantTimeCompare([]byte(form.Get("proof")), []byte(logoutProof(value))) != 1 {
+	if value == "" || !sameProof(form.Get("proof"), proofOf("logout", value)) {
 		h.message(w, r, http.StatusForbidden, pages.Message{Title: "Not signed out", Text: "This page is no longer valid. Nothing was done."})
 		return
 	}
@@ -104,10 +104,14 @@ func (h *handler) confirmLogout(w http.ResponseWriter, r *http.Request) {
 	h.signedOut(w, r, form, form.Get("client_id"))
 }
 
-// logoutProof can be made by nobody who does not have the cookie, and does not show it.
-func logoutProof(cookie string) string {
-	sum := sha256.Sum256([]byte("logout\x00" + cookie))
+// proofOf can be made by nobody who does not have the cookie, and does not show it.
+func proofOf(purpose, cookie string) string {
+	sum := sha256.Sum256([]byte(purpose + "\x00" + cookie))
 	return base64.RawURLEncoding.EncodeToString(sum[:])
+}
+
+func sameProof(given, want string) bool {
+	return subtle.ConstantTimeCompare([]byte(given), []byte(want)) == 1
 }
 
 // signedOut forgets the browser and sends it back to the application, if it asked for that and may.

@@ -32,6 +32,8 @@ type transaction struct {
 	Device string
 	// Next is the page of ours that the person signs in for, where no client has sent them and Request is empty.
 	Next string
+	// Again says that the person is signed in, and shall show once more that it is them.
+	Again bool `json:",omitempty"`
 	// Elsewhere is set while the person signs in at another provider.
 	Elsewhere *elsewhere `json:",omitempty"`
 }

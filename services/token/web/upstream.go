@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/realguardio/realguardio/services/token/account"
-	"github.com/realguardio/realguardio/services/token/oauth"
 	"github.com/realguardio/realguardio/services/token/pages"
 	"github.com/realguardio/realguardio/services/token/upstream"
 )
@@ -64,7 +63,7 @@ func (h *handler) leave(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	state := rand.Text()
-	to, pending, err := h.Upstreams.Begin(r.Context(), provider.ID, state, wishOf(&tx.Request))
+	to, pending, err := h.Upstreams.Begin(r.Context(), provider.ID, state, wishOf(&tx))
 	if err != nil {
 		h.backToLogin(w, r, login, tx, provider, err)
 		return
@@ -79,8 +78,11 @@ func (h *handler) leave(w http.ResponseWriter, r *http.Request) {
 }
 
 // wishOf is what a request asks of a sign-in, wherever that is.
-func wishOf(a *oauth.Authorization) upstream.Wish {
+func wishOf(tx *transaction) upstream.Wish {
+	a := &tx.Request
 	switch {
+	case tx.Again:
+		return upstream.Wish{Fresh: true, Unproven: true}
 	case a.Prompt("login"):
 		return upstream.Wish{Fresh: true}
 	case a.ClientID != "" && a.MaxAge >= 0:

@@ -82,9 +82,12 @@ type Config struct {
 	// Upstreams are the other providers that people may sign in at, Federation knows which accounts go with them.
 	Upstreams  Upstreams
 	Federation Federation
-	Clients    oauth.ClientStore
-	Consents   oauth.ConsentStore
-	Counters   Counters
+	// Own and OwnPassword are what people see and change of their own account.
+	Own         OwnAccess
+	OwnPassword OwnPassword
+	Clients     oauth.ClientStore
+	Consents    oauth.ConsentStore
+	Counters    Counters
 	// JWKS returns the published keys.
 	JWKS func() []byte
 	// GrantInUse tells whether some client may use a deprecated grant: discovery is silent about it otherwise.
@@ -178,6 +181,13 @@ func (h *handler) routes() http.Handler {
 	mux.HandleFunc("POST "+account.PasswordPath, h.own(h.choosePassword))
 	mux.HandleFunc("GET "+account.VerifyPath, h.verifyPage)
 	mux.HandleFunc("POST "+account.VerifyPath, h.own(h.verify))
+	mux.HandleFunc("GET "+atAccount, h.accountPage)
+	mux.HandleFunc("GET "+atAccount+"/password", h.changePasswordPage)
+	mux.HandleFunc("POST "+atAccount+"/password", h.ownForm(h.changePassword))
+	mux.HandleFunc("POST "+atAccount+"/sessions/end", h.ownForm(h.recently(h.endSession)))
+	mux.HandleFunc("POST "+atAccount+"/sign-out", h.ownForm(h.recently(h.signOutEverywhere)))
+	mux.HandleFunc("POST "+atAccount+"/applications/remove", h.ownForm(h.recently(h.removeAccess)))
+	mux.HandleFunc("POST "+atAccount+"/providers/remove", h.ownForm(h.recently(h.removeProvider)))
 	mux.HandleFunc("GET /consent", h.consentPage)
 	mux.HandleFunc("POST /consent", h.own(h.consent))
 	mux.HandleFunc("GET /device", h.devicePage)
