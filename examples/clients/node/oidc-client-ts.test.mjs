@@ -1,16 +1,8 @@
 import assert from "node:assert/strict";
-import { existsSync } from "node:fs";
-import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { chromium } from "playwright-core";
 import { pages } from "./oidc-client-ts/serve.mjs";
-import { account, issuer, listen, register, stand } from "./support/stand.mjs";
-
-function executable() {
-  const names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
-  const places = process.env.PATH.split(":").flatMap((folder) => names.map((name) => join(folder, name)));
-  return process.env.CHROMIUM ?? places.find(existsSync);
-}
+import { account, executable, issuer, listen, register, stand } from "./support/stand.mjs";
 
 let browser;
 before(async () => {

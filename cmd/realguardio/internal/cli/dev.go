@@ -27,8 +27,10 @@ The data folder survives restarts, and with it accounts, keys and systems. Secre
 		Example: `  realguardio dev
   realguardio dev --ephemeral --random-ports --ready-file ready.json`,
 	}
+	var upstreams upstreamProviders
 	declare := func(s *settings.Set) {
 		log.declare(s)
+		upstreams.declare(s, new(bool))
 		s.String(&cfg.DataDir, "data-dir", "folder for everything that survives a restart", settings.Required)
 		s.Bool(&cfg.Ephemeral, "ephemeral", "keep nothing: use a temporary data folder")
 		s.Bool(&cfg.RandomPorts, "random-ports", "listen on free ports instead of the usual ones")
@@ -44,6 +46,7 @@ The data folder survives restarts, and with it accounts, keys and systems. Secre
 			return err
 		}
 		assembly.LogRedis(cfg.Log)
+		cfg.Upstreams = upstreams.list
 		if cfg.ReadyFile != "" {
 			if cfg.ReadyFile, err = filepath.Abs(cfg.ReadyFile); err != nil {
 				return err

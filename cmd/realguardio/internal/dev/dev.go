@@ -17,6 +17,7 @@ import (
 	"github.com/realguardio/realguardio/cmd/realguardio/internal/embeddedredis"
 	"github.com/realguardio/realguardio/cmd/realguardio/internal/mailsink"
 	"github.com/realguardio/realguardio/cmd/realguardio/internal/readyfile"
+	"github.com/realguardio/realguardio/services/token/upstream"
 )
 
 // readyWithin is how long the parts may take to find each other.
@@ -31,6 +32,8 @@ type Config struct {
 	Ephemeral, RandomPorts, TLS, NoDemo bool
 	// RedisURL and PostgresURL replace the embedded stores when not empty.
 	RedisURL, PostgresURL string
+	// Upstreams are OpenID Providers of others that people may sign in at.
+	Upstreams []upstream.Provider
 	// ReadyFile is written once everything is ready; empty for none.
 	ReadyFile string
 	// Program is how this binary was called, for commands that can be pasted.

@@ -91,7 +91,7 @@ func (in *installation) tokenConfig(secrets assembly.Secrets) (assembly.TokenCon
 	if err != nil {
 		return assembly.TokenConfig{}, err
 	}
-	cfg := assembly.TokenConfig{Environment: env, AllowDemoSecrets: !in.NoDemo}
+	cfg := assembly.TokenConfig{Environment: env, AllowDemoSecrets: !in.NoDemo, Upstreams: in.Upstreams}
 	if cfg.KeyEncryptionKey, err = in.key("key-encryption-key"); err != nil {
 		return cfg, err
 	}

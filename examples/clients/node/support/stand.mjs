@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -29,6 +29,13 @@ export async function register(t, ...flags) {
   const args = ["clients", "create", "--ready-file", readyFile, "--output", "json", "--name", t.name, ...flags];
   const { stdout } = await promisify(execFile)("realguardio", args);
   return JSON.parse(stdout);
+}
+
+/** executable is the browser of this machine. */
+export function executable() {
+  const names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
+  const places = process.env.PATH.split(":").flatMap((folder) => names.map((name) => join(folder, name)));
+  return process.env.CHROMIUM ?? places.find(existsSync);
 }
 
 /** listen serves an application at a free port until test t ends, and returns its origin. */
