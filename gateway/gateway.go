@@ -64,7 +64,7 @@ func New(cfg Config) (*Gateway, error) {
 		Issuer: cfg.Issuer, ClientID: cfg.ClientID, ClientSecret: cfg.ClientSecret, Scopes: cfg.Scopes,
 		IntrospectionClientID: cfg.IntrospectionClientID, IntrospectionClientSecret: cfg.IntrospectionClientSecret,
 		RedirectURL: public.String() + bff.CallbackPath, PostLogoutURL: public.String() + "/",
-		Verifier: cfg.Verifier, HTTPClient: cfg.ProviderClient, Now: cfg.Now, Logger: cfg.Logger,
+		Verifier: cfg.Verifier, Revocations: cfg.Revocations, HTTPClient: cfg.ProviderClient, Now: cfg.Now, Logger: cfg.Logger,
 	}); err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}

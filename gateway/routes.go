@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/realguardio/realguardio/gateway/bff"
 	"github.com/realguardio/realguardio/gateway/problem"
 )
 
@@ -31,7 +32,7 @@ func (g *Gateway) routes() []route {
 		{"POST", "/api/auth/signout", g.bff.SignOut},
 		{"GET", "/api/auth/error", g.bff.ErrorPage},
 		{"POST", "/api/auth/_log", g.slowly(g.bff.Log)},
-		{"POST", "/api/auth/backchannel-logout", g.slowly(g.bff.BackchannelLogout)},
+		{"POST", bff.BackchannelLogoutPath, g.slowly(g.bff.BackchannelLogout)},
 		{"GET", "/api/auth/page.css", g.bff.PageCSS},
 
 		// for proxies that ask who calls

@@ -1,6 +1,8 @@
 package gateway_test
 
 import (
+	"encoding/base64"
+	"encoding/json"
 	"net/http"
 	"net/url"
 	"strings"
@@ -364,6 +366,13 @@ func TestBackchannelLogout(t *testing.T) {
 		"with a nonce":       func(c *meshtest.Claims) { c.Extra["nonce"] = "x" },
 		"expired":            func(c *meshtest.Claims) { c.Expiry = time.Now().Add(-time.Hour) },
 		"of another issuer":  func(c *meshtest.Claims) { c.Extra["iss"] = "https://evil.example" },
+		"of another type":    func(c *meshtest.Claims) { c.Header["typ"] = "at+jwt" },
+		"unsigned":           func(c *meshtest.Claims) { c.Header["alg"] = "none" },
+		"without an id":      func(c *meshtest.Claims) { c.Extra["jti"] = nil },
+		"without iat":        func(c *meshtest.Claims) { c.Extra["iat"] = nil },
+		"from the future":    func(c *meshtest.Claims) { c.Extra["iat"] = time.Now().Add(time.Hour).Unix() },
+		"for ever":           func(c *meshtest.Claims) { c.Expiry = time.Now().Add(999 * time.Hour) },
+		"about nobody":       func(c *meshtest.Claims) { c.Extra["sub"], c.Extra["sid"] = nil, nil },
 	} {
 		c := claims(sid)
 		change(&c)
@@ -373,8 +382,42 @@ func TestBackchannelLogout(t *testing.T) {
 		}
 	}
 	b.get(t, "/api/v1/securitysystems").want(t, http.StatusOK, "")
-	b.form(t, "/api/auth/backchannel-logout", url.Values{"logout_token": {w.idp.Token(t, claims(sid))}}).want(t, http.StatusOK, "")
+	// Another replica, and neither cookies nor a proof against CSRF: the provider has none.
+	other := w.gateway(t).browser(t)
+	told := url.Values{"logout_token": {w.idp.Token(t, claims(sid))}}
+	r := other.form(t, "/api/auth/backchannel-logout", told).want(t, http.StatusOK, "")
+	if r.Header.Get("Cache-Control") != "no-store" || len(r.Header["Set-Cookie"]) != 0 {
+		t.Errorf("answered with %v", r.Header)
+	}
 	b.get(t, "/api/v1/securitysystems").want(t, http.StatusUnauthorized, "NO_CREDENTIAL")
+	if r := b.form(t, "/api/auth/backchannel-logout", told); r.StatusCode != http.StatusBadRequest {
+		t.Errorf("the same token again is answered %d", r.StatusCode)
+	}
+	t.Run("all sessions of a person", func(t *testing.T) {
+		one, two := g.signedIn(t), g.signedIn(t)
+		c := claims("")
+		c.Extra["sid"] = nil
+		other.form(t, "/api/auth/backchannel-logout", url.Values{"logout_token": {w.idp.Token(t, c)}}).want(t, http.StatusOK, "")
+		one.get(t, "/api/v1/securitysystems").want(t, http.StatusUnauthorized, "NO_CREDENTIAL")
+		two.get(t, "/api/v1/securitysystems").want(t, http.StatusUnauthorized, "NO_CREDENTIAL")
+	})
+	t.Run("by a stolen key", func(t *testing.T) {
+		one := g.signedIn(t)
+		token := w.idp.Token(t, claims(""))
+		var header struct {
+			KeyID string `json:"kid"`
+		}
+		raw, _ := base64.RawURLEncoding.DecodeString(token[:strings.IndexByte(token, '.')])
+		if err := json.Unmarshal(raw, &header); err != nil || header.KeyID == "" {
+			t.Fatal("no kid")
+		}
+		if err := w.revoked.Add(revocation.Entry{Kind: revocation.Key, Value: header.KeyID}); err != nil {
+			t.Fatal(err)
+		}
+		if r := one.form(t, "/api/auth/backchannel-logout", url.Values{"logout_token": {token}}); r.StatusCode != http.StatusBadRequest {
+			t.Errorf("answered %d", r.StatusCode)
+		}
+	})
 }
 
 func TestPages(t *testing.T) {

@@ -38,7 +38,7 @@ type IdentityProvider interface {
 	Redeem(ctx context.Context, login relyingparty.Login, answer url.Values) (session.Tokens, error)
 	Revoke(ctx context.Context, refreshToken string) error
 	EndSession(ctx context.Context, idToken string) (visit string, err error)
-	LogoutToken(ctx context.Context, raw string) (sub, sid string, err error)
+	LogoutToken(ctx context.Context, raw string) (relyingparty.Logout, error)
 	Origin() string
 }
 

@@ -7,7 +7,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/realguardio/realguardio/gateway/relyingparty"
 	"github.com/realguardio/realguardio/gateway/session"
+	"github.com/realguardio/realguardio/gateway/vault"
 	"github.com/realguardio/realguardio/mesh"
 )
 
@@ -65,23 +67,58 @@ func (b *Routes) endAtProvider(ctx context.Context, s *session.Session) (visit s
 	return visit
 }
 
+// BackchannelLogoutPath is where the identity provider tells of sign-outs elsewhere.
+const BackchannelLogoutPath = "/api/auth/backchannel-logout"
+
 // BackchannelLogout ends the sessions that the identity provider says are over (OpenID Connect Back-Channel Logout). It
-// comes from the provider itself: what proves it is the token.
+// comes from the provider itself: what proves it is the token, once.
 func (b *Routes) BackchannelLogout(w http.ResponseWriter, r *http.Request) {
 	form, err := readForm(w, r)
 	if err != nil {
 		b.Problems.Write(w, r, err)
 		return
 	}
-	sub, sid, err := b.Provider.LogoutToken(r.Context(), form.Get("logout_token"))
-	if err != nil {
-		b.Logger.WarnContext(r.Context(), "a logout token was refused", "error", err)
-		b.Problems.Write(w, r, mesh.InvalidField("logout_token", "is not a logout token of the identity provider"))
-		return
+	var logout relyingparty.Logout
+	if len(form["logout_token"]) == 1 {
+		logout, err = b.Provider.LogoutToken(r.Context(), form.Get("logout_token"))
+	} else {
+		err = relyingparty.ErrForged
 	}
-	if err := b.Sessions.EndAll(r.Context(), sub, sid); err != nil {
+	if errors.Is(err, relyingparty.ErrNotReady) {
 		b.Problems.Write(w, r, Refusal(err))
 		return
 	}
+	if err != nil {
+		b.Logger.WarnContext(r.Context(), "a logout token was refused", "error", err)
+		b.Problems.Write(w, r, errNoLogout())
+		return
+	}
+	if err := b.endTold(r.Context(), logout); err != nil {
+		b.Problems.Write(w, r, err)
+		return
+	}
 	w.WriteHeader(http.StatusOK)
+}
+
+func errNoLogout() error {
+	return mesh.InvalidField("logout_token", "is not a logout token of the identity provider, or has been used")
+}
+
+// endTold ends what a logout token speaks of. Where that fails, the token is good for another try.
+func (b *Routes) endTold(ctx context.Context, logout relyingparty.Logout) error {
+	key := vault.KeyOf("logout", logout.ID)
+	first, err := b.Vault.Once(ctx, key, logout.Expiry.Sub(b.Now()))
+	if err != nil {
+		return Refusal(err)
+	}
+	if !first {
+		return errNoLogout()
+	}
+	if err := b.Sessions.EndAll(ctx, logout.Subject, logout.SessionID); err != nil {
+		if undone := b.Vault.Delete(ctx, key); undone != nil {
+			b.Logger.WarnContext(ctx, "a logout token is spent for nothing", "error", undone)
+		}
+		return Refusal(err)
+	}
+	return nil
 }

@@ -2,7 +2,6 @@ package relyingparty
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -56,36 +55,6 @@ func (p *Party) EndSession(ctx context.Context, idToken string) (visit string, e
 		return "", nil
 	}
 	return visit, nil
-}
-
-// backchannelEvent is the member of "events" that makes a token a logout token.
-const backchannelEvent = "http://schemas.openid.net/event/backchannel-logout"
-
-// LogoutToken verifies a logout token (OpenID Connect Back-Channel Logout, section 2.6) and returns whom it speaks of: a
-// login session where sid is not empty, else everything of sub.
-func (p *Party) LogoutToken(ctx context.Context, raw string) (sub, sid string, err error) {
-	pr, err := p.ready()
-	if err != nil {
-		return "", "", err
-	}
-	token, err := pr.verifier.Verify(p.client(ctx), raw)
-	if err != nil {
-		return "", "", fmt.Errorf("verifying the logout token: %w", err)
-	}
-	var claims struct {
-		SessionID string                     `json:"sid"`
-		TokenID   string                     `json:"jti"`
-		Events    map[string]json.RawMessage `json:"events"`
-		Nonce     *string                    `json:"nonce"`
-	}
-	if err := token.Claims(&claims); err != nil {
-		return "", "", fmt.Errorf("reading the logout token: %w", err)
-	}
-	_, isLogout := claims.Events[backchannelEvent]
-	if !isLogout || claims.Nonce != nil || claims.TokenID == "" || token.Subject == "" && claims.SessionID == "" {
-		return "", "", fmt.Errorf("%w: not a logout token", ErrForged)
-	}
-	return token.Subject, claims.SessionID, nil
 }
 
 // ClientCredentials gets a token for another client, who proves itself by its own secret (RFC 6749, section 4.4). The

@@ -41,6 +41,8 @@ type Config struct {
 	IntrospectionClientSecret string
 	// Verifier reads the access tokens that the provider issues.
 	Verifier mesh.Verifier
+	// Revocations tells which of the provider's keys were stolen. Default: none.
+	Revocations Revocations
 	// HTTPClient reaches the provider. Default: one with a timeout of 10 seconds.
 	HTTPClient *http.Client
 	// Leeway is the clock difference tolerated in ID tokens. Default: 30 seconds.

@@ -190,6 +190,17 @@ func (v *Vault) Swap(ctx context.Context, key Key, was Sealed, plain []byte, ttl
 	return next, err
 }
 
+// Once reports whether nobody has come for key within ttl before: of any number of callers exactly one is the first.
+func (v *Vault) Once(ctx context.Context, key Key, ttl time.Duration) (first bool, err error) {
+	err = v.do(ctx, func(ctx context.Context) error {
+		return v.redis.SetArgs(ctx, string(key), "1", redis.SetArgs{Mode: "NX", TTL: max(ttl, time.Millisecond)}).Err()
+	})
+	if errors.Is(err, ErrNone) { // NX found somebody's
+		return false, nil
+	}
+	return err == nil, err
+}
+
 // Delete removes the value at key. Removing what is not there is no error.
 func (v *Vault) Delete(ctx context.Context, key Key) error {
 	return v.do(ctx, func(ctx context.Context) error { return v.redis.Del(ctx, string(key)).Err() })

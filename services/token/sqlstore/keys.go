@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/realguardio/realguardio/services/internal/audit"
 	"github.com/realguardio/realguardio/services/internal/sqldb"
 	"github.com/realguardio/realguardio/services/token/keys"
 	"github.com/realguardio/realguardio/services/token/revocation"
@@ -78,6 +79,12 @@ func (s *Store) RotateKeys(ctx context.Context, turns []keys.Turn, now time.Time
 				return errTaken
 			}
 		}
+		for _, t := range turns {
+			e := audit.Entry{Time: now, Action: "key.rotate", Target: t.To, Details: map[string]string{"alg": string(t.Alg), "retired": t.From}}
+			if err := audit.Add(ctx, tx, e); err != nil {
+				return err
+			}
+		}
 		return nil
 	})
 	if errors.Is(err, errTaken) {
@@ -101,7 +108,10 @@ func (s *Store) RevokeKey(ctx context.Context, id string, spare keys.Record, now
 		if err := replaceKey(ctx, tx, spare, now); err != nil {
 			return err
 		}
-		return addEntry(ctx, tx, revocation.Entry{Kind: revocation.Key, Value: id, Expires: until}, now)
+		if err := addEntry(ctx, tx, revocation.Entry{Kind: revocation.Key, Value: id, Expires: until}, now); err != nil {
+			return err
+		}
+		return audit.Add(ctx, tx, audit.Entry{Time: now, Action: "key.revoke", Target: id, Details: map[string]string{"alg": string(spare.Alg)}})
 	})
 	if err != nil {
 		return failed("revoking a signing key", err)

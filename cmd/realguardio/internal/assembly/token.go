@@ -4,8 +4,12 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
+	"fmt"
 	"net/netip"
+	"os"
+	"time"
 
 	"github.com/realguardio/realguardio/services/token"
 	"github.com/realguardio/realguardio/services/token/upstream"
@@ -16,6 +20,10 @@ type TokenConfig struct {
 	Environment
 	// KeyEncryptionKey and MACKey have 32 bytes each.
 	KeyEncryptionKey, MACKey []byte
+	// OldKeyEncryptionKeys are earlier ones, still understood.
+	OldKeyEncryptionKeys [][]byte
+	// SigningKeyLifetime is how long a key signs until the next one does. 0: the service's default.
+	SigningKeyLifetime time.Duration
 	// PublicTLS is the certificate of the HTTP port; nil for plaintext, behind a proxy on the same machine.
 	PublicTLS *tls.Config
 	// TrustedProxies may say in X-Forwarded-For whom they speak for.
@@ -67,13 +75,38 @@ func (p *Part) newTokenService(ctx context.Context, cfg TokenConfig) (*token.Ser
 	if err != nil {
 		return nil, err
 	}
+	roots, err := logoutRoots(cfg.IssuerCA)
+	if err != nil {
+		return nil, err
+	}
 	return token.New(token.Config{
 		DB: db, Redis: shared, Issuer: cfg.Issuer, AllowPlaintextIssuer: cfg.AllowPlaintextIssuer,
-		KeyEncryptionKey: cfg.KeyEncryptionKey, TokenMACKey: cfg.MACKey, ClientAddress: clientAddress(cfg.TrustedProxies),
+		KeyEncryptionKey: cfg.KeyEncryptionKey, OldKeyEncryptionKeys: cfg.OldKeyEncryptionKeys,
+		SigningKeyLifetime: cfg.SigningKeyLifetime, LogoutRoots: roots, TokenMACKey: cfg.MACKey, ClientAddress: clientAddress(cfg.TrustedProxies),
 		Upstreams: cfg.Upstreams, AllowPlaintextUpstreams: cfg.AllowPlaintextIssuer,
 		Mail: cfg.Mail, BreachedPasswords: cfg.BreachedPasswords, Home: WebClient,
 		Registerer: p.Ops.Registry, Logger: p.log, Now: cfg.Now,
 	})
+}
+
+// logoutRoots are trusted for the certificates of clients that are told of logouts: the system's authorities, and that of
+// the issuer's own certificate, from which the gateway's often is.
+func logoutRoots(caFile string) (*x509.CertPool, error) {
+	if caFile == "" {
+		return nil, nil
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		pool = x509.NewCertPool()
+	}
+	pem, err := os.ReadFile(caFile)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the certificate authority: %w", err)
+	}
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("%s holds no certificate", caFile)
+	}
+	return pool, nil
 }
 
 // Registry is the token service's accounts and clients, opened on its database without serving them: for setting up an

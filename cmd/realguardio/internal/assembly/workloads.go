@@ -117,6 +117,7 @@ func WebClientOf(publicURL string) token.ClientSpec {
 	return token.ClientSpec{
 		ID: WebClient, Name: "RealGuardIO", FirstParty: true, Grants: []string{"authorization_code", "refresh_token"},
 		RedirectURIs: []string{publicURL + bff.CallbackPath}, PostLogoutURIs: []string{publicURL + "/"}, Scopes: WebScopes,
+		BackchannelLogoutURI: publicURL + bff.BackchannelLogoutPath,
 	}
 }
 

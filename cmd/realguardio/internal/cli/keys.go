@@ -16,7 +16,7 @@ import (
 )
 
 func newKeys(w World) *cobra.Command {
-	keys := &cobra.Command{Use: "keys", Short: "Make the key files that protect data at rest"}
+	keys := &cobra.Command{Use: "keys", Short: "Make the key files that protect data at rest; list, rotate and revoke the keys that tokens are signed with"}
 	generate := &cobra.Command{
 		Use:   "generate FILE...",
 		Short: "Write a new random key into each file (32 bytes in base64, mode 0600); a file that exists is left as it is",
@@ -32,7 +32,7 @@ func newKeys(w World) *cobra.Command {
 			fmt.Fprintln(c.OutOrStdout(), path)
 		}
 		return all
-	}))
+	}), newKeysList(w), newKeysRotate(w), newKeysRevoke(w))
 	return keys
 }
 

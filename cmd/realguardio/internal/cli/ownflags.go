@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/realguardio/realguardio/cmd/realguardio/internal/assembly"
 	"github.com/realguardio/realguardio/cmd/realguardio/internal/keyfile"
@@ -29,10 +30,13 @@ type tokenFlags struct {
 	breached    string
 	demoSecrets bool
 	proxies     []string
+	signing     time.Duration
 }
 
 func (f *tokenFlags) declare(s *settings.Set, p *partFlags) {
 	f.keys.declare(s)
+	f.signing = 90 * 24 * time.Hour
+	s.Duration(&f.signing, "signing-key-lifetime", "how long a key signs tokens until the next one does: two days to a year")
 	f.upstreams.declare(s, &p.insecurePlaintext)
 	f.mail.declare(s, p)
 	s.String(&f.breached, "breached-passwords-file", "passwords that nobody may choose besides the most common ones: sorted lines of SHA-1, as they are published", settings.File)
@@ -47,7 +51,7 @@ func (f *tokenFlags) build(ctx context.Context, p *partFlags, env assembly.Envir
 	}
 	cfg := f.keys.config(env)
 	cfg.PublicTLS, cfg.TrustedProxies = public, parsePrefixes(f.proxies)
-	cfg.Upstreams, cfg.BreachedPasswords = f.upstreams.list, f.breached
+	cfg.Upstreams, cfg.BreachedPasswords, cfg.SigningKeyLifetime = f.upstreams.list, f.breached, f.signing
 	if cfg.Mail, err = f.mail.config(p); err != nil {
 		return nil, err
 	}
@@ -56,15 +60,31 @@ func (f *tokenFlags) build(ctx context.Context, p *partFlags, env assembly.Envir
 }
 
 // tokenKeys are the keys of the token service, which setup needs as well.
-type tokenKeys struct{ encryption, mac keyFile }
+type tokenKeys struct {
+	encryption, mac keyFile
+	old             []string
+	olds            [][]byte
+}
 
 func (k *tokenKeys) declare(s *settings.Set) {
 	k.encryption.declare(s, "key-encryption-key-file", "key that signing keys are encrypted with in the database")
+	s.Strings(&k.old, "old-key-encryption-key-file", "earlier key-encryption key: what it encrypts is encrypted with the new one at the start")
+	s.Rule(func() error {
+		k.olds = nil
+		for _, file := range k.old {
+			key, err := keyfile.Read(file)
+			if err != nil {
+				return fmt.Errorf("--old-key-encryption-key-file: %w", err)
+			}
+			k.olds = append(k.olds, key)
+		}
+		return nil
+	})
 	k.mac.declare(s, "token-mac-key-file", "key that refresh tokens are authenticated with")
 }
 
 func (k *tokenKeys) config(env assembly.Environment) assembly.TokenConfig {
-	return assembly.TokenConfig{Environment: env, KeyEncryptionKey: k.encryption.key, MACKey: k.mac.key}
+	return assembly.TokenConfig{Environment: env, KeyEncryptionKey: k.encryption.key, OldKeyEncryptionKeys: k.olds, MACKey: k.mac.key}
 }
 
 type notificationFlags struct{ mail mailFlags }
