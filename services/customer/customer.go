@@ -3,7 +3,8 @@ package customer
 import (
 	"strings"
 	"time"
-	"unicode"
+
+	"github.com/realguardio/realguardio/services/internal/name"
 )
 
 // Record is what everything stored knows of its own history.
@@ -84,8 +85,8 @@ func textFault(s string) string {
 	switch {
 	case strings.TrimSpace(s) != s:
 		return "must not begin or end with white space"
-	case strings.ContainsFunc(s, unicode.IsControl):
-		return "must not contain control characters"
+	case s == "":
+		return ""
 	}
-	return ""
+	return name.Problem(s)
 }

@@ -369,7 +369,10 @@ func TestAccountsAreListedSearchedAndChanged(t *testing.T) {
 			refuses(t, err, codes.InvalidArgument, "name")
 			_, err = b.admin.InviteUser(ctx, &tokenv1.InviteUserRequest{Email: "x@acme.example", Name: bad})
 			refuses(t, err, codes.InvalidArgument, "name")
-			_ = name
+			_, err = b.admin.CreateClient(ctx, &tokenv1.CreateClientRequest{Name: bad, GrantTypes: []string{"client_credentials"}})
+			if status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), "name") {
+				t.Errorf("an application's name, %s: %v", name, err)
+			}
 		}
 		for _, missing := range []string{"usr_nobody", "usr\x00"} {
 			_, err := b.admin.GetUser(ctx, &tokenv1.GetUserRequest{UserId: missing})

@@ -10,6 +10,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/realguardio/realguardio/services/internal/name"
 	"github.com/realguardio/realguardio/services/token/keys"
 )
 
@@ -62,8 +63,10 @@ func checkNames(c *Client) error {
 	switch {
 	case c.ID == "" || len(c.ID) > 64 || strings.ContainsFunc(c.ID, func(r rune) bool { return !isIDRune(r) }):
 		return &MetadataError{"clientId", "must be 1 to 64 letters, digits, dots, hyphens or underscores"}
-	case c.Name == "" || len(c.Name) > maxName || !plain(c.Name):
-		return &MetadataError{"name", "must be 1 to 800 bytes of text without control characters"}
+	case len(c.Name) > maxName:
+		return &MetadataError{"name", "must be 1 to 800 bytes of text"}
+	case name.Problem(c.Name) != "":
+		return &MetadataError{"name", name.Problem(c.Name)}
 	case !plain(c.Owner):
 		return &MetadataError{"owner", "must be text without control characters"}
 	case !slices.Contains([]ClientKind{KindApplication, KindAPIKey, KindPanel, KindWorkload}, c.Kind):
