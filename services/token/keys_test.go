@@ -130,12 +130,12 @@ func statuses(t *testing.T, s *server) map[string]int {
 	return out
 }
 
-// until asks again and again, for ten seconds at most.
+// until asks again and again, for half a minute at most.
 func until(t *testing.T, what string, met func() bool) {
 	t.Helper()
 	for begun := time.Now(); !met(); {
-		if time.Since(begun) > 10*time.Second {
-			t.Fatalf("not within ten seconds: %s", what)
+		if time.Since(begun) > 30*time.Second {
+			t.Fatalf("not within half a minute: %s", what)
 		}
 	}
 }
