@@ -150,7 +150,7 @@ func New(cfg Config) (*Service, error) {
 		return nil, fmt.Errorf("token: %w", err)
 	}
 	authenticator, err := account.NewAuthenticator(account.Config{
-		Users: s.store, Attempts: s.redis, Hasher: s.hasher, MACKey: cfg.TokenMACKey, Logger: cfg.Logger,
+		Users: s.store, Attempts: s.redis, Hasher: s.hasher, MACKey: cfg.TokenMACKey, Refused: s.refused, Logger: cfg.Logger,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("token: %w", err)
@@ -181,7 +181,7 @@ func New(cfg Config) (*Service, error) {
 		Own: s.store, OwnPassword: s.accounts,
 		Upstreams: upstreams, Federation: &account.Federation{Identities: s.store, Now: cfg.Now, Logger: cfg.Logger},
 		OAuth: s.oauth, Passwords: authenticator, Sessions: s.store, Transactions: s.redis, Attempts: s.redis,
-		Clients: s.store, Consents: s.store, Counters: counters, Recovery: s.accounts, Mail: cfg.Mail != nil, Home: cfg.Home,
+		Clients: s.store, Consents: s.store, Record: s.store.Record, Counters: counters, Recovery: s.accounts, Mail: cfg.Mail != nil, Home: cfg.Home,
 		JWKS: s.ring.JWKS, GrantInUse: s.deprecated.inUse, Origin: s.origins.Has, Address: cfg.ClientAddress, Logger: cfg.Logger, Now: cfg.Now,
 	})
 	if err != nil {

@@ -45,7 +45,21 @@ type Config struct {
 	Hasher   *password.Hasher
 	// MACKey authenticates what browsers are recognized by; at least 32 bytes.
 	MACKey []byte
-	Logger *slog.Logger
+	// Refused is told of every try that did not succeed.
+	Refused func(context.Context, Refusal)
+	Logger  *slog.Logger
+}
+
+// Refusal is a password that was not accepted.
+type Refusal struct {
+	// Action is what it was given for: "login", or "password.confirm" by who is signed in already.
+	Action string
+	// UserID is whose it would have been; empty for an account that does not exist.
+	UserID string
+	// Why is "refused", or "limited" where it was not looked at.
+	Why string
+	// Address is where it came from, as far as that is known.
+	Address string
 }
 
 // NewAuthenticator returns an Authenticator.
@@ -76,7 +90,7 @@ func (a *Authenticator) Password(ctx context.Context, try Try) (User, error) {
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return User{}, fmt.Errorf("looking up an account: %w", err)
 	}
-	if err := a.attempt(ctx, user, try, a.buckets(user, try)); err != nil {
+	if err := a.attempt(ctx, "login", user, try, a.buckets(user, try)); err != nil {
 		return User{}, err
 	}
 	return user, nil
@@ -86,10 +100,10 @@ func (a *Authenticator) Password(ctx context.Context, try Try) (User, error) {
 // what Password does. Tries count as those of a browser that is known: no stranger can use them up, and whoever has got
 // hold of a token guesses no better here than at the login page.
 func (a *Authenticator) Confirm(ctx context.Context, user User, sessionID, secret string) error {
-	return a.attempt(ctx, user, Try{Password: secret}, a.knownDevice(user, "session:"+user.ID+":"+sessionID))
+	return a.attempt(ctx, "password.confirm", user, Try{Password: secret}, a.knownDevice(user, "session:"+user.ID+":"+sessionID))
 }
 
-func (a *Authenticator) attempt(ctx context.Context, user User, try Try, buckets []Bucket) error {
+func (a *Authenticator) attempt(ctx context.Context, action string, user User, try Try, buckets []Bucket) error {
 	// The try is counted before the password is looked at: of a burst of parallel guesses only as many are hashed as
 	// could have been tried one after another.
 	wait, err := a.Attempts.Begin(ctx, buckets)
@@ -98,6 +112,7 @@ func (a *Authenticator) attempt(ctx context.Context, user User, try Try, buckets
 	}
 	if wait > 0 {
 		a.Logger.WarnContext(ctx, "login refused: too many failed attempts", "address", try.Address)
+		a.Refused(ctx, Refusal{Action: action, UserID: user.ID, Why: "limited", Address: try.Address})
 		return &LimitError{RetryAfter: wait}
 	}
 	matched, outdated, err := a.Hasher.Verify(ctx, try.Password, user.PasswordHash)
@@ -111,6 +126,7 @@ func (a *Authenticator) attempt(ctx context.Context, user User, try Try, buckets
 	}
 	if !matched || user.Disabled {
 		a.Logger.InfoContext(ctx, "login refused", "subject", user.ID, "disabled", user.Disabled, "address", try.Address)
+		a.Refused(ctx, Refusal{Action: action, UserID: user.ID, Why: "refused", Address: try.Address})
 		return ErrRefused
 	}
 	if err := a.Attempts.Forgive(ctx, buckets); err != nil {

@@ -40,13 +40,13 @@ func Register(r grpc.ServiceRegistrar, cfg Config) {
 
 // admin implements AdminService.
 type admin struct {
-	tokenv1.UnimplementedAdminServiceServer
+	tokenv1.UnsafeAdminServiceServer
 	Config
 }
 
 // self implements AccountService: everything is about the caller, whom the token names.
 type self struct {
-	tokenv1.UnimplementedAccountServiceServer
+	tokenv1.UnsafeAccountServiceServer
 	Config
 }
 

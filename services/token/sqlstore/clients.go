@@ -97,7 +97,25 @@ func (s *Store) AddClient(ctx context.Context, c oauth.Client) error {
 // PutClient stores a client, or makes the one with its id the same; when that was created and last used, whether it is
 // disabled, its epoch, and, if keepSecret, its secret stay.
 func (s *Store) PutClient(ctx context.Context, c oauth.Client, keepSecret bool) error {
-	if err := putClient(ctx, s.db, &c, keepSecret); err != nil {
+	err := s.db.Tx(ctx, func(tx sqldb.Tx) error {
+		before, err := scanClient(tx.QueryRow(ctx, `SELECT `+clientColumns+` FROM clients WHERE id = $1`, c.ID))
+		if err != nil && !errors.Is(err, sqldb.ErrNoRows) {
+			return err
+		}
+		done := "update"
+		if err != nil {
+			done = "create"
+		}
+		if err := putClient(ctx, tx, &c, keepSecret); err != nil {
+			return err
+		}
+		after, err := scanClient(tx.QueryRow(ctx, `SELECT `+clientColumns+` FROM clients WHERE id = $1`, c.ID))
+		if err != nil || slices.Equal(clientValues(&before), clientValues(&after)) {
+			return err
+		}
+		return audit.Add(ctx, tx, audit.Entry{Time: c.Created, Action: deed(c.Kind, done), Target: c.ID, Details: map[string]string{"name": c.Name}})
+	})
+	if err != nil {
 		return failed("storing a client", err)
 	}
 	return nil

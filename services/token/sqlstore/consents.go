@@ -109,7 +109,8 @@ func (s *Store) Consents(ctx context.Context, user string) ([]oauth.Given, error
 
 // OpenGrant implements oauth.GrantStore.
 func (s *Store) OpenGrant(ctx context.Context, g oauth.Grant, consented bool) error {
-	if !consented {
+	direct := g.SessionID == "" // by the password grant, and so a login of its own
+	if !consented && !direct {
 		if _, err := s.db.Exec(ctx, insertGrant+` ON CONFLICT (id) DO NOTHING`, grantValues(&g)...); err != nil {
 			return failed("storing a grant", err)
 		}
@@ -126,8 +127,11 @@ func (s *Store) OpenGrant(ctx context.Context, g oauth.Grant, consented bool) er
 		if withdrawn = err == nil && revoked >= sqldb.Micros(g.Created); withdrawn {
 			return nil
 		}
-		_, err = tx.Exec(ctx, insertGrant+` ON CONFLICT (id) DO NOTHING`, grantValues(&g)...)
-		return err
+		if _, err = tx.Exec(ctx, insertGrant+` ON CONFLICT (id) DO NOTHING`, grantValues(&g)...); err != nil || !direct {
+			return err
+		}
+		return audit.Add(ctx, tx, audit.Entry{Time: g.Created, Actor: g.UserID, ClientID: g.ClientID, Action: "login", Target: g.ID,
+			Details: map[string]string{"methods": join(g.Methods)}})
 	})
 	if err != nil {
 		return failed("storing a grant", err)

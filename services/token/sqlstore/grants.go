@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/realguardio/realguardio/services/internal/audit"
 	"github.com/realguardio/realguardio/services/internal/sqldb"
 	"github.com/realguardio/realguardio/services/token/oauth"
 	"github.com/realguardio/realguardio/services/token/revocation"
@@ -77,7 +78,11 @@ func (s *Store) RevokeGrant(ctx context.Context, g oauth.Grant, now, until time.
 		if ended = n == 1; err != nil || !ended {
 			return err
 		}
-		return addEntry(ctx, tx, revocation.Entry{Kind: revocation.Grant, Value: g.ID, Expires: until}, now)
+		if err := addEntry(ctx, tx, revocation.Entry{Kind: revocation.Grant, Value: g.ID, Expires: until}, now); err != nil {
+			return err
+		}
+		return audit.Add(ctx, tx, audit.Entry{Time: now, ClientID: g.ClientID, Action: "grant.revoke", Target: g.ID,
+			Details: map[string]string{"of": g.UserID}})
 	})
 	if err != nil {
 		return failed("revoking a grant", err)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/realguardio/realguardio/services/internal/audit"
 	"github.com/realguardio/realguardio/services/internal/sqldb"
 	"github.com/realguardio/realguardio/services/token/account"
 )
@@ -28,7 +29,10 @@ func (s *Store) SetProfile(ctx context.Context, id string, change func(*account.
 		changed = user
 		changed.Name, changed.Profile, changed.Updated = next.Name, next.Profile, now
 		changed.PhoneNumberVerified = user.PhoneNumberVerified && changed.PhoneNumber == user.PhoneNumber
-		return putProfile(ctx, tx, &changed)
+		if err := putProfile(ctx, tx, &changed); err != nil {
+			return err
+		}
+		return audit.Add(ctx, tx, audit.Entry{Time: now, Actor: person(ctx, id), Action: "user.update_profile", Target: id})
 	})
 	if errors.Is(err, account.ErrNotFound) {
 		return account.User{}, err

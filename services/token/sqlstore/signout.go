@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/realguardio/realguardio/services/internal/audit"
 	"github.com/realguardio/realguardio/services/internal/sqldb"
 	"github.com/realguardio/realguardio/services/token/account"
 	"github.com/realguardio/realguardio/services/token/revocation"
@@ -16,8 +17,10 @@ func (s *Store) SignOutUser(ctx context.Context, id, except string, now, until t
 		return account.Ended{}, account.ErrNotFound
 	}
 	err = s.db.Tx(ctx, func(tx sqldb.Tx) error {
-		ended, err = signOut(ctx, tx, id, except, now, until)
-		return err
+		if ended, err = signOut(ctx, tx, id, except, now, until); err != nil {
+			return err
+		}
+		return audit.Add(ctx, tx, audit.Entry{Time: now, Actor: person(ctx, id), Action: "user.sign_out", Target: id})
 	})
 	if errors.Is(err, account.ErrNotFound) {
 		return account.Ended{}, err

@@ -5,7 +5,9 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 
+	"github.com/realguardio/realguardio/services/internal/audit"
 	"github.com/realguardio/realguardio/services/token/account"
 	"github.com/realguardio/realguardio/services/token/oauth"
 	"github.com/realguardio/realguardio/services/token/pages"
@@ -192,6 +194,8 @@ func (h *handler) consent(w http.ResponseWriter, r *http.Request) {
 	h.Logger.InfoContext(r.Context(), "consent answered", "subject", who.user.ID, "client_id", client.ID,
 		"decision", decision, "scopes", tx.Request.Asked())
 	if decision == "deny" {
+		h.record(r, audit.Entry{Actor: who.user.ID, ClientID: client.ID, Action: "consent.deny", Target: client.ID,
+			Details: map[string]string{"scopes": strings.Join(tx.Request.Scopes, " ")}})
 		h.refuseAuthorization(w, r, &tx.Request, &oauth.Error{Code: oauth.CodeAccessDenied, Description: "the person did not allow it"})
 		return
 	}

@@ -6,7 +6,9 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 
+	"github.com/realguardio/realguardio/services/internal/audit"
 	"github.com/realguardio/realguardio/services/token/oauth"
 	"github.com/realguardio/realguardio/services/token/pages"
 )
@@ -142,6 +144,8 @@ func (h *handler) answerDevice(w http.ResponseWriter, r *http.Request) {
 		h.refuseUserCode(w, r, pages.Device{Username: who.user.Email}, err)
 		return
 	}
+	h.record(r, audit.Entry{Actor: who.user.ID, ClientID: answered.ClientID, Action: "device." + decision, Target: answered.ClientID,
+		Details: map[string]string{"scopes": strings.Join(answered.Scopes, " ")}})
 	h.Logger.InfoContext(r.Context(), "device answered", "subject", who.user.ID, "client_id", answered.ClientID,
 		"decision", decision, "scopes", answered.Scopes)
 	if cookie(r, h.cookies.userCode) != "" {

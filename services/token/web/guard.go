@@ -49,6 +49,14 @@ func (h *handler) recovered(w http.ResponseWriter, r *http.Request) {
 	http.Error(w, "internal error", http.StatusInternalServerError)
 }
 
+// record writes down what a person did that changed nothing in the database, where all else is written down with its change.
+func (h *handler) record(r *http.Request, e audit.Entry) {
+	e.Time = h.Now()
+	if err := h.Record(r.Context(), e); err != nil {
+		h.Logger.ErrorContext(r.Context(), "an audit entry is lost", "action", e.Action, "subject", e.Actor, "client_id", e.ClientID, "error", err)
+	}
+}
+
 // own refuses a form that was not sent from a page of ours.
 func (h *handler) own(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/realguardio/realguardio/services/internal/audit"
 	"github.com/realguardio/realguardio/services/token/account"
 	"github.com/realguardio/realguardio/services/token/oauth"
 	"github.com/realguardio/realguardio/services/token/pages"
@@ -87,7 +88,9 @@ type Config struct {
 	OwnPassword OwnPassword
 	Clients     oauth.ClientStore
 	Consents    oauth.ConsentStore
-	Counters    Counters
+	// Record adds an entry to the audit log.
+	Record   func(context.Context, audit.Entry) error
+	Counters Counters
 	// JWKS returns the published keys.
 	JWKS func() []byte
 	// GrantInUse tells whether some client may use a deprecated grant: discovery is silent about it otherwise.
