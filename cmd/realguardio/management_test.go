@@ -15,6 +15,7 @@ func TestManagementOnTheCommandLine(t *testing.T) {
 	s := startDev(t, "--ephemeral")
 	t.Run("applications", func(t *testing.T) { manageClients(t, s) })
 	t.Run("API keys", func(t *testing.T) { manageAPIKeys(t, s) })
+	t.Run("accounts", func(t *testing.T) { manageUsers(t, s) })
 	t.Run("sessions and consents", func(t *testing.T) { manageSessions(t, s) })
 	t.Run("the audit log", func(t *testing.T) { readAudit(t, s) })
 	t.Run("a change that is malformed names the field and changes nothing", func(t *testing.T) { patchInVain(t, s) })
@@ -108,6 +109,38 @@ func manageAPIKeys(t *testing.T, s *stand) {
 	}
 	if a := call(t, s.http, http.MethodGet, s.Gateway+"/api/securitysystems", nil, basic(key.ID, rotated.Secret)); a.status != http.StatusUnauthorized {
 		t.Errorf("a revoked key is answered %d", a.status)
+	}
+}
+
+func manageUsers(t *testing.T, s *stand) {
+	type user struct {
+		ID, Email         string
+		Roles             []string
+		Invited, Disabled bool
+	}
+	var made, got user
+	runJSON(t, &made, s.here("users", "invite", "--email", "dana@acme.example", "--name", "Dana Reed", "--role", "REALGUARDIO_CUSTOMER_EMPLOYEE")...)
+	if made.ID == "" || !made.Invited || len(made.Roles) != 1 {
+		t.Fatalf("invited %+v", made)
+	}
+	var listed []user
+	runJSON(t, &listed, s.here("users", "list", "--query", "DANA@")...)
+	if len(listed) != 1 || listed[0].ID != made.ID {
+		t.Errorf("listed %+v", listed)
+	}
+	runJSON(t, &got, s.here("users", "set-roles", made.ID)...)
+	if len(got.Roles) != 0 {
+		t.Errorf("roles %v", got.Roles)
+	}
+	for verb, disabled := range map[string]bool{"disable": true, "enable": false} {
+		runJSON(t, &got, s.here("users", verb, made.ID)...)
+		if got.ID != made.ID || got.Disabled != disabled {
+			t.Errorf("%s: %+v", verb, got)
+		}
+	}
+	runJSON(t, &got, s.here("users", "get", made.ID)...)
+	if got.Email != "dana@acme.example" {
+		t.Errorf("shown as %+v", got)
 	}
 }
 
