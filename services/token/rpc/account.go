@@ -2,15 +2,10 @@ package rpc
 
 import (
 	"context"
-	"regexp"
 	"slices"
-	"strings"
-	"time"
-	"unicode"
 
 	tokenv1 "github.com/realguardio/realguardio/gen/go/realguardio/token/v1"
 	"github.com/realguardio/realguardio/mesh"
-	"github.com/realguardio/realguardio/services/internal/name"
 	"github.com/realguardio/realguardio/services/token/account"
 )
 
@@ -68,19 +63,19 @@ type ownField struct {
 }
 
 var ownFields = map[string]ownField{
-	"name": {"name", func(u *tokenv1.User) string { return nameProblem(u.GetName(), 200) },
+	"name": {"name", func(u *tokenv1.User) string { return account.NameProblem(u.GetName()) },
 		func(a *account.User, u *tokenv1.User) { a.Name = u.GetName() }},
-	"given_name": {"givenName", func(u *tokenv1.User) string { return optional(u.GetGivenName(), name.Problem) },
+	"given_name": {"givenName", func(u *tokenv1.User) string { return account.PartOfNameProblem(u.GetGivenName()) },
 		func(a *account.User, u *tokenv1.User) { a.GivenName = u.GetGivenName() }},
-	"family_name": {"familyName", func(u *tokenv1.User) string { return optional(u.GetFamilyName(), name.Problem) },
+	"family_name": {"familyName", func(u *tokenv1.User) string { return account.PartOfNameProblem(u.GetFamilyName()) },
 		func(a *account.User, u *tokenv1.User) { a.FamilyName = u.GetFamilyName() }},
-	"locale": {"locale", func(u *tokenv1.User) string { return optional(u.GetLocale(), localeProblem) },
+	"locale": {"locale", func(u *tokenv1.User) string { return account.LocaleProblem(u.GetLocale()) },
 		func(a *account.User, u *tokenv1.User) { a.Locale = u.GetLocale() }},
-	"zoneinfo": {"zoneinfo", func(u *tokenv1.User) string { return optional(u.GetZoneinfo(), zoneProblem) },
+	"zoneinfo": {"zoneinfo", func(u *tokenv1.User) string { return account.ZoneProblem(u.GetZoneinfo()) },
 		func(a *account.User, u *tokenv1.User) { a.Zoneinfo = u.GetZoneinfo() }},
-	"phone_number": {"phoneNumber", func(u *tokenv1.User) string { return optional(u.GetPhoneNumber(), phoneProblem) },
+	"phone_number": {"phoneNumber", func(u *tokenv1.User) string { return account.PhoneProblem(u.GetPhoneNumber()) },
 		func(a *account.User, u *tokenv1.User) { a.PhoneNumber = u.GetPhoneNumber() }},
-	"address": {"address", addressProblem,
+	"address": {"address", func(u *tokenv1.User) string { return addressFromProto(u.GetAddress()).Problem() },
 		func(a *account.User, u *tokenv1.User) { a.Address = addressFromProto(u.GetAddress()) }},
 }
 
@@ -92,60 +87,6 @@ func setFields(u *tokenv1.User) []string {
 	}
 	slices.Sort(fields)
 	return fields
-}
-
-func optional(value string, problem func(string) string) string {
-	if value == "" {
-		return ""
-	}
-	return problem(value)
-}
-
-func nameProblem(value string, limit int) string {
-	if len([]rune(value)) > limit {
-		return "is too long"
-	}
-	return name.Problem(value)
-}
-
-// languageTag is what a well-formed tag looks like (RFC 5646, section 2.1).
-var languageTag = regexp.MustCompile(`^[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*$`)
-
-func localeProblem(value string) string {
-	if !languageTag.MatchString(value) {
-		return "must be a BCP 47 tag such as en-US"
-	}
-	return ""
-}
-
-// zoneForm keeps what is looked up among the system's files to names of the time zone database.
-var zoneForm = regexp.MustCompile(`^[A-Za-z0-9+-]+(/[A-Za-z0-9+_-]+)*$`)
-
-func zoneProblem(value string) string {
-	if _, err := time.LoadLocation(value); err != nil || value == "Local" || !zoneForm.MatchString(value) {
-		return "must be a name of the time zone database such as Europe/Berlin"
-	}
-	return ""
-}
-
-var e164 = regexp.MustCompile(`^\+[1-9][0-9]{6,14}$`)
-
-func phoneProblem(value string) string {
-	if !e164.MatchString(value) {
-		return "must be in E.164 form such as +14155550123"
-	}
-	return ""
-}
-
-func addressProblem(u *tokenv1.User) string {
-	a := u.GetAddress()
-	lines := strings.FieldsFunc(a.GetFormatted(), func(r rune) bool { return r == '\n' || r == '\r' })
-	for _, line := range append(lines, a.GetStreetAddress(), a.GetLocality(), a.GetRegion(), a.GetPostalCode(), a.GetCountry()) {
-		if problem := optional(strings.TrimFunc(line, unicode.IsSpace), name.Problem); problem != "" {
-			return problem
-		}
-	}
-	return ""
 }
 
 // ChangePassword implements AccountService.
