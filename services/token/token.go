@@ -228,7 +228,10 @@ func (s *Service) Handler() http.Handler { return s.handler }
 
 // Register adds the service's RPCs to a server.
 func (s *Service) Register(r grpc.ServiceRegistrar) {
-	rpc.Register(r, rpc.Config{Store: s.store, OAuth: s.oauth, Accounts: s.accounts, Keys: s.ring, Registered: s.registered, Logger: s.log, Now: s.now})
+	rpc.Register(r, rpc.Config{
+		OAuth: s.oauth, Keys: s.ring, Accounts: s.accounts, Clients: s.store, People: s.store, Access: s.store,
+		Registered: s.registered, Logger: s.log, Now: s.now,
+	})
 	s.revocations.Register(r)
 	s.audit.Register(r)
 }

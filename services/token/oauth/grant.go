@@ -122,6 +122,18 @@ func (s *Server) EndSession(ctx context.Context, id string) error {
 	return nil
 }
 
+// EndSessionOf is EndSession for a session of that person's. It returns account.ErrNotFound for any other.
+func (s *Server) EndSessionOf(ctx context.Context, userID, id string) error {
+	session, err := s.Accounts.Session(ctx, id)
+	if err == nil && session.UserID != userID {
+		err = account.ErrNotFound
+	}
+	if err != nil {
+		return fmt.Errorf("looking up a session: %w", err)
+	}
+	return s.EndSession(ctx, id)
+}
+
 // SignOutUser ends every login session of a person, with every grant and token, and every other grant and token of
 // theirs. The session exceptSession, unless empty, is kept with its grants: what was issued under them has to be renewed.
 // It returns account.ErrNotFound for nobody.

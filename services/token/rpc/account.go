@@ -12,7 +12,7 @@ import (
 // GetMe implements AccountService.
 func (s *self) GetMe(ctx context.Context, _ *tokenv1.GetMeRequest) (*tokenv1.GetMeResponse, error) {
 	id := mesh.Caller(ctx).Subject
-	user, err := s.Store.User(ctx, id)
+	user, err := s.People.User(ctx, id)
 	if err != nil {
 		return nil, leavingAccount(err, id)
 	}
@@ -41,7 +41,7 @@ func (s *self) UpdateMe(ctx context.Context, req *tokenv1.UpdateMeRequest) (*tok
 		changes = append(changes, func(u *account.User) { change.set(u, in) })
 	}
 	id := mesh.Caller(ctx).Subject
-	user, err := s.Store.SetProfile(ctx, id, func(u *account.User) {
+	user, err := s.People.SetProfile(ctx, id, func(u *account.User) {
 		for _, change := range changes {
 			change(u)
 		}

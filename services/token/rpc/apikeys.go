@@ -42,7 +42,7 @@ func (a *admin) expiry(at *timestamppb.Timestamp) (time.Time, error) {
 
 // RotateApiKey implements AdminService.
 func (a *admin) RotateApiKey(ctx context.Context, req *tokenv1.RotateApiKeyRequest) (*tokenv1.RotateApiKeyResponse, error) {
-	c, err := a.Store.Client(ctx, req.GetId())
+	c, err := a.Clients.Client(ctx, req.GetId())
 	if errors.Is(err, oauth.ErrNotFound) || err == nil && (c.Kind != oauth.KindAPIKey || c.Owner != req.GetOwner()) {
 		return nil, mesh.NotFound("api key", req.GetId())
 	}
@@ -58,7 +58,7 @@ func (a *admin) RotateApiKey(ctx context.Context, req *tokenv1.RotateApiKeyReque
 
 // ListApiKeys implements AdminService.
 func (a *admin) ListApiKeys(ctx context.Context, req *tokenv1.ListApiKeysRequest) (*tokenv1.ListApiKeysResponse, error) {
-	clients, err := a.Store.OwnedClients(ctx, oauth.KindAPIKey, req.GetOwner())
+	clients, err := a.Clients.OwnedClients(ctx, oauth.KindAPIKey, req.GetOwner())
 	if err != nil {
 		return nil, leaving(err)
 	}

@@ -37,7 +37,7 @@ func (a *admin) GetClient(ctx context.Context, req *tokenv1.GetClientRequest) (*
 
 // application returns a client that is one, whether disabled or not.
 func (a *admin) application(ctx context.Context, id string) (oauth.Client, error) {
-	c, err := a.Store.Client(ctx, id)
+	c, err := a.Clients.Client(ctx, id)
 	if errors.Is(err, oauth.ErrNotFound) || err == nil && c.Kind != oauth.KindApplication {
 		return oauth.Client{}, mesh.NotFound("client", id)
 	}
@@ -59,7 +59,7 @@ func (a *admin) ListClients(ctx context.Context, req *tokenv1.ListClientsRequest
 		last = after[0]
 	}
 	size := page.Size(req.GetPageSize())
-	clients, err := a.Store.Clients(ctx, oauth.KindApplication, last, size+1)
+	clients, err := a.Clients.Clients(ctx, oauth.KindApplication, last, size+1)
 	if err != nil {
 		return nil, leaving(err)
 	}
@@ -93,7 +93,7 @@ func (a *admin) register(ctx context.Context, c oauth.Client) (oauth.Client, str
 	if err := c.Validate(); err != nil {
 		return oauth.Client{}, "", err
 	}
-	if err := a.Store.AddClient(ctx, c); err != nil {
+	if err := a.Clients.AddClient(ctx, c); err != nil {
 		return oauth.Client{}, "", err
 	}
 	a.Registered(ctx, &c)
@@ -103,7 +103,7 @@ func (a *admin) register(ctx context.Context, c oauth.Client) (oauth.Client, str
 
 // disable ends a client of a kind for which may is true (nil: always); oauth.ErrNotFound if there is none such.
 func (a *admin) disable(ctx context.Context, kind oauth.ClientKind, id string, may func(*oauth.Client) bool) (oauth.Client, error) {
-	c, err := a.Store.Client(ctx, id)
+	c, err := a.Clients.Client(ctx, id)
 	if err != nil {
 		return oauth.Client{}, err
 	}
@@ -114,5 +114,5 @@ func (a *admin) disable(ctx context.Context, kind oauth.ClientKind, id string, m
 		return oauth.Client{}, err
 	}
 	a.Logger.InfoContext(ctx, "client disabled", "client_id", id, "kind", kind, "by", mesh.Caller(ctx).Subject)
-	return a.Store.Client(ctx, id)
+	return a.Clients.Client(ctx, id)
 }

@@ -72,7 +72,7 @@ func (a *admin) UpdateClient(ctx context.Context, req *tokenv1.UpdateClientReque
 		return nil, err
 	}
 	entry := audit.Entry{Time: a.Now(), Action: "client.update", Details: map[string]string{"fields": strings.Join(fields, " ")}}
-	c, err := a.Store.ChangeClient(ctx, oauth.KindApplication, id, entry, func(c *oauth.Client) error {
+	c, err := a.Clients.ChangeClient(ctx, oauth.KindApplication, id, entry, func(c *oauth.Client) error {
 		if !c.Disabled.IsZero() {
 			return errClientDisabled()
 		}
@@ -153,7 +153,7 @@ func (a *admin) RotateClientSecret(ctx context.Context, req *tokenv1.RotateClien
 func (a *admin) rotate(ctx context.Context, known oauth.Client, action string, overlap time.Duration) (c oauth.Client, secret string, err error) {
 	now := a.Now()
 	entry := audit.Entry{Time: now, Action: action, Details: map[string]string{"overlap": overlap.String()}}
-	c, err = a.Store.ChangeClient(ctx, known.Kind, known.ID, entry, func(c *oauth.Client) error {
+	c, err = a.Clients.ChangeClient(ctx, known.Kind, known.ID, entry, func(c *oauth.Client) error {
 		switch {
 		case !c.Live(now):
 			return errClientDisabled()

@@ -11,7 +11,7 @@ import (
 
 // consents are what a person has allowed applications.
 func (c *Config) consents(ctx context.Context, user string) ([]*tokenv1.Consent, error) {
-	given, err := c.Store.Consents(ctx, user)
+	given, err := c.Access.Consents(ctx, user)
 	if err != nil {
 		return nil, leaving(err)
 	}

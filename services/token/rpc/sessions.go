@@ -16,11 +16,11 @@ const mostSessions = 200
 
 // sessions are the live login sessions of a person.
 func (c *Config) sessions(ctx context.Context, user string) ([]*tokenv1.LoginSession, error) {
-	sessions, err := c.Store.UserSessions(ctx, user, c.Now(), mostSessions)
+	sessions, err := c.Access.UserSessions(ctx, user, c.Now(), mostSessions)
 	if err != nil {
 		return nil, leaving(err)
 	}
-	clients, err := c.Store.SessionClients(ctx, user)
+	clients, err := c.Access.SessionClients(ctx, user)
 	if err != nil {
 		return nil, leaving(err)
 	}
@@ -37,14 +37,11 @@ func (c *Config) sessions(ctx context.Context, user string) ([]*tokenv1.LoginSes
 
 // endSession ends a login session, if it is that person's.
 func (c *Config) endSession(ctx context.Context, user, id string) error {
-	session, err := c.Store.Session(ctx, id)
-	if errors.Is(err, account.ErrNotFound) || err == nil && session.UserID != user {
+	err := c.OAuth.EndSessionOf(ctx, user, id)
+	if errors.Is(err, account.ErrNotFound) {
 		return mesh.NotFound("session", id)
 	}
 	if err != nil {
-		return leaving(err)
-	}
-	if err := c.OAuth.EndSession(ctx, id); err != nil {
 		return leaving(err)
 	}
 	c.Logger.InfoContext(ctx, "session ended", "subject", user, "session", id, "by", mesh.Caller(ctx).Subject)
@@ -66,7 +63,7 @@ func (c *Config) signOut(ctx context.Context, user string) error {
 
 // exists refuses what is no account.
 func (c *Config) exists(ctx context.Context, user string) error {
-	_, err := c.Store.User(ctx, user)
+	_, err := c.People.User(ctx, user)
 	if errors.Is(err, account.ErrNotFound) {
 		return mesh.NotFound("account", user)
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"strings"
 
 	tokenv1 "github.com/realguardio/realguardio/gen/go/realguardio/token/v1"
 	"github.com/realguardio/realguardio/mesh"
@@ -101,7 +100,7 @@ func (a *admin) ListUsers(ctx context.Context, req *tokenv1.ListUsersRequest) (*
 		last = after[0]
 	}
 	size := page.Size(req.GetPageSize())
-	users, err := a.search(ctx, strings.ToLower(req.GetQuery()), last, size+1)
+	users, err := a.Accounts.Search(ctx, req.GetQuery(), last, size+1)
 	if err != nil {
 		return nil, leaving(err)
 	}
@@ -113,39 +112,9 @@ func (a *admin) ListUsers(ctx context.Context, req *tokenv1.ListUsersRequest) (*
 	return response, nil
 }
 
-// searchBatch is how many accounts are looked through at a time.
-const searchBatch = 500
-
-// search returns the first accounts after a place whose address or name contains query, in lower case. What upper and
-// lower case are in all scripts is known here and not to every database.
-func (a *admin) search(ctx context.Context, query, after string, limit int) ([]account.User, error) {
-	batch := limit
-	if query != "" {
-		batch = searchBatch
-	}
-	var found []account.User
-	for {
-		users, err := a.Store.ListUsers(ctx, after, batch)
-		if err != nil {
-			return nil, err
-		}
-		for _, u := range users {
-			if after = account.EmailKey(u.Email); !strings.Contains(after, query) && !strings.Contains(strings.ToLower(u.Name), query) {
-				continue
-			}
-			if found = append(found, u); len(found) == limit {
-				return found, nil
-			}
-		}
-		if len(users) < batch {
-			return found, nil
-		}
-	}
-}
-
 // GetUser implements AdminService.
 func (a *admin) GetUser(ctx context.Context, req *tokenv1.GetUserRequest) (*tokenv1.GetUserResponse, error) {
-	user, err := a.Store.User(ctx, req.GetUserId())
+	user, err := a.People.User(ctx, req.GetUserId())
 	if err != nil {
 		return nil, leavingAccount(err, req.GetUserId())
 	}
