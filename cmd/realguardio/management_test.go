@@ -123,6 +123,24 @@ func manageUsers(t *testing.T, s *stand) {
 	if made.ID == "" || !made.Invited || len(made.Roles) != 1 {
 		t.Fatalf("invited %+v", made)
 	}
+	runJSON(t, &got, s.here("users", "resend", made.ID)...)
+	if got.ID != made.ID {
+		t.Errorf("sent again to %+v", got)
+	}
+	eventually(t, "the person has two letters", func() error {
+		var outbox struct{ Messages []struct{ To []string } }
+		call(t, s.http, http.MethodGet, s.Outbox, nil, accepting("application/json")).decode(t, &outbox)
+		letters := 0
+		for _, m := range outbox.Messages {
+			if slices.Contains(m.To, "dana@acme.example") {
+				letters++
+			}
+		}
+		if letters != 2 {
+			return problem("has %d", letters)
+		}
+		return nil
+	})
 	var listed []user
 	runJSON(t, &listed, s.here("users", "list", "--query", "DANA@")...)
 	if len(listed) != 1 || listed[0].ID != made.ID {

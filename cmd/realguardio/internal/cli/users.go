@@ -20,7 +20,7 @@ func newUsers(w World) *cobra.Command {
 the subject of the account's tokens. link needs no admin: it works on the token service's database.`,
 	}
 	users.AddCommand(
-		newUsersList(w), newUsersGet(w), newUsersInvite(w), newUsersSetRoles(w),
+		newUsersList(w), newUsersGet(w), newUsersInvite(w), newUsersResend(w), newUsersSetRoles(w),
 		newUsersDeed(w, "disable", "End an account with its sessions and tokens, everywhere", "disable", "disable the account"),
 		newUsersDeed(w, "enable", "Let the person of a disabled account sign in again; what was ended stays ended", "enable", "enable the account"),
 		newUsersSignOut(w), newUsersSessions(w), newUsersLink(w),
@@ -66,6 +66,20 @@ func newUsersInvite(w World) *cobra.Command {
 	}
 	return manage(w, c, demo.Admin, userColumns, declare, func(a *api, _ []string) error {
 		return a.do("invite the person", http.MethodPost, path("/users"), in, "user")
+	})
+}
+
+func newUsersResend(w World) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "resend USER",
+		Short: "Send somebody who was invited another link; those before end",
+		Args:  cobra.ExactArgs(1),
+	}
+	return manage(w, c, demo.Admin, []string{"id"}, nil, func(a *api, args []string) error {
+		if err := a.call("send the link", http.MethodPost, path("/users/", args[0], ":resendInvitation"), struct{}{}); err != nil {
+			return err
+		}
+		return a.print(object{"id": args[0]})
 	})
 }
 
