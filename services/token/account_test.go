@@ -189,8 +189,12 @@ func TestTheAccountPageChangesNothingForOthers(t *testing.T) {
 func TestPeopleChangeTheirPasswordOnTheirPage(t *testing.T) {
 	eachStore(t, func(t *testing.T, st stores) {
 		s := start(t, st)
-		const chosen = "a quite different passphrase"
+		const (
+			chosen    = "a quite different p\u00e4ssphrase"
+			elsewhere = "a quite different pa\u0308ssphrase" // the same, as another keyboard types it
+		)
 		s.logs.secret(chosen)
+		s.logs.secret(elsewhere)
 		other := s.atAccount()
 		b := s.atAccount()
 		form := b.open("/account/password").form()
@@ -226,7 +230,7 @@ func TestPeopleChangeTheirPasswordOnTheirPage(t *testing.T) {
 		if r := s.browser().login("/account", alice, alicePassword); r.status != http.StatusForbidden {
 			t.Errorf("the password of before: %d", r.status)
 		}
-		if r := s.browser().login("/account", alice, chosen); r.status != http.StatusSeeOther {
+		if r := s.browser().login("/account", alice, elsewhere); r.status != http.StatusSeeOther {
 			t.Errorf("the new one: %d %s", r.status, r.body)
 		}
 	})

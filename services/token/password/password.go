@@ -11,8 +11,10 @@ import (
 	"fmt"
 	"runtime"
 	"strings"
+	"unicode"
 
 	"golang.org/x/crypto/argon2"
+	"golang.org/x/text/unicode/norm"
 )
 
 // Bounds of what is hashed at all. The upper one keeps a request from buying unbounded work.
@@ -123,8 +125,19 @@ func (h *Hasher) bounded(ctx context.Context, hash func()) error {
 	return nil
 }
 
+// prepared is a password as every keyboard types it: what looks the same may be entered as one character or as several, and
+// its spaces may be of several kinds (RFC 8265, section 4.2.2).
+func prepared(password string) string {
+	return norm.NFC.String(strings.Map(func(r rune) rune {
+		if unicode.Is(unicode.Zs, r) {
+			return ' '
+		}
+		return r
+	}, password))
+}
+
 func derive(password string, salt []byte, p Params, length uint32) []byte {
-	return argon2.IDKey([]byte(password), salt, p.Iterations, p.MemoryKiB, p.Parallelism, length)
+	return argon2.IDKey([]byte(prepared(password)), salt, p.Iterations, p.MemoryKiB, p.Parallelism, length)
 }
 
 func (h *Hasher) encode(salt, key []byte) string {

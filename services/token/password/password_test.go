@@ -41,6 +41,32 @@ func TestVerify(t *testing.T) {
 	}
 }
 
+func TestAPasswordIsTheSameOnEveryKeyboard(t *testing.T) {
+	h := password.New(cheap, 2)
+	for _, tc := range []struct {
+		name, chosen, typed string
+		want                bool
+	}{
+		{"an accent of its own", "gr\u00fcn \u00e9t\u00e9", "gru\u0308n e\u0301te\u0301", true},
+		{"an accent that belongs to its letter", "gru\u0308n e\u0301te\u0301", "gr\u00fcn \u00e9t\u00e9", true},
+		{"syllables in parts", "\ud55c\uad6d\uc5b4", "\u1112\u1161\u11ab\u1100\u116e\u11a8\u110b\u1165", true},
+		{"another kind of space", "correct horse", "correct\u00a0horse", true},
+		{"no accent is another password", "gr\u00fcn \u00e9t\u00e9", "grun ete", false},
+		{"so are capitals", "gr\u00fcn \u00e9t\u00e9", "Gr\u00fcn \u00e9t\u00e9", false},
+		{"so is what only means the same", "room 2 is full", "room \u00b2 is full", false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			phc, err := h.Hash(t.Context(), tc.chosen)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if matched, _, err := h.Verify(t.Context(), tc.typed, phc); err != nil || matched != tc.want {
+				t.Errorf("matched %v, %v; want %v", matched, err, tc.want)
+			}
+		})
+	}
+}
+
 func TestHashIsSalted(t *testing.T) {
 	h := password.New(cheap, 2)
 	a, _ := h.Hash(t.Context(), "correct horse")

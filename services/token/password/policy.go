@@ -45,13 +45,16 @@ const minOwn = 8
 
 // Check refuses a password by a *WeakError. about is what everybody knows of its person: address, name.
 func (p *Policy) Check(password string, about ...string) error {
+	if !utf8.ValidString(password) || strings.ContainsFunc(password, unicode.IsControl) {
+		return &WeakError{reasonText}
+	}
+	if len(password) > MaxLength {
+		return &WeakError{reasonLong}
+	}
+	password = prepared(password)
 	switch folded := strings.ToLower(password); {
 	case utf8.RuneCountInString(password) < MinChosen:
 		return &WeakError{reasonShort}
-	case len(password) > MaxLength:
-		return &WeakError{reasonLong}
-	case !utf8.ValidString(password) || strings.ContainsFunc(password, unicode.IsControl):
-		return &WeakError{reasonText}
 	case common(folded):
 		return &WeakError{reasonCommon}
 	case predictable(folded):

@@ -23,6 +23,7 @@ func TestWhichPasswordsPeopleMayChoose(t *testing.T) {
 		{"what a manager of passwords makes", "kV7#pq2!zLm9@xTd", ""},
 		{"exactly long enough", "moss-tuba-eight", ""},
 		{"characters are counted, not bytes", "größe-zäh-müßig", ""},
+		{"a letter and its accent are one character", "cafe\u0301-tuba-eigh", "at least 15"},
 		{"one character too few", "moss-tuba-eigh", "at least 15"},
 		{"nothing", "", "at least 15"},
 		{"more than would be hashed", strings.Repeat("moss tuba eight ", 70), "longer"},
