@@ -8,6 +8,10 @@ import (
 	"strings"
 	"testing"
 
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	tokenv1 "github.com/realguardio/realguardio/gen/go/realguardio/token/v1"
+	"github.com/realguardio/realguardio/mesh/meshtest"
 	"github.com/realguardio/realguardio/services/token"
 )
 
@@ -198,6 +202,52 @@ func TestWhatWasAskedByNameIsNotPassedOn(t *testing.T) {
 		theirs := s.get("/oauth2/userinfo", "Authorization", "Bearer "+other.str("access_token"))
 		if mine.str("email") != alice || theirs.status != http.StatusOK || len(told(theirs.json)) > 0 {
 			t.Errorf("the client is told %s; who has exchanged (%d), %d %s", mine.body, other.status, theirs.status, theirs.body)
+		}
+	})
+}
+
+// TestWhoIsShownAnAccount asks for the person's own account by tokens of several scopes: no RPC tells an application what the
+// person has not let it know.
+func TestWhoIsShownAnAccount(t *testing.T) {
+	oneStore(t, func(t *testing.T, st stores) {
+		s := start(t, st)
+		me := tokenv1.NewAccountServiceClient(s.serveRPC().dial("customer"))
+		if _, err := s.db.Exec(t.Context(), profileOfAlice); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.EnsureClient(t.Context(), token.ClientSpec{ID: "partner", Name: "Partner", Secret: partnerSecret, Grants: codeGrants,
+			RedirectURIs: []string{partnerURI}, Scopes: []string{"openid", "profile", "email", "address", "phone", "securitysystem.read", "account.read"}}); err != nil {
+			t.Fatal(err)
+		}
+		profile, email := []string{"name", "given_name", "family_name", "locale", "zoneinfo"}, []string{"email", "email_verified"}
+		for scope, want := range map[string][]string{
+			"securitysystem.read":        nil,
+			"openid":                     nil,
+			"openid profile":             profile,
+			"email securitysystem.read":  email,
+			"phone":                      {"phone_number"},
+			"address":                    {"address"},
+			"profile email phone":        slices.Concat(profile, email, []string{"phone_number"}),
+			"account.read":               slices.Concat(profile, email, []string{"phone_number", "address", "create_time"}),
+			"securitysystem.read openid": nil,
+		} {
+			tokens := s.partner(s.browser().consenting("scope", scope))
+			got, err := me.GetMe(meshtest.As(t.Context(), tokens.str("access_token")), &tokenv1.GetMeRequest{})
+			if err != nil {
+				t.Fatalf("%s: %v", scope, err)
+			}
+			var told []string
+			got.GetUser().ProtoReflect().Range(func(field protoreflect.FieldDescriptor, _ protoreflect.Value) bool {
+				if field.Name() != "id" && field.Name() != "roles" { // they stand in the token
+					told = append(told, string(field.Name()))
+				}
+				return true
+			})
+			slices.Sort(told)
+			slices.Sort(want)
+			if !slices.Equal(told, want) {
+				t.Errorf("%s: told %v, want %v", scope, told, want)
+			}
 		}
 	})
 }

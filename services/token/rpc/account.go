@@ -11,12 +11,12 @@ import (
 
 // GetMe implements AccountService.
 func (s *self) GetMe(ctx context.Context, _ *tokenv1.GetMeRequest) (*tokenv1.GetMeResponse, error) {
-	id := mesh.Caller(ctx).Subject
-	user, err := s.People.User(ctx, id)
+	caller := mesh.Caller(ctx)
+	user, err := s.People.User(ctx, caller.Subject)
 	if err != nil {
-		return nil, leavingAccount(err, id)
+		return nil, leavingAccount(err, caller.Subject)
 	}
-	return &tokenv1.GetMeResponse{User: userToProto(user)}, nil
+	return &tokenv1.GetMeResponse{User: told(user, caller)}, nil
 }
 
 // UpdateMe implements AccountService.
@@ -49,7 +49,7 @@ func (s *self) UpdateMe(ctx context.Context, req *tokenv1.UpdateMeRequest) (*tok
 	if err != nil {
 		return nil, leavingAccount(err, id)
 	}
-	return &tokenv1.UpdateMeResponse{User: userToProto(user)}, nil
+	return &tokenv1.UpdateMeResponse{User: told(user, mesh.Caller(ctx))}, nil
 }
 
 // notOnesOwn are fields that are there and that people do not change of their own account in this way.

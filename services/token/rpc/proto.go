@@ -8,6 +8,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	tokenv1 "github.com/realguardio/realguardio/gen/go/realguardio/token/v1"
+	"github.com/realguardio/realguardio/mesh"
 	"github.com/realguardio/realguardio/services/token/account"
 	"github.com/realguardio/realguardio/services/token/oauth"
 )
@@ -18,6 +19,30 @@ func userToProto(u account.User) *tokenv1.User {
 		Disabled: u.Disabled, Invited: u.PasswordHash == "", GivenName: u.GivenName, FamilyName: u.FamilyName, Locale: u.Locale,
 		Zoneinfo: u.Zoneinfo, PhoneNumber: u.PhoneNumber, Address: addressToProto(u.Address),
 	}
+}
+
+// told is what a caller learns of their own account: what UserInfo tells for the same scopes, and all of it for one to see the
+// account. A person who let an application see their systems has not let it know their address.
+func told(u account.User, caller mesh.Identity) *tokenv1.User {
+	all := userToProto(u)
+	if caller.HasScope("account.read") {
+		return all
+	}
+	out := &tokenv1.User{Id: all.GetId(), Roles: all.GetRoles()} // which stand in the token
+	if caller.HasScope(oauth.ScopeProfile) {
+		out.Name, out.GivenName, out.FamilyName = all.GetName(), all.GetGivenName(), all.GetFamilyName()
+		out.Locale, out.Zoneinfo = all.GetLocale(), all.GetZoneinfo()
+	}
+	if caller.HasScope(oauth.ScopeEmail) {
+		out.Email, out.EmailVerified = all.GetEmail(), all.GetEmailVerified()
+	}
+	if caller.HasScope(oauth.ScopePhone) {
+		out.PhoneNumber = all.GetPhoneNumber()
+	}
+	if caller.HasScope(oauth.ScopeAddress) {
+		out.Address = all.GetAddress()
+	}
+	return out
 }
 
 // addressToProto is nil for an address that is not known.

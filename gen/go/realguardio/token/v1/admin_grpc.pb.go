@@ -1269,7 +1269,8 @@ const (
 //
 // AccountService is what a signed-in person asks about their own account.
 type AccountServiceClient interface {
-	// GetMe returns the caller's account as it is now, not as it was when the token was issued.
+	// GetMe returns the caller's account as it is now, not as it was when the token was issued: all of it with the scope
+	// `account.read`, and otherwise what the scopes `profile`, `email`, `phone` and `address` tell.
 	GetMe(ctx context.Context, in *GetMeRequest, opts ...grpc.CallOption) (*GetMeResponse, error)
 	// UpdateMe changes the caller's name and contact details: the fields that update_mask names.
 	UpdateMe(ctx context.Context, in *UpdateMeRequest, opts ...grpc.CallOption) (*UpdateMeResponse, error)
@@ -1405,7 +1406,8 @@ func (c *accountServiceClient) RevokeMyConsent(ctx context.Context, in *RevokeMy
 //
 // AccountService is what a signed-in person asks about their own account.
 type AccountServiceServer interface {
-	// GetMe returns the caller's account as it is now, not as it was when the token was issued.
+	// GetMe returns the caller's account as it is now, not as it was when the token was issued: all of it with the scope
+	// `account.read`, and otherwise what the scopes `profile`, `email`, `phone` and `address` tell.
 	GetMe(context.Context, *GetMeRequest) (*GetMeResponse, error)
 	// UpdateMe changes the caller's name and contact details: the fields that update_mask names.
 	UpdateMe(context.Context, *UpdateMeRequest) (*UpdateMeResponse, error)

@@ -3856,7 +3856,8 @@ export const AdminService: GenService<{
  */
 export const AccountService: GenService<{
   /**
-   * GetMe returns the caller's account as it is now, not as it was when the token was issued.
+   * GetMe returns the caller's account as it is now, not as it was when the token was issued: all of it with the scope
+   * `account.read`, and otherwise what the scopes `profile`, `email`, `phone` and `address` tell.
    *
    * @generated from rpc realguardio.token.v1.AccountService.GetMe
    */
