@@ -40,7 +40,8 @@ func manageClients(t *testing.T, s *stand) {
 		Name   string `json:"client_name"`
 		Scopes []string
 	}
-	runJSON(t, &changed, s.here("clients", "update", made.ID, "--name", "Reports", "--scope", "customer.read", "--opaque", "--access-token-lifetime", "2m")...)
+	runJSON(t, &changed, s.here("clients", "update", made.ID, "--name", "Reports", "--scope", "customer.read", "--opaque", "--access-token-lifetime", "2m",
+		"--refresh-token-lifetime", "720h")...)
 	if changed.Name != "Reports" || !slices.Equal(changed.Scopes, []string{"customer.read"}) {
 		t.Errorf("changed to %+v", changed)
 	}
@@ -90,6 +91,8 @@ func manageAPIKeys(t *testing.T, s *stand) {
 	}
 	s.api(t, http.StatusOK, http.MethodGet, "/api/securitysystems", nil, basic(key.ID, key.Secret))
 	var rotated apiKey
+	runJSON(t, &rotated, s.here("apikeys", "rotate", key.ID, "--overlap", "720h")...)
+	s.api(t, http.StatusOK, http.MethodGet, "/api/securitysystems", nil, basic(key.ID, key.Secret))
 	runJSON(t, &rotated, s.here("apikeys", "rotate", key.ID)...)
 	s.api(t, http.StatusOK, http.MethodGet, "/api/securitysystems", nil, basic(key.ID, rotated.Secret))
 	eventually(t, "the secret before is refused, also by who had just exchanged it", func() error {
@@ -268,6 +271,12 @@ func manageInVain(t *testing.T, s *stand) {
 		{"nothing to change", []string{"clients", "update", "app_none"}, 2, "nothing to change"},
 		{"no company", []string{"apikeys", "list", "--user", "admin@realguardio.example"}, 2, "--customer is required"},
 		{"another's right", []string{"audit", "list", "--user", "alice@acme.example"}, 1, "cannot list the entries"},
+		{"a key that would have ended before it began", []string{"apikeys", "create", "--name", "Late", "--key-scope", "customer.read", "--expires-in=-1h"}, 2,
+			"--expires-in: must not be negative"},
+		{"an address where an id belongs", []string{"users", "disable", "alice@acme.example"}, 2, "users list --query alice@acme.example"},
+		{"an address that another account has", []string{"users", "invite", "--email", "Alice@acme.example", "--name", "Al"}, 1, "another account has this e-mail address"},
+		{"a name that is none, said once", []string{"users", "invite", "--email", "al@acme.example", "--name", " "}, 1,
+			"cannot invite the person: name: must have something to see (request"},
 		{"no number", []string{"audit", "list", "--limit", "many"}, 2, "--limit must be a number"},
 		{"an id with a path in it", []string{"sessions", "end", "../../me", "--user", "alice@acme.example"}, 1, "cannot end the session"},
 	} {

@@ -25,7 +25,7 @@ func leavingAccount(err error, id string) error {
 	case errors.Is(err, account.ErrNotFound):
 		return mesh.NotFound("account", id)
 	case errors.Is(err, account.ErrTaken):
-		return mesh.AlreadyExists("account", "an account with this e-mail address")
+		return mesh.AlreadyExists("account", "another account has this e-mail address")
 	case errors.Is(err, account.ErrLastAdmin):
 		return mesh.FailedPrecondition("LAST_ADMIN", "this is the last enabled platform admin: make another one first")
 	case errors.Is(err, account.ErrNoMail):

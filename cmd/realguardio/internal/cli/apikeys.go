@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -147,4 +148,4 @@ func (a *api) withSecret(doing, at string, in any) error {
 }
 
 // seconds is a length of time as REST takes it.
-func seconds(d time.Duration) string { return fmt.Sprintf("%gs", d.Seconds()) }
+func seconds(d time.Duration) string { return strconv.FormatFloat(d.Seconds(), 'f', -1, 64) + "s" }

@@ -1,8 +1,10 @@
 package cli
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -28,6 +30,17 @@ the subject of the account's tokens. link needs no admin: it works on the token 
 	return users
 }
 
+// accountID wants USER, and says how to come by it: an address may be another person's tomorrow.
+func accountID(c *cobra.Command, args []string) error {
+	if err := cobra.ExactArgs(1)(c, args); err != nil {
+		return err
+	}
+	if strings.Contains(args[0], "@") {
+		return fmt.Errorf("USER is an account's id: realguardio users list --query %s shows it", plainText(args[0]))
+	}
+	return nil
+}
+
 func newUsersList(w World) *cobra.Command {
 	query := ""
 	c := &cobra.Command{Use: "list", Short: "List the accounts by e-mail address", Example: `  realguardio users list --query acme.example`}
@@ -42,7 +55,7 @@ func newUsersList(w World) *cobra.Command {
 }
 
 func newUsersGet(w World) *cobra.Command {
-	c := &cobra.Command{Use: "get USER", Short: "Show an account", Args: cobra.ExactArgs(1)}
+	c := &cobra.Command{Use: "get USER", Short: "Show an account", Args: accountID}
 	return manage(w, c, demo.Admin, userColumns, nil, func(a *api, args []string) error {
 		return a.do("show the account", http.MethodGet, path("/users/", args[0]), nil, "user")
 	})
@@ -91,7 +104,7 @@ func newUsersSetRoles(w World) *cobra.Command {
 		Use:     "set-roles USER",
 		Short:   "Say which roles an account has; tokens that carry one that was taken away end at once",
 		Example: `  realguardio users set-roles usr_06h03td30m2a8mycerj5kpyt3r --role REALGUARDIO_CUSTOMER_EMPLOYEE`,
-		Args:    cobra.ExactArgs(1),
+		Args:    accountID,
 	}
 	declare := func(s *settings.Set) {
 		s.Strings(&in.Roles, "role", "a role that it has from then on (default: none)")
@@ -103,14 +116,14 @@ func newUsersSetRoles(w World) *cobra.Command {
 
 // newUsersDeed is a command that does something to an account and shows it then.
 func newUsersDeed(w World, name, short, verb, doing string) *cobra.Command {
-	c := &cobra.Command{Use: name + " USER", Short: short, Args: cobra.ExactArgs(1)}
+	c := &cobra.Command{Use: name + " USER", Short: short, Args: accountID}
 	return manage(w, c, demo.Admin, userColumns, nil, func(a *api, args []string) error {
 		return a.do(doing, http.MethodPost, path("/users/", args[0], ":"+verb), struct{}{}, "user")
 	})
 }
 
 func newUsersSignOut(w World) *cobra.Command {
-	c := &cobra.Command{Use: "sign-out USER", Short: "End all sessions and tokens of an account; its person can sign in again", Args: cobra.ExactArgs(1)}
+	c := &cobra.Command{Use: "sign-out USER", Short: "End all sessions and tokens of an account; its person can sign in again", Args: accountID}
 	return manage(w, c, demo.Admin, []string{"id"}, nil, func(a *api, args []string) error {
 		if err := a.call("sign the person out", http.MethodPost, path("/users/", args[0], ":signOut"), struct{}{}); err != nil {
 			return err
@@ -120,7 +133,7 @@ func newUsersSignOut(w World) *cobra.Command {
 }
 
 func newUsersSessions(w World) *cobra.Command {
-	c := &cobra.Command{Use: "sessions USER", Short: "List the live sessions of an account, the newest first", Args: cobra.ExactArgs(1)}
+	c := &cobra.Command{Use: "sessions USER", Short: "List the live sessions of an account, the newest first", Args: accountID}
 	return manage(w, c, demo.Admin, sessionColumns, nil, func(a *api, args []string) error {
 		return a.list("list the sessions", path("/users/", args[0], "/sessions"), url.Values{}, "sessions", 0)
 	})

@@ -163,7 +163,9 @@ type Problem struct {
 func (p *Problem) Error() string {
 	text := cmp.Or(p.Detail, p.Description, p.Title, p.Code, http.StatusText(p.Status))
 	for _, e := range p.Errors {
-		text += "; " + e.Field + ": " + e.Description
+		if problem := e.Field + ": " + e.Description; problem != text { // the detail is the first of them already
+			text += "; " + problem
+		}
 	}
 	if p.RequestID != "" {
 		text += " (request " + p.RequestID + ")"

@@ -102,12 +102,15 @@ func (s *Set) Bool(p *bool, name, usage string) {
 	s.flags.Lookup(name).NoOptDefVal = "true"
 }
 
-// Duration declares a length of time such as 5m or 90s.
+// Duration declares a length of time such as 5m or 90s. None is negative.
 func (s *Set) Duration(p *time.Duration, name, usage string, checks ...Check) {
 	parse := single(func(v string) error {
 		d, err := time.ParseDuration(v)
 		if err != nil {
 			return errors.New(`must be a length of time such as "5m" or "90s"`)
+		}
+		if d < 0 {
+			return errors.New("must not be negative")
 		}
 		*p = d
 		return nil

@@ -92,6 +92,7 @@ func TestRefusals(t *testing.T) {
 		{name: "an unknown variable", environ: []string{"REALGUARDIO_LISEN=:2"}, want: []string{"unknown environment variable REALGUARDIO_LISEN"}},
 		{name: "a variable made by Kubernetes, with the remedy", environ: []string{"REALGUARDIO_TOKEN_SERVICE_HOST=10.0.0.1"}, want: []string{"enableServiceLinks"}},
 		{name: "a mapping where a value belongs", file: "listen: {a: b}\n", want: []string{"listen: must be a plain value"}},
+		{name: "a length of time below nothing", args: []string{"--ttl=-1m"}, want: []string{"--ttl: must not be negative"}},
 		{name: "a file that is not YAML", file: "a: [\n", want: []string{"c.yaml: yaml:"}},
 		{name: "two documents", file: "listen: ':2'\n---\nlisten: ':3'\n", want: []string{"single YAML document"}},
 		{name: "a key twice", file: "listen: ':2'\nlisten: ':3'\n", want: []string{"c.yaml:2: listen: stands in line 1 already"}},
