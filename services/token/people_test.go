@@ -197,6 +197,11 @@ func TestWithoutAMailServerNobodyIsInvited(t *testing.T) {
 		if page := s.browser().choose(strings.TrimPrefix(link, s.url), chosen); page.status != 200 || !strings.Contains(page.body, "saved") {
 			t.Errorf("%d %s", page.status, page.body)
 		}
+		// Nothing was sent to the address: no application, and no other provider's word, is to go by it.
+		got, err := b.admin.GetUser(ctx, &tokenv1.GetUserRequest{UserId: made.GetUser().GetId()})
+		if err != nil || got.GetUser().GetInvited() || got.GetUser().GetEmailVerified() {
+			t.Errorf("after an operator's link: %v, %v", got, err)
+		}
 	})
 }
 
@@ -278,6 +283,20 @@ func TestThereIsAlwaysAnAdmin(t *testing.T) {
 		if got, err := b.admin.GetUser(ctx, &tokenv1.GetUserRequest{UserId: id}); err != nil || got.GetUser().GetDisabled() || len(got.GetUser().GetRoles()) != 1 {
 			t.Errorf("%v, %v", got, err)
 		}
+		t.Run("who was invited and has not come yet does not stand in", func(t *testing.T) {
+			guest, err := b.admin.ProvisionUser(b.as(t.Context(), "customer"),
+				&tokenv1.ProvisionUserRequest{Email: "guest@realguardio.example", Name: "Guest", Roles: []string{"REALGUARDIO_CUSTOMER_EMPLOYEE"}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			guestID := guest.GetUser().GetId()
+			if _, err := b.admin.SetUserRoles(ctx, &tokenv1.SetUserRolesRequest{UserId: guestID, Roles: []string{"REALGUARDIO_ADMIN"}}); err != nil {
+				t.Fatal(err)
+			}
+			_, err = b.admin.SetUserRoles(ctx, &tokenv1.SetUserRolesRequest{UserId: id})
+			refuses(t, err, codes.FailedPrecondition, "LAST_ADMIN")
+			b.disable(t, guestID)
+		})
 		t.Run("of several who end each other one remains", func(t *testing.T) {
 			ids := []string{id}
 			for _, who := range []string{"second@realguardio.example", "third@realguardio.example", "fourth@realguardio.example"} {

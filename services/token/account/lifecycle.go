@@ -61,7 +61,7 @@ type Tickets interface {
 	// SendPost stores a link in the place of an older one of its account and purpose, and letters. ErrDisabled if the
 	// account is.
 	SendPost(ctx context.Context, post Post) error
-	// RedeemForPassword sets a password, verifies the address, and ends everything of the person.
+	// RedeemForPassword sets a password, verifies the address that the link was sent to, and ends everything of the person.
 	RedeemForPassword(ctx context.Context, hash, renewed string, post Post, now, until time.Time) (Ended, error)
 	// RedeemForAddress gives the account the address of the link, verified. ErrTaken if another one has it.
 	RedeemForAddress(ctx context.Context, hash string, post Post, now time.Time) error
@@ -189,13 +189,13 @@ func (l *Lifecycle) send(ctx context.Context, post Post) error {
 }
 
 // PasswordLink makes a link by which somebody chooses a password, and returns its URL instead of sending it: for an
-// operator who has no mail server, or no admin. Links of before end.
+// operator who has no mail server, or no admin. Whoever uses it has shown nothing of the address. Links of before end.
 func (l *Lifecycle) PasswordLink(ctx context.Context, user User) (url string, expires time.Time, err error) {
 	purpose := Reset
 	if user.PasswordHash == "" {
 		purpose = Invitation
 	}
-	ticket := l.tickets.make(user.ID, purpose, user.Email, l.Now())
+	ticket := l.tickets.make(user.ID, purpose, "", l.Now())
 	if err := l.Tickets.SendPost(ctx, Post{Ticket: ticket}); err != nil {
 		return "", time.Time{}, fmt.Errorf("making a link: %w", err)
 	}

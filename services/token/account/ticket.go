@@ -50,7 +50,7 @@ type Ticket struct {
 	// Hash is of the secret; the link is found by it.
 	Hash  string
 	Nonce []byte
-	// Email is the address that it is sent to, and about.
+	// Email is the address that it is sent to, and about; empty for one that is handed over by an operator.
 	Email   string
 	Created time.Time
 	Expires time.Time

@@ -95,10 +95,12 @@ func userIn(ctx context.Context, tx sqldb.Tx, id string) (account.User, error) {
 	return scanUser(tx.QueryRow(ctx, `SELECT `+userColumns+` FROM users WHERE id = $1`, id))
 }
 
-// unlessLastAdmin keeps a statement on users from touching the last enabled account with the role of an admin. Lists of
-// roles are separated by spaces; in a pattern, the underscore of a name would be any letter.
+// unlessLastAdmin keeps a statement on users from touching the last enabled account with the role of an admin: one that
+// somebody was only invited to does not stand in for it, as the invitation may have gone to nobody. Lists of roles are
+// separated by spaces; in a pattern, the underscore of a name would be any letter.
 const unlessLastAdmin = ` AND (disabled OR ' ' || roles || ' ' NOT LIKE '% REALGUARDIO\_ADMIN %' ESCAPE '\'
 	OR EXISTS (SELECT 1 FROM users AS others WHERE others.id <> users.id AND NOT others.disabled
+		AND (others.password_hash <> '' OR EXISTS (SELECT 1 FROM federated_identities WHERE user_id = others.id))
 		AND ' ' || others.roles || ' ' LIKE '% REALGUARDIO\_ADMIN %' ESCAPE '\'))`
 
 // SetRoles implements account.People.

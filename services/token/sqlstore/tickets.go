@@ -101,8 +101,9 @@ func (s *Store) RedeemForPassword(ctx context.Context, hash, renewed string, pos
 		if err != nil {
 			return err
 		}
-		_, err = tx.Exec(ctx, `UPDATE users SET password_hash = $2, demo_password = FALSE, email_verified = TRUE,
-			credentials = credentials + 1, updated_at = $3 WHERE id = $1`, ticket.UserID, renewed, sqldb.Micros(now))
+		sent := ticket.Email != "" // a link that was handed over shows nothing of the address
+		_, err = tx.Exec(ctx, `UPDATE users SET password_hash = $2, demo_password = FALSE, email_verified = email_verified OR $4,
+			credentials = credentials + 1, updated_at = $3 WHERE id = $1`, ticket.UserID, renewed, sqldb.Micros(now), sent)
 		if err != nil {
 			return err
 		}
@@ -113,7 +114,7 @@ func (s *Store) RedeemForPassword(ctx context.Context, hash, renewed string, pos
 			return err
 		}
 		return audit.Add(ctx, tx, audit.Entry{Time: now, Actor: ticket.UserID, Action: "user.choose_password", Target: ticket.UserID,
-			Details: map[string]string{"by": string(ticket.Purpose)}})
+			Details: map[string]string{"by": string(ticket.Purpose), "link": map[bool]string{true: "sent", false: "handed over"}[sent]}})
 	})
 	if err == nil {
 		s.revoked(revocation.Subject)
