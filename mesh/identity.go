@@ -51,6 +51,9 @@ type Identity struct {
 	// DerivedFrom are the "jti" of the tokens that this one was exchanged from, the nearest first. The end of one of them
 	// is the end of this one.
 	DerivedFrom []string
+	// DerivedKeys are the "kid" of the keys that signed those tokens, as far as they were signed. A key that was withdrawn
+	// may have been anybody's, and so may what was got for its tokens.
+	DerivedKeys []string
 
 	// Epoch is the subject's epoch when the token was issued; a revocation may end everything below one.
 	Epoch int64
@@ -127,6 +130,7 @@ func FromContext(ctx context.Context) (Identity, bool) {
 	id.Audience = slices.Clone(id.Audience)
 	id.Actors = slices.Clone(id.Actors)
 	id.DerivedFrom = slices.Clone(id.DerivedFrom)
+	id.DerivedKeys = slices.Clone(id.DerivedKeys)
 	return id, true
 }
 

@@ -37,6 +37,7 @@ func (v *Verifier) claims(payload string, now time.Time) (mesh.Identity, error) 
 		Epoch:       c.integer("epoch"),
 		Actors:      c.actors(),
 		DerivedFrom: c.list("derived_from"),
+		DerivedKeys: c.list("derived_keys"),
 	}
 	id.Kind = c.kind(id)
 	notBefore := c.time("nbf", false)

@@ -105,7 +105,7 @@ func TestWhoActsForTheSubject(t *testing.T) {
 		{name: "an inner one without a name", act: map[string]any{"sub": "c", "act": map[string]any{}}, bad: true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			extra := map[string]any{"derived_from": []string{"t2", "t1"}}
+			extra := map[string]any{"derived_from": []string{"t2", "t1"}, "derived_keys": []string{"k1"}}
 			if tt.act != nil {
 				extra["act"] = tt.act
 			}
@@ -116,7 +116,7 @@ func TestWhoActsForTheSubject(t *testing.T) {
 				}
 				return
 			}
-			if err != nil || !slices.Equal(got.Actors, tt.want) || !slices.Equal(got.DerivedFrom, []string{"t2", "t1"}) {
+			if err != nil || !slices.Equal(got.Actors, tt.want) || !slices.Equal(got.DerivedFrom, []string{"t2", "t1"}) || !slices.Equal(got.DerivedKeys, []string{"k1"}) {
 				t.Errorf("got %v from %v, %v", got.Actors, got.DerivedFrom, err)
 			}
 		})

@@ -112,6 +112,11 @@ func (s *Set) Revoked(id mesh.Identity) bool {
 			return true
 		}
 	}
+	for _, key := range id.DerivedKeys {
+		if s.marks[Key].ends(key, id.Epoch, now) {
+			return true
+		}
+	}
 	return false
 }
 
@@ -187,7 +192,7 @@ func claim(id *mesh.Identity, kind Kind) string {
 	}
 }
 
-// refs are all claims by which a token can be ended: its own, and the ids of those that it was exchanged from.
+// refs are all claims by which a token can be ended: its own, and those of the tokens that it was exchanged from.
 func refs(id *mesh.Identity) []ref {
 	var all []ref
 	for kind := range kinds {
@@ -197,6 +202,9 @@ func refs(id *mesh.Identity) []ref {
 	}
 	for _, origin := range id.DerivedFrom {
 		all = append(all, ref{Token, origin})
+	}
+	for _, key := range id.DerivedKeys {
+		all = append(all, ref{Key, key})
 	}
 	return all
 }

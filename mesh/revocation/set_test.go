@@ -27,7 +27,7 @@ func add(t testing.TB, s *revocation.Set, entries ...revocation.Entry) {
 
 var alice = mesh.Identity{
 	Subject: "u-alice", ClientID: "web", TokenID: "t1", SessionID: "s1", GrantID: "g1", KeyID: "k1", Epoch: 3,
-	DerivedFrom: []string{"t0", "t00"},
+	DerivedFrom: []string{"t0", "t00"}, DerivedKeys: []string{"k0"},
 }
 
 func TestARevocationEndsTheTokensThatCarryItsValue(t *testing.T) {
@@ -39,6 +39,8 @@ func TestARevocationEndsTheTokensThatCarryItsValue(t *testing.T) {
 		{name: "its token id", entry: revocation.Entry{Kind: revocation.Token, Value: "t1"}, ends: true},
 		{name: "the token it was exchanged from", entry: revocation.Entry{Kind: revocation.Token, Value: "t0"}, ends: true},
 		{name: "the one that was exchanged from", entry: revocation.Entry{Kind: revocation.Token, Value: "t00"}, ends: true},
+		{name: "the key of one of those", entry: revocation.Entry{Kind: revocation.Key, Value: "k0"}, ends: true},
+		{name: "a token with the id of such a key", entry: revocation.Entry{Kind: revocation.Token, Value: "k0"}},
 		{name: "a session with such an id", entry: revocation.Entry{Kind: revocation.Session, Value: "t0"}},
 		{name: "its session", entry: revocation.Entry{Kind: revocation.Session, Value: "s1"}, ends: true},
 		{name: "its grant", entry: revocation.Entry{Kind: revocation.Grant, Value: "g1"}, ends: true},

@@ -255,6 +255,7 @@ func TestKeysAreReplacedOnSchedule(t *testing.T) {
 func TestAKeyThatIsRevoked(t *testing.T) {
 	eachStore(t, func(t *testing.T, st stores) {
 		f := startReplicas(t, st, 2)
+		f.exchangers()
 		r := f.serveRPC()
 		admin := tokenv1.NewAdminServiceClient(r.dial("customer"))
 		stolen := f.tokens()
@@ -271,6 +272,11 @@ func TestAKeyThatIsRevoked(t *testing.T) {
 		if !f.accepted(stolen.str("access_token")) {
 			t.Error("a token of a key that was only rotated out is refused")
 		}
+		laundered := f.exchange("securitysystem", stolen.str("access_token"))
+		twice := f.exchange("customer", laundered.str("access_token"))
+		if got := keys.IDOf(twice.str("access_token")); got == "" || got == key || !f.accepted(twice.str("access_token")) {
+			t.Fatalf("exchanged for one of %q: %s", got, twice.body)
+		}
 		if _, err := admin.RevokeSigningKey(ctx, &tokenv1.RevokeSigningKeyRequest{KeyId: "no-such-key"}); status.Code(err) != codes.NotFound {
 			t.Errorf("a key that there is not: %v", err)
 		}
@@ -285,7 +291,12 @@ func TestAKeyThatIsRevoked(t *testing.T) {
 				t.Error("its token is accepted by the issuer itself")
 			}
 			until(t, "it is published no more", func() bool { return !slices.Contains(replica.direct().published(), key) })
+			if replica.direct().accepted(laundered.str("access_token")) || replica.direct().accepted(twice.str("access_token")) {
+				t.Error("what was got for its token is accepted by the issuer itself")
+			}
 		}
+		r.ends(t, laundered.str("access_token"))
+		r.ends(t, twice.str("access_token"))
 		r.ends(t, stolen.str("access_token"))
 		if got := f.browser().open("/oauth2/logout?id_token_hint=" + stolen.str("id_token")); got.status != http.StatusBadRequest {
 			t.Errorf("its ID token as a hint: %d", got.status)

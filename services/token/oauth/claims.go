@@ -37,10 +37,11 @@ type AccessClaims struct {
 	AuthTime int64  `json:"auth_time,omitempty"`
 	ACR      string `json:"acr,omitempty"`
 	Epoch    int64  `json:"epoch,omitempty"`
-	// Act and DerivedFrom are those of a token that was got in exchange for another: who got it, and the ids of the tokens
-	// that it comes from, the nearest first.
+	// Act, DerivedFrom and DerivedKeys are those of a token that was got in exchange for another: who got it, the ids of the
+	// tokens that it comes from, the nearest first, and the keys that signed those.
 	Act         *Actor   `json:"act,omitempty"`
 	DerivedFrom []string `json:"derived_from,omitempty"`
+	DerivedKeys []string `json:"derived_keys,omitempty"`
 
 	// keyID is the key that it was signed with.
 	keyID string

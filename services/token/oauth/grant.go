@@ -184,5 +184,8 @@ func revocationsOf(c *AccessClaims) []revocation.Entry {
 	for _, origin := range c.DerivedFrom {
 		entries = append(entries, revocation.Entry{Kind: revocation.Token, Value: origin})
 	}
+	for _, key := range c.DerivedKeys {
+		entries = append(entries, revocation.Entry{Kind: revocation.Key, Value: key})
+	}
 	return entries
 }

@@ -72,6 +72,9 @@ func (s *Server) proveByExchange(ctx context.Context, client *Client, scopes []s
 	derived.Expiry = min(subject.Expiry, now.Add(client.accessTokenLifetime(now)).Unix())
 	derived.Act = &Actor{Subject: client.ID, Act: subject.Act}
 	derived.DerivedFrom = append([]string{subject.TokenID}, subject.DerivedFrom...)
+	if subject.keyID != "" && !slices.Contains(subject.DerivedKeys, subject.keyID) { // an opaque token is signed by none
+		derived.DerivedKeys = append([]string{subject.keyID}, subject.DerivedKeys...)
+	}
 	return claim{exchanged: &derived}, nil
 }
 
