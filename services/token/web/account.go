@@ -3,9 +3,7 @@ package web
 import (
 	"context"
 	"errors"
-	"math"
 	"net/http"
-	"strconv"
 	"time"
 
 	"github.com/realguardio/realguardio/services/token/account"
@@ -252,7 +250,7 @@ func (h *handler) changePassword(w http.ResponseWriter, r *http.Request, who *pe
 		return
 	}
 	if limited, ok := errors.AsType[*account.LimitError](err); ok {
-		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(limited.RetryAfter.Seconds()))))
+		retryAfter(w, limited.RetryAfter)
 		h.showChangePassword(w, r, http.StatusTooManyRequests, who, pages.ChangePassword{CurrentProblem: problemLimited})
 		return
 	}

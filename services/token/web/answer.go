@@ -53,12 +53,17 @@ func (h *handler) tell(w http.ResponseWriter, r *http.Request, err error) *oauth
 		h.Logger.ErrorContext(r.Context(), "request failed", "request_id", idOf(w), "method", r.Method, "path", r.URL.Path, "error", err)
 	}
 	if e.RetryAfter > 0 {
-		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(e.RetryAfter.Seconds()))))
+		retryAfter(w, e.RetryAfter)
 	}
 	if e.Code == oauth.CodeTemporarilyUnavailable {
-		w.Header().Set("Retry-After", "1")
+		retryAfter(w, time.Second)
 	}
 	return e
+}
+
+// retryAfter tells when to come again, in whole seconds (RFC 9110, section 10.2.3).
+func retryAfter(w http.ResponseWriter, wait time.Duration) {
+	w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
 }
 
 // refuse writes an OAuth error (RFC 6749, section 5.2).

@@ -2,10 +2,8 @@ package web
 
 import (
 	"errors"
-	"math"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/realguardio/realguardio/services/internal/audit"
@@ -107,7 +105,7 @@ func (h *handler) refuseUserCode(w http.ResponseWriter, r *http.Request, page pa
 		h.showDevice(w, r, http.StatusBadRequest, page)
 	case ok && limited.Code == oauth.CodeSlowDown:
 		page.Problem = problemUserCodeLimit
-		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(limited.RetryAfter.Seconds()))))
+		retryAfter(w, limited.RetryAfter)
 		h.showDevice(w, r, http.StatusTooManyRequests, page)
 	default:
 		h.refusePage(w, r, err)

@@ -3,10 +3,8 @@ package web
 import (
 	"errors"
 	"fmt"
-	"math"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -107,7 +105,7 @@ func (h *handler) checkPassword(w http.ResponseWriter, r *http.Request, form url
 		Address: h.Address(r), Device: cookie(r, h.cookies.device)})
 	var refused *refusedLogin
 	if limited, ok := errors.AsType[*account.LimitError](err); ok {
-		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(limited.RetryAfter.Seconds()))))
+		retryAfter(w, limited.RetryAfter)
 		refused = &refusedLogin{problem: problemLimited, status: http.StatusTooManyRequests, outcome: LoginLimited}
 	}
 	if errors.Is(err, account.ErrRefused) {

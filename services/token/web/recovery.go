@@ -3,9 +3,7 @@ package web
 import (
 	"context"
 	"errors"
-	"math"
 	"net/http"
-	"strconv"
 	"strings"
 
 	"github.com/realguardio/realguardio/services/token/account"
@@ -143,7 +141,7 @@ func (h *handler) verify(w http.ResponseWriter, r *http.Request) {
 // refuseLink shows why a link does nothing.
 func (h *handler) refuseLink(w http.ResponseWriter, r *http.Request, err error) {
 	if limited, ok := errors.AsType[*account.LimitError](err); ok {
-		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(limited.RetryAfter.Seconds()))))
+		retryAfter(w, limited.RetryAfter)
 		h.message(w, r, http.StatusTooManyRequests, pages.Message{Title: "Too many requests", Text: problemLimited})
 		return
 	}
