@@ -188,3 +188,11 @@ func (s *Server) NeedsConsent(ctx context.Context, a *Authorization, client *Cli
 	}
 	return !covers(given, a.Asked()), nil
 }
+
+// Consented remembers that a person has allowed a client what it wants.
+func (s *Server) Consented(ctx context.Context, a *Authorization, client *Client, user string) error {
+	if err := s.Consents.RememberConsent(ctx, user, client.ID, a.Asked(), s.Now()); err != nil {
+		return fmt.Errorf("remembering a consent: %w", err)
+	}
+	return nil
+}

@@ -75,8 +75,9 @@ func (s *Server) pendingDevice(ctx context.Context, id string) (PendingDevice, e
 	return PendingDevice{ID: id, Client: client, Device: d}, nil
 }
 
-// AllowDevice gives a device what it asked for, in the name of a person who is signed in. ErrNotFound if it is not pending
-// any more: of any number of answers one counts.
+// AllowDevice gives a device what it asked for, in the name of a person who is signed in, and remembers that as a consent,
+// as of any application that is not one of our own. ErrNotFound if it is not pending any more: of any number of answers one
+// counts.
 func (s *Server) AllowDevice(ctx context.Context, id string, user *account.User, session *account.Session) (PendingDevice, error) {
 	pending, err := s.pendingDevice(ctx, id)
 	if err != nil {
@@ -85,11 +86,18 @@ func (s *Server) AllowDevice(ctx context.Context, id string, user *account.User,
 	if err := s.visit(ctx, session, &pending.Client); err != nil {
 		return PendingDevice{}, err
 	}
-	return s.answerDevice(ctx, id, func(p *PendingDevice) {
+	answered, err := s.answerDevice(ctx, id, func(p *PendingDevice) {
 		grant := newGrant(&p.Client, user, p.Scopes, s.Now())
 		grant.SessionID, grant.AuthTime, grant.Methods, grant.Audience = session.ID, session.AuthTime, session.Methods, p.Resources
 		p.State, p.Grant = DeviceAllowed, grant
 	})
+	if err != nil || answered.Client.FirstParty {
+		return answered, err
+	}
+	if err := s.Consents.RememberConsent(ctx, user.ID, answered.ClientID, answered.Scopes, s.Now()); err != nil {
+		return PendingDevice{}, fmt.Errorf("remembering a consent: %w", err)
+	}
+	return answered, nil
 }
 
 // DenyDevice refuses it. ErrNotFound as for AllowDevice.

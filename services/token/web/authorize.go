@@ -199,7 +199,7 @@ func (h *handler) consent(w http.ResponseWriter, r *http.Request) {
 		h.refuseAuthorization(w, r, &tx.Request, &oauth.Error{Code: oauth.CodeAccessDenied, Description: "the person did not allow it"})
 		return
 	}
-	if err := h.Consents.RememberConsent(r.Context(), who.user.ID, client.ID, tx.Request.Asked(), h.Now()); err != nil {
+	if err := h.OAuth.Consented(r.Context(), &tx.Request, &client, who.user.ID); err != nil {
 		h.refuseAuthorization(w, r, &tx.Request, err)
 		return
 	}

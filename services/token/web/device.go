@@ -135,9 +135,6 @@ func (h *handler) answerDevice(w http.ResponseWriter, r *http.Request) {
 	} else {
 		answered, err = h.OAuth.DenyDevice(r.Context(), tx.Device)
 	}
-	if err == nil && decision == "allow" && !answered.Client.FirstParty {
-		err = h.Consents.RememberConsent(r.Context(), who.user.ID, answered.ClientID, answered.Scopes, h.Now())
-	}
 	if err != nil {
 		h.refuseUserCode(w, r, pages.Device{Username: who.user.Email}, err)
 		return

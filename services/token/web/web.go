@@ -44,6 +44,11 @@ type Sessions interface {
 	User(ctx context.Context, id string) (account.User, error)
 }
 
+// Clients finds clients. oauth.ErrNotFound for one that is not there; a disabled one is found.
+type Clients interface {
+	Client(ctx context.Context, id string) (oauth.Client, error)
+}
+
 // Passwords checks a person's password and knows browsers that they have used; *account.Authenticator is one.
 type Passwords interface {
 	oauth.Passwords
@@ -86,8 +91,7 @@ type Config struct {
 	// Own and OwnPassword are what people see and change of their own account.
 	Own         OwnAccess
 	OwnPassword OwnPassword
-	Clients     oauth.ClientStore
-	Consents    oauth.ConsentStore
+	Clients     Clients
 	// Record adds an entry to the audit log.
 	Record   func(context.Context, audit.Entry) error
 	Counters Counters
