@@ -559,3 +559,31 @@ func TestAnEssentialACRIsAPassword(t *testing.T) {
 		}
 	})
 }
+
+// TestANameFromElsewhereIsOneThatAnAccountMayHave: one that a provider gives a newcomer is held to the same check as any.
+func TestANameFromElsewhereIsOneThatAnAccountMayHave(t *testing.T) {
+	const newcomer = "nora@new.example"
+	for name, tc := range map[string]struct{ says, want string }{
+		"a name is taken":                                  {"Nora New", "Nora New"},
+		"in one line":                                      {"  Nora\r\n New ", "Nora New"},
+		"without one it is the address":                    {"", newcomer},
+		"nor is one taken that turns text around":          {"Nora \u202elive", newcomer},
+		"nor one that cannot be seen":                      {"\u200b\u2060", newcomer},
+		"nor one that is longer than names of accounts":    {strings.Repeat("n", 201), newcomer},
+		"two hundred characters of any script are no more": {strings.Repeat("ñ", 200), strings.Repeat("ñ", 200)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			oneStore(t, func(t *testing.T, st stores) {
+				idp := newForeignIDP(t)
+				idp.claims = map[string]any{"email": newcomer, "name": tc.says}
+				p := idp.provider("corp")
+				p.Trust = account.Trust{Creates: true}
+				b := startWith(t, st, p).browser()
+				tokens := b.tokensBy(b.throughElsewhere("corp"))
+				if got := claimsOf(t, tokens.str("id_token"))["name"]; got != tc.want {
+					t.Errorf("the account is called %q, want %q", got, tc.want)
+				}
+			})
+		})
+	}
+}

@@ -23,7 +23,7 @@ var (
 	ErrOddEmail = errors.New("account: not an ordinary e-mail address")
 	// ErrLastWay says that without this identity nobody could sign in to the account any more.
 	ErrLastWay = errors.New("account: the only way in")
-	// ErrExists says that there is an account with this address already.
+	// ErrExists says that there is an account with this address or identity already.
 	ErrExists = errors.New("account: exists")
 )
 
@@ -167,13 +167,10 @@ var emailForm = regexp.MustCompile(`^[A-Za-z0-9!#$%&'*+/=?^_{|}~-]+(\.[A-Za-z0-9
 
 func ordinaryEmail(email string) bool { return len(email) <= 254 && emailForm.MatchString(email) }
 
-// maxName bounds a name, in bytes.
-const maxName = 200
-
-// presentable is a name without what does not belong into one, or the address.
+// presentable is a name in one line, or the address for one that an account may not have.
 func presentable(name, email string) string {
 	name = strings.Join(strings.FieldsFunc(strings.ToValidUTF8(name, ""), func(r rune) bool { return r < ' ' || r == 0x7f || r == ' ' }), " ")
-	if name == "" || len(name) > maxName {
+	if NameProblem(name) != "" {
 		return email
 	}
 	return name

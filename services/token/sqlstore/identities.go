@@ -114,10 +114,7 @@ func (s *Store) AddLinkedUser(ctx context.Context, user account.User, link accou
 		return account.ErrNotFound
 	}
 	err := s.db.Tx(ctx, func(tx sqldb.Tx) error {
-		n, err := tx.Exec(ctx, `INSERT INTO users (id, email, email_key, email_verified, name, roles, password_hash, demo_password,
-				epoch, disabled, created_at, updated_at)
-			VALUES ($1, $2, $3, $4, $5, '', '', $6, 0, $6, $7, $7) ON CONFLICT (email_key) DO NOTHING`,
-			user.ID, user.Email, account.EmailKey(user.Email), user.EmailVerified, user.Name, false, sqldb.Micros(user.Created))
+		n, err := tx.Exec(ctx, insertUser, userValues(&user, false)...)
 		if err == nil && n == 0 {
 			err = account.ErrExists
 		}
