@@ -54,6 +54,8 @@ type idp struct {
 	slow chan struct{}
 	// tamper changes an ID token's claims or header.
 	tamper func(*meshtest.Claims)
+	// account is the page that it names for people to see their account.
+	account string
 	// answer changes the authorization response.
 	answer func(url.Values)
 }
@@ -98,11 +100,13 @@ func (p *idp) count(grantType string) int {
 }
 
 func (p *idp) discovery(w http.ResponseWriter, _ *http.Request) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	writeJSON(w, http.StatusOK, map[string]any{
 		"issuer": p.URL, "authorization_endpoint": p.URL + "/oauth2/authorize", "token_endpoint": p.URL + "/oauth2/token",
 		"introspection_endpoint": p.URL + "/oauth2/introspect", "revocation_endpoint": p.URL + "/oauth2/revoke", "end_session_endpoint": p.URL + "/oauth2/logout", "jwks_uri": p.URL + "/oauth2/jwks",
 		"id_token_signing_alg_values_supported":          []string{"ES256", "HS256", "none"},
-		"authorization_response_iss_parameter_supported": true,
+		"authorization_response_iss_parameter_supported": true, "account_management_uri": p.account,
 	})
 }
 

@@ -31,6 +31,7 @@ func (g *Gateway) routes() []route {
 		{"GET", "/api/auth/signout", g.bff.SignOutPage},
 		{"POST", "/api/auth/signout", g.bff.SignOut},
 		{"GET", "/api/auth/error", g.bff.ErrorPage},
+		{"GET", "/api/auth/account", g.bff.Account},
 		{"POST", "/api/auth/_log", g.slowly(g.bff.Log)},
 		{"POST", bff.BackchannelLogoutPath, g.slowly(g.bff.BackchannelLogout)},
 		{"GET", "/api/auth/page.css", g.bff.PageCSS},

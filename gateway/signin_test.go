@@ -90,6 +90,18 @@ func TestSignOutEndsTheSessionHereAndAtTheProvider(t *testing.T) {
 	}
 }
 
+func TestTheAccountIsAtTheProvider(t *testing.T) {
+	w := newWorld(t)
+	if r := w.gateway(t).do(t, http.MethodGet, "/api/auth/account", ""); r.StatusCode != http.StatusSeeOther || r.Header.Get("Location") != w.idp.URL {
+		t.Errorf("a provider that names no such page: %d to %q", r.StatusCode, r.Header.Get("Location"))
+	}
+	w.idp.set(func(p *idp) { p.account = "https://id.example/me" })
+	r := w.gateway(t).do(t, http.MethodGet, "/api/auth/account?to=https://evil.example", "")
+	if r.StatusCode != http.StatusSeeOther || r.Header.Get("Location") != "https://id.example/me" {
+		t.Errorf("%d to %q", r.StatusCode, r.Header.Get("Location"))
+	}
+}
+
 func TestAProviderThatAsksBeforeItSignsOutIsVisited(t *testing.T) {
 	w := newWorld(t)
 	g := w.gateway(t)

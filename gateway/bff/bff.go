@@ -40,6 +40,8 @@ type IdentityProvider interface {
 	EndSession(ctx context.Context, idToken string) (visit string, err error)
 	LogoutToken(ctx context.Context, raw string) (relyingparty.Logout, error)
 	Origin() string
+	// AccountURL is where people see and change their account.
+	AccountURL() string
 }
 
 // Config of [Routes]. All of it is required.
@@ -82,6 +84,11 @@ func (b *Routes) Providers(w http.ResponseWriter, _ *http.Request) {
 		ID: Provider, Name: "RealGuardIO", Type: "oauth",
 		SigninURL: b.at("/api/auth/signin/" + Provider), CallbackURL: b.at(CallbackPath),
 	}})
+}
+
+// Account leads to where people see and change their account: that is at the identity provider, which has its password.
+func (b *Routes) Account(w http.ResponseWriter, r *http.Request) {
+	http.Redirect(w, r, b.Provider.AccountURL(), http.StatusSeeOther)
 }
 
 // CSRFToken gives the browser the token to repeat in state-changing requests.

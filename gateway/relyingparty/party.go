@@ -72,6 +72,7 @@ type metadata struct {
 	RevocationEndpoint    string   `json:"revocation_endpoint"`
 	IntrospectionEndpoint string   `json:"introspection_endpoint"`
 	EndSessionEndpoint    string   `json:"end_session_endpoint"`
+	AccountURI            string   `json:"account_management_uri"`
 	IssParameter          bool     `json:"authorization_response_iss_parameter_supported"`
 	IDTokenAlgs           []string `json:"id_token_signing_alg_values_supported"`
 	AuthMethods           []string `json:"token_endpoint_auth_methods_supported"`
@@ -140,6 +141,14 @@ func (p *Party) Origin() string {
 		return ""
 	}
 	return u.Scheme + "://" + u.Host
+}
+
+// AccountURL is the provider's page on which people see and change their account; the issuer where it names none.
+func (p *Party) AccountURL() string {
+	if pr := p.provider.Load(); pr != nil && pr.metadata.AccountURI != "" {
+		return pr.metadata.AccountURI
+	}
+	return p.cfg.Issuer
 }
 
 func (p *Party) discover(ctx context.Context) error {

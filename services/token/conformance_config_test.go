@@ -42,7 +42,7 @@ func TestDiscoveryDescribesTheProvider(t *testing.T) {
 			}
 		}
 		for _, name := range []string{"authorization_endpoint", "token_endpoint", "userinfo_endpoint", "jwks_uri", "end_session_endpoint",
-			"revocation_endpoint", "introspection_endpoint", "pushed_authorization_request_endpoint", "device_authorization_endpoint"} {
+			"revocation_endpoint", "introspection_endpoint", "pushed_authorization_request_endpoint", "device_authorization_endpoint", "account_management_uri"} {
 			endpoint, err := url.Parse(d[name].(string))
 			if err != nil || endpoint.Fragment != "" || endpoint.RawQuery != "" {
 				t.Errorf("%s is %v", name, d[name])

@@ -78,7 +78,7 @@ func TestPagesLeadOn(t *testing.T) {
 			{"a log-out with no more to say", s.browser().open("/oauth2/logout?client_id=web"), home},
 			{"one to elsewhere", s.browser().open("/oauth2/logout?client_id=web&post_logout_redirect_uri=https://evil.example/"), home},
 			{"one of nobody in particular", s.browser().open("/oauth2/logout"), ""},
-			{"the start page", s.get("/"), ""},
+			{"the start page", s.get("/"), "/account"},
 			{"an unknown path", s.get("/nothing?client_id=web"), ""},
 		} {
 			if !tc.answer.leads(tc.to) || strings.Contains(tc.answer.body, "evil.example") {

@@ -4,7 +4,7 @@ import { after, before, describe, test } from "node:test";
 import { shot } from "./support/browser.mjs";
 import { bringTo, call, systemsOf } from "./support/api.mjs";
 import { cards, signedIn } from "./support/people.mjs";
-import { account } from "./support/stand.mjs";
+import { account, stand } from "./support/stand.mjs";
 
 const acme = ["Berkeley", "Hayward", "Oakland"];
 const arm = (location) => ["Away", "Stay", "Night"].map((mode) => `Arm ${location}: ${mode}`);
@@ -66,12 +66,14 @@ test("bob sees Foo's system alone; he may arm it and not disarm it", async (t) =
   assert.equal((await systemsOf(page)).Springfield.state, "ARMED");
 });
 
-test("who is signed in stands in the header", async (t) => {
+test("who is signed in stands in the header, and goes from there to their account", async (t) => {
   const { page } = await signedIn(t, "mary");
   const header = page.getByRole("banner");
   const { body } = await call(page, "GET", "/api/auth/session");
   assert.equal(body.user.email, account("mary").username);
-  await header.getByText(body.user.name).waitFor();
+  await header.getByRole("link", { name: body.user.name }).click();
+  await page.getByRole("heading", { name: "Your account" }).waitFor();
+  assert.equal(page.url(), `${stand.issuer}/account`);
 });
 
 const byName = (a, b) => a.name.localeCompare(b.name);

@@ -21,6 +21,7 @@ type metadata struct {
 	UserInfoEndpoint      string               `json:"userinfo_endpoint"`
 	EndSessionEndpoint    string               `json:"end_session_endpoint"`
 	JWKSURI               string               `json:"jwks_uri"`
+	AccountURI            string               `json:"account_management_uri"`
 	ResponseTypes         []oauth.ResponseType `json:"response_types_supported"`
 	ResponseModes         []oauth.ResponseMode `json:"response_modes_supported"`
 	GrantTypes            []string             `json:"grant_types_supported"`
@@ -76,6 +77,7 @@ func (h *handler) discovery(w http.ResponseWriter, _ *http.Request) {
 		UserInfoEndpoint:      h.issuer + "/oauth2/userinfo",
 		EndSessionEndpoint:    h.issuer + "/oauth2/logout",
 		JWKSURI:               h.issuer + "/oauth2/jwks",
+		AccountURI:            h.issuer + atAccount,
 		ResponseTypes:         responses,
 		ResponseModes:         oauth.ResponseModes,
 		GrantTypes:            grants,

@@ -209,7 +209,7 @@ func (h *handler) routes() http.Handler {
 }
 
 func (h *handler) home(w http.ResponseWriter, r *http.Request) {
-	h.message(w, r, http.StatusOK, pages.Message{Title: "Sign-in service",
+	h.message(w, r, http.StatusOK, pages.Message{Title: "Sign-in service", Way: pages.Link{URL: atAccount, Application: "your account"},
 		Text: "This is where RealGuardIO applications let you sign in. Open the application that you want to use."})
 }
 

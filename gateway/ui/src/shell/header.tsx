@@ -53,10 +53,10 @@ function Account({ person }: { person: Person }) {
       <span className="avatar" aria-hidden="true">
         {initials(person.name || person.email)}
       </span>
-      <span className="account-name" title={person.email}>
-        <span className="visually-hidden">Signed in as </span>
+      <a className="account-name" href="/api/auth/account" title={person.email}>
+        <span className="visually-hidden">Your account, signed in as </span>
         {person.name || person.email}
-      </span>
+      </a>
       <button type="button" className="button quiet" onClick={leave} disabled={leaving}>
         <SignOutIcon />
         <span className="button-label">Sign out</span>
