@@ -54,7 +54,7 @@ func TestPeopleSeeTheirAccount(t *testing.T) {
 		b := s.atAccount()
 		consented := b.consents(t, asks("partner", partnerURI))
 		page, _ := b.accountPage()
-		for _, want := range []string{"Alice", alice, "This browser", "Partner &lt;b&gt;&amp;", "see your security systems and their state", "Corp", "Disconnect", "Sign out everywhere"} {
+		for _, want := range []string{"Alice", alice, "This browser", "Partner &lt;b&gt;&amp;", "see your security systems and their state", "Corp", "Disconnect", `href="/oauth2/logout">Sign out<`, "Sign out everywhere"} {
 			if !strings.Contains(page.body, want) {
 				t.Errorf("the page does not say %q: %s", want, page.body)
 			}

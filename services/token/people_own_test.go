@@ -88,7 +88,7 @@ func TestPeopleChangeTheirOwnAddress(t *testing.T) {
 		}
 		at := d.browser()
 		page := at.open(path)
-		if !strings.Contains(page.body, moved) || page.header.Get("Referrer-Policy") != "no-referrer" {
+		if !strings.Contains(page.body, moved) || page.header.Get("Referrer-Policy") != "strict-origin" {
 			t.Errorf("%s", page.body)
 		}
 		for i, want := range []int{200, 400} {

@@ -40,7 +40,7 @@ func TestWhoForgotTheirPasswordChoosesAnother(t *testing.T) {
 				t.Errorf("the page lacks %q", want)
 			}
 		}
-		if got := page.header.Get("Referrer-Policy"); got != "no-referrer" {
+		if got := page.header.Get("Referrer-Policy"); got != "strict-origin" { // with none, the form would be of origin "null"
 			t.Errorf("Referrer-Policy %q", got)
 		}
 		t.Run("a password that is no good is refused in words at its field, and the link stays good", func(t *testing.T) {
@@ -85,7 +85,7 @@ func TestWhoForgotTheirPasswordChoosesAnother(t *testing.T) {
 		t.Run("the link is over", func(t *testing.T) {
 			form := url.Values{"link": {secret}, "password": {"another tuba eight lamp"}, "repeat": {"another tuba eight lamp"}}
 			for name, page := range map[string]reply{"opened": b.open(path), "sent again": b.submit("/password", form)} {
-				if page.status != 400 || !strings.Contains(page.body, "This link is over") {
+				if page.status != 400 || !strings.Contains(page.body, "This link is over") || !strings.Contains(page.body, `href="/forgot"`) {
 					t.Errorf("%s: %d %s", name, page.status, page.body)
 				}
 			}

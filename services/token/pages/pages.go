@@ -132,6 +132,8 @@ type Message struct {
 	Title, Text string
 	// Way is where to go from here; the zero Link if that is not known.
 	Way Link
+	// Forgot tells to offer another link to choose a password by.
+	Forgot bool
 	// RequestID is what to tell the operator; empty if nothing went wrong.
 	RequestID string
 }

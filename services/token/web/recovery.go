@@ -61,8 +61,10 @@ func (h *handler) noMail(w http.ResponseWriter, r *http.Request) {
 		Text: "Ask whoever manages your account for a link with which you choose a new password."})
 }
 
-// secretPage is for pages whose address has a secret in it: it goes to nobody else, and is looked at by no cache.
-func secretPage(w http.ResponseWriter) { w.Header().Set("Referrer-Policy", "no-referrer") }
+// secretPage is for pages whose address has a secret in it: it goes to nobody, ourselves included. The origin does: without
+// it a browser calls a form of the page one of origin "null", and where it does not send Sec-Fetch-Site, as old ones do not
+// and none does over plain HTTP, that looks as if it came from another site.
+func secretPage(w http.ResponseWriter) { w.Header().Set("Referrer-Policy", "strict-origin") }
 
 // passwordPage lets somebody choose a password. It uses nothing up: programs follow links in mails too.
 func (h *handler) passwordPage(w http.ResponseWriter, r *http.Request) {
@@ -148,7 +150,11 @@ func (h *handler) refuseLink(w http.ResponseWriter, r *http.Request, err error) 
 	switch {
 	case errors.Is(err, account.ErrTicketOver):
 		m := pages.Message{Title: "This link is over", Way: h.wayTo(r, h.Home),
-			Text: "It was used already, is too old, or another one was sent after it. Ask for another one."}
+			Text: "It was used already, is too old, or another one was sent after it. Ask whoever manages your account for another one."}
+		if h.Mail {
+			m.Text = "It was used already, is too old, or another one was sent after it."
+			m.Forgot = r.URL.Path == account.PasswordPath
+		}
 		h.message(w, r, http.StatusBadRequest, m)
 	case errors.Is(err, account.ErrTaken):
 		h.message(w, r, http.StatusConflict, pages.Message{Title: "Nothing was changed", Text: "Another account has this address."})
