@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"io"
 	"os/exec"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -20,6 +21,43 @@ func TestImportsPointOneWay(t *testing.T) {
 			to, ours := strings.CutPrefix(imported, module)
 			if ours && !mayImport(from, to) {
 				t.Errorf("%s imports %s", from, to)
+			}
+		}
+	}
+}
+
+// layer is a row of the table in architecture.md: a package of the token service, and which others it imports.
+var layer = regexp.MustCompile("(?m)^\\| `([a-z/]+)` \\| [^|]* \\| ([^|]*) ?\\|$")
+
+// TestTheTokenServiceHasLayers: its packages import each other as the table in architecture.md says, and what decides in it
+// knows neither wire nor database.
+func TestTheTokenServiceHasLayers(t *testing.T) {
+	const token = module + "services/token/"
+	allowed := map[string]string{}
+	for _, row := range layer.FindAllStringSubmatch(contents(t, "architecture.md"), -1) {
+		allowed[row[1]] = row[2]
+	}
+	without := map[string][]string{
+		"oauth": {"net/http", "database/sql", "google.golang.org/grpc", module + "services/internal/sqldb", module + "mesh"},
+		"web":   {"database/sql", "google.golang.org/grpc", module + "services/internal/sqldb"},
+		"rpc":   {"net/http", "database/sql", module + "services/internal/sqldb"},
+	}
+	without["account"] = without["oauth"]
+	for _, pkg := range packages(t) {
+		name, found := strings.CutPrefix(pkg.ImportPath, token)
+		if !found || strings.HasSuffix(name, "/generate") {
+			continue
+		}
+		others, known := allowed[name]
+		if !known {
+			t.Errorf("architecture.md does not say what services/token/%s is", name)
+		}
+		for _, imported := range pkg.Imports {
+			if other, ours := strings.CutPrefix(imported, token); ours && !strings.Contains(others, "`"+other+"`") {
+				t.Errorf("services/token/%s imports %s", name, other)
+			}
+			if slices.Contains(without[name], imported) {
+				t.Errorf("services/token/%s imports %s", name, imported)
 			}
 		}
 	}
