@@ -17,10 +17,10 @@ type desk struct {
 	office *mailtest.Office
 }
 
-func withMail(t *testing.T, st stores) *desk {
+func withMail(t *testing.T, st stores, more ...func(*token.Config)) *desk {
 	t.Helper()
 	office := mailtest.New(t)
-	s := begin(t, st, "127.0.0.1:0", &clock{}, &logs{}, mailing(office.Addr))
+	s := begin(t, st, "127.0.0.1:0", &clock{}, &logs{}, append(more, mailing(office.Addr))...)
 	s.seed()
 	return &desk{s, office}
 }

@@ -179,7 +179,7 @@ func New(cfg Config) (*Service, error) {
 	s.origins = oauth.NewOrigins(s.store, cfg.Now, cfg.Logger)
 	s.handler, err = web.New(web.Config{
 		Own: s.store, OwnPassword: s.accounts,
-		Upstreams: upstreams, Federation: &account.Federation{Identities: s.store, Now: cfg.Now, Logger: cfg.Logger},
+		Upstreams: upstreams, Federation: &account.Federation{Identities: s.store, Lifecycle: s.accounts, Now: cfg.Now, Logger: cfg.Logger},
 		OAuth: s.oauth, Passwords: authenticator, Sessions: s.store, Transactions: s.redis, Attempts: s.redis,
 		Clients: s.store, Record: s.store.Record, Counters: counters, Recovery: s.accounts, Mail: cfg.Mail != nil, Home: cfg.Home,
 		JWKS: s.ring.JWKS, GrantInUse: s.deprecated.inUse, Origin: s.origins.Has, Address: cfg.ClientAddress, Logger: cfg.Logger, Now: cfg.Now,

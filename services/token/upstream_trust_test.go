@@ -5,7 +5,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/realguardio/realguardio/services/token"
 	"github.com/realguardio/realguardio/services/token/account"
+	"github.com/realguardio/realguardio/services/token/upstream"
 )
 
 // TestAProviderIsBelievedAsFarAsTheOperatorLetsIt: what it says makes an account or links one in these cases only.
@@ -79,6 +81,30 @@ func TestAProviderIsBelievedAsFarAsTheOperatorLetsIt(t *testing.T) {
 }
 
 // TestAPasswordLinksAnAccount: whose account it is that a provider cannot say, its password can, once.
+func TestAPersonIsToldOfAnotherWayIn(t *testing.T) {
+	eachStore(t, func(t *testing.T, st stores) {
+		idp := newForeignIDP(t)
+		idp.claims = map[string]any{"email": "private@mail.example", "email_verified": false}
+		d := withMail(t, st, func(cfg *token.Config) { cfg.Upstreams = []upstream.Provider{idp.provider("mail")} })
+		d.logs.secret(foreignSecret)
+		b := d.browser()
+		form := b.throughElsewhere("mail").form()
+		form.Set("username", alice)
+		form.Set("password", alicePassword)
+		b.tokensBy(b.submit("/link", form))
+		l := d.letter(alice, 1)
+		if l.Subject() != "Another provider signs you in" || !strings.Contains(l.Text, d.url+"/account") || !strings.Contains(l.HTML, d.url+"/account") {
+			t.Errorf("%s: %s", l.Subject(), l.Text)
+		}
+		again := d.browser()
+		again.tokensBy(again.throughElsewhere("mail"))
+		d.settled()
+		if n := d.count(`SELECT count(*) FROM letters`); n != 0 || len(d.office.Taken()) != 1 {
+			t.Errorf("told again: %d letters, %d sent", n, len(d.office.Taken()))
+		}
+	})
+}
+
 func TestAPasswordLinksAnAccount(t *testing.T) {
 	eachStore(t, func(t *testing.T, st stores) {
 		idp := newForeignIDP(t)

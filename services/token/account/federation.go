@@ -67,10 +67,11 @@ type Identities interface {
 	UserByIdentity(ctx context.Context, issuer, subject string, now time.Time) (User, error)
 	// LinkOf returns the identity that an account goes with at an issuer, or ErrNotFound.
 	LinkOf(ctx context.Context, user, issuer string) (Link, error)
-	// AddLink links an account that is not disabled and, if email is not empty, has that verified address at that
-	// moment: ErrNotFound otherwise. ErrOtherIdentity if the identity is another account's, or the account goes with
-	// another one of that issuer. Linking the same twice changes nothing.
-	AddLink(ctx context.Context, link Link, email string) error
+	// AddLink links an account that is not disabled, has the credentials that user was read with and, if email is not
+	// empty, has that verified address at that moment: ErrNotFound otherwise. ErrOtherIdentity if the identity is another
+	// account's, or the account goes with another one of that issuer. The post goes out with the link; linking the same
+	// twice changes nothing.
+	AddLink(ctx context.Context, user User, link Link, email string, post Post) error
 	// AddLinkedUser stores a new account with a link. ErrExists if its address or the identity has an account.
 	AddLinkedUser(ctx context.Context, user User, link Link) error
 }
@@ -78,8 +79,10 @@ type Identities interface {
 // Federation decides whose account it is that somebody has signed in to elsewhere.
 type Federation struct {
 	Identities Identities
-	Now        func() time.Time
-	Logger     *slog.Logger
+	// Lifecycle tells people what becomes of their accounts.
+	Lifecycle *Lifecycle
+	Now       func() time.Time
+	Logger    *slog.Logger
 }
 
 // Resolve returns the account of an identity. Without one it links or makes one as far as the provider is trusted with
@@ -137,11 +140,13 @@ func (f *Federation) Link(ctx context.Context, user User, id Identity) error {
 
 func (f *Federation) link(ctx context.Context, user User, id Identity, email string) error {
 	now := f.Now()
-	err := f.Identities.AddLink(ctx, Link{Issuer: id.Issuer, Subject: id.Subject, UserID: user.ID, Email: id.Email, Linked: now, LastUsed: now}, email)
+	link := Link{Issuer: id.Issuer, Subject: id.Subject, UserID: user.ID, Email: id.Email, Linked: now, LastUsed: now}
+	err := f.Identities.AddLink(ctx, user, link, email, f.Lifecycle.linked(&user))
 	switch {
 	case errors.Is(err, ErrNotFound):
-		return ErrRefused // disabled, or with another address, at this moment
+		return ErrRefused // disabled, or with another address or password, at this moment
 	case err == nil:
+		f.Lifecycle.Posted()
 		f.Logger.InfoContext(ctx, "identity linked", "subject", user.ID, "issuer", id.Issuer)
 	}
 	return err

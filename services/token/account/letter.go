@@ -17,6 +17,8 @@ const (
 	AddressChangedLetter LetterKind = "address-changed"
 	// PasswordChangedLetter tells that somebody has chosen another password.
 	PasswordChangedLetter LetterKind = "password-changed"
+	// IdentityLinkedLetter tells that another provider signs the person in.
+	IdentityLinkedLetter LetterKind = "identity-linked"
 	// RecoveryRequest is no letter yet: somebody has asked for a link to an address. Whether there is an account is
 	// looked up where nobody waits for the answer.
 	RecoveryRequest LetterKind = "recovery"

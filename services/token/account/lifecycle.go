@@ -162,6 +162,11 @@ func (l *Lifecycle) notice(user *User, kind LetterKind, email string) []Letter {
 	return []Letter{l.letter(user, kind, email)}
 }
 
+// linked tells somebody that another provider signs them in from now on: that outlives a change of their password.
+func (l *Lifecycle) linked(user *User) Post {
+	return Post{Letters: l.notice(user, IdentityLinkedLetter, user.Email)}
+}
+
 // Reinvite sends another link to somebody who has not chosen a password yet. It is ErrHasPassword for anybody else.
 func (l *Lifecycle) Reinvite(ctx context.Context, id string) error {
 	if !l.Mail {

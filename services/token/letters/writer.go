@@ -58,6 +58,8 @@ var wordings = map[account.LetterKind]wording{
 		"", "If it was not you, choose a new password now."},
 	account.AddressChangedLetter: {"Your e-mail address was changed", "The e-mail address of your RealGuardIO account is another one now. You sign in with that one.",
 		"", "If it was not you, tell whoever manages RealGuardIO for you."},
+	account.IdentityLinkedLetter: {"Another provider signs you in", "From now on you can sign in to RealGuardIO with your account at another provider too.",
+		"", "If it was not you, disconnect it on the page of your account, and choose a new password there."},
 	account.PasswordChangedLetter: {"Your password was changed", "Another password was chosen for your RealGuardIO account. Everybody who was signed in with the one before was signed out.",
 		"", "If it was not you, choose a new password now."},
 }
@@ -70,10 +72,13 @@ func (w writer) write(l account.Letter, issuer, url string, until time.Time) (ma
 	}
 	facts := struct {
 		wording
-		URL, Until, Forgot string
+		URL, Until, Where string
 	}{wording: says, URL: url, Until: until.UTC().Format("2 January 2006 at 15:04 UTC")}
-	if l.Kind == account.PasswordChangedLetter || l.Kind == account.AddressAskedLetter {
-		facts.Forgot = issuer + "/forgot"
+	switch l.Kind {
+	case account.PasswordChangedLetter, account.AddressAskedLetter:
+		facts.Where = issuer + "/forgot"
+	case account.IdentityLinkedLetter:
+		facts.Where = issuer + "/account"
 	}
 	var text, html strings.Builder
 	if err := w.text.Execute(&text, facts); err != nil {

@@ -71,32 +71,35 @@ func scanLink(row scanner) (link account.Link, err error) {
 }
 
 // AddLink implements account.Identities.
-func (s *Store) AddLink(ctx context.Context, link account.Link, email string) error {
+func (s *Store) AddLink(ctx context.Context, user account.User, link account.Link, email string, post account.Post) error {
 	if !storable(link.Subject) {
 		return account.ErrNotFound
 	}
 	err := s.db.Tx(ctx, func(tx sqldb.Tx) error {
 		var n int64
-		err := tx.QueryRow(ctx, `SELECT count(*) FROM users WHERE id = $1 AND NOT disabled
-			AND ($2 = '' OR email_verified AND email_key = $2)`, link.UserID, account.EmailKey(email)).Scan(&n)
+		err := tx.QueryRow(ctx, `SELECT count(*) FROM users WHERE id = $1 AND NOT disabled AND credentials = $3
+			AND ($2 = '' OR email_verified AND email_key = $2)`, link.UserID, account.EmailKey(email), user.Credentials).Scan(&n)
 		if err != nil {
 			return err
 		}
 		if n == 0 {
 			return account.ErrNotFound
 		}
-		return addLink(ctx, tx, link)
+		return addLink(ctx, tx, link, post)
 	})
 	return asIs(err, "linking an identity", account.ErrNotFound, account.ErrOtherIdentity)
 }
 
-func addLink(ctx context.Context, tx sqldb.Tx, link account.Link) error {
+func addLink(ctx context.Context, tx sqldb.Tx, link account.Link, post account.Post) error {
 	n, err := tx.Exec(ctx, `INSERT INTO federated_identities (`+linkColumns+`) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING`,
 		link.Issuer, link.Subject, link.UserID, link.Email, sqldb.Micros(link.Linked), sqldb.Micros(link.LastUsed))
 	if err != nil {
 		return err
 	}
 	if n == 1 {
+		if err := putPost(ctx, tx, post); err != nil {
+			return err
+		}
 		return audit.Add(ctx, tx, audit.Entry{Time: link.Linked, Actor: link.UserID, Action: "identity.link", Target: link.UserID,
 			Details: map[string]string{"issuer": link.Issuer, "subject": link.Subject}})
 	}
@@ -123,7 +126,7 @@ func (s *Store) AddLinkedUser(ctx context.Context, user account.User, link accou
 				Details: map[string]string{"issuer": link.Issuer}})
 		}
 		if err == nil {
-			err = addLink(ctx, tx, link)
+			err = addLink(ctx, tx, link, account.Post{})
 		}
 		if errors.Is(err, account.ErrOtherIdentity) {
 			err = account.ErrExists
