@@ -12,6 +12,9 @@ import (
 	"github.com/coreos/go-oidc/v3/oidc"
 	"golang.org/x/oauth2"
 	"golang.org/x/oauth2/clientcredentials"
+
+	"github.com/realguardio/realguardio/services/token"
+	"github.com/realguardio/realguardio/services/token/oauth"
 )
 
 // TestAForeignClientWorksUnchanged is code + PKCE + nonce, refresh, UserInfo and client credentials by clients that others
@@ -157,6 +160,51 @@ func TestConsent(t *testing.T) {
 		}
 		if to := b.open(asks("partner", partnerURI, "prompt", "none", "scope", "openid securitysystem.arm")).location(t); to.Query().Get("error") != "consent_required" {
 			t.Errorf("more than was consented to: %s", to)
+		}
+	})
+}
+
+// TestWhoAsksForNothingAsksWhoSomebodyIs is a third party without any scope: its tokens say who the person is.
+func TestWhoAsksForNothingAsksWhoSomebodyIs(t *testing.T) {
+	oneStore(t, func(t *testing.T, st stores) {
+		s := start(t, st)
+		nosy := token.ClientSpec{ID: "nosy", Name: "Nosy", Secret: partnerSecret, RedirectURIs: []string{partnerURI},
+			Grants: []string{"authorization_code", "implicit", oauth.GrantDeviceCode}}
+		if _, err := s.EnsureClient(t.Context(), nosy); err != nil {
+			t.Fatal(err)
+		}
+		alices := s.user(alice, alicePassword)
+		b := s.atDevicePage(alice, alicePassword)
+		request := asks("nosy", partnerURI, "scope", "")
+		for _, request := range []string{request, asks("nosy", partnerURI, "scope", "", "response_type", "token")} {
+			to := b.open(request).location(t)
+			if to.Path != "/consent" {
+				t.Fatalf("not asked: %s", to)
+			}
+			if page := b.open(to.RequestURI()); !strings.Contains(page.body, "know that it is you") {
+				t.Errorf("asked for nothing: %s", page.body)
+			}
+		}
+		if to := b.open(asks("nosy", partnerURI, "scope", "", "prompt", "none")).location(t); to.Query().Get("error") != "consent_required" {
+			t.Errorf("without a page: %s", to)
+		}
+		form := b.open(b.open(request).location(t).RequestURI()).form()
+		form.Set("decision", "allow")
+		code := s.logs.secret(b.submit("/consent", form).location(t).Query().Get("code"))
+		if r := s.post("/oauth2/token", "nosy", partnerSecret, redeems(code, partnerURI)); r.status != http.StatusOK || r.str("id_token")+r.str("scope") != "" {
+			t.Errorf("%d %s", r.status, r.body)
+		}
+		again := s.logs.secret(b.open(request).location(t).Query().Get("code"))
+		device := s.post("/oauth2/device_authorization", "nosy", partnerSecret, url.Values{})
+		b.answers(device.str("user_code"), "allow")
+		if err := s.OAuth().RevokeConsent(t.Context(), alices, "nosy"); err != nil {
+			t.Fatal(err)
+		}
+		refused(t, s.post("/oauth2/token", "nosy", partnerSecret, redeems(again, partnerURI)), http.StatusBadRequest, "invalid_grant")
+		refused(t, s.post("/oauth2/token", "nosy", partnerSecret, url.Values{"grant_type": {oauth.GrantDeviceCode}, "device_code": {device.str("device_code")}}),
+			http.StatusBadRequest, "invalid_grant")
+		if to := b.open(request).location(t); to.Path != "/consent" {
+			t.Errorf("taken back, and not asked: %s", to)
 		}
 	})
 }

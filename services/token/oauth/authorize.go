@@ -46,8 +46,19 @@ func (a *Authorization) Prompt(values ...string) bool {
 	return slices.ContainsFunc(values, func(v string) bool { return slices.Contains(a.Prompts, v) })
 }
 
-// Asked are the scopes that a person has to allow: those of the request, and those that its single claims belong to.
-func (a *Authorization) Asked() []string {
+// Asked are the scopes that a person has to allow.
+func (a *Authorization) Asked() []string { return ToAllow(a.reach()) }
+
+// ToAllow are the scopes that a person has to allow for some to be given: whoever is given none learns who they are.
+func ToAllow(scopes []string) []string {
+	if len(scopes) == 0 {
+		return []string{ScopeOpenID}
+	}
+	return scopes
+}
+
+// reach are the scopes of the request, and those that its single claims belong to.
+func (a *Authorization) reach() []string {
 	asked := slices.Clone(a.Scopes)
 	for _, c := range claimsOfPersons {
 		one := slices.Contains(a.UserInfoClaims, c.name) || slices.Contains(a.IDTokenClaims, c.name)
@@ -148,7 +159,7 @@ func (s *Server) Recheck(ctx context.Context, a *Authorization) (Client, error) 
 		return Client{}, err
 	}
 	if !client.Disabled.IsZero() || !client.Allows(a.ResponseType.grant()) || !client.redirectAllowed(a.RedirectURI) ||
-		!covers(client.Scopes, a.Asked()) {
+		!covers(client.Scopes, a.reach()) {
 		return Client{}, ErrNotFound
 	}
 	return client, nil

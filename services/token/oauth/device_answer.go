@@ -86,18 +86,16 @@ func (s *Server) AllowDevice(ctx context.Context, id string, user *account.User,
 	if err := s.visit(ctx, session, &pending.Client); err != nil {
 		return PendingDevice{}, err
 	}
-	answered, err := s.answerDevice(ctx, id, func(p *PendingDevice) {
+	if !pending.Client.FirstParty { // before the device can have anything, so that all it gets can be found and taken back
+		if err := s.Consents.RememberConsent(ctx, user.ID, pending.ClientID, ToAllow(pending.Scopes), s.Now()); err != nil {
+			return PendingDevice{}, fmt.Errorf("remembering a consent: %w", err)
+		}
+	}
+	return s.answerDevice(ctx, id, func(p *PendingDevice) {
 		grant := newGrant(&p.Client, user, p.Scopes, s.Now())
 		grant.SessionID, grant.AuthTime, grant.Methods, grant.Audience = session.ID, session.AuthTime, session.Methods, p.Resources
 		p.State, p.Grant = DeviceAllowed, grant
 	})
-	if err != nil || answered.Client.FirstParty {
-		return answered, err
-	}
-	if err := s.Consents.RememberConsent(ctx, user.ID, answered.ClientID, answered.Scopes, s.Now()); err != nil {
-		return PendingDevice{}, fmt.Errorf("remembering a consent: %w", err)
-	}
-	return answered, nil
 }
 
 // DenyDevice refuses it. ErrNotFound as for AllowDevice.

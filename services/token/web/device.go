@@ -91,7 +91,7 @@ func (h *handler) findDevice(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	page := pages.ConnectDevice{Application: pending.Client.Name, Transaction: id, Username: who.user.Email, Code: code}
-	for _, s := range oauth.Describe(pending.Scopes) {
+	for _, s := range oauth.Describe(oauth.ToAllow(pending.Scopes)) {
 		page.Scopes = append(page.Scopes, s.Meaning)
 	}
 	h.show(w, r, http.StatusOK, func() error { return h.pages.ConnectDevice(w, page) })
