@@ -32,7 +32,6 @@ import (
 	"github.com/realguardio/realguardio/services/token/sqlstore"
 	"github.com/realguardio/realguardio/services/token/upstream"
 	"github.com/realguardio/realguardio/services/token/usage"
-	"github.com/realguardio/realguardio/services/token/web"
 )
 
 // Config says what a Service works with. What has no default is required.
@@ -139,52 +138,17 @@ func New(cfg Config) (*Service, error) {
 	})
 	s.usage = usage.New(usage.Config{Store: s.store, Every: cfg.KeyUseInterval, Logger: cfg.Logger, Now: cfg.Now})
 	s.hasher = password.New(cfg.PasswordParams, cfg.ConcurrentHashes)
-
+	s.origins = oauth.NewOrigins(s.store, cfg.Now, cfg.Logger)
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
-	s.ring, err = keys.Open(ctx, keys.Config{
-		Store: s.store, KEKs: append([][]byte{cfg.KeyEncryptionKey}, cfg.OldKeyEncryptionKeys...), Lifetime: cfg.SigningKeyLifetime,
-		TokensLive: oauth.TokensLive, Now: cfg.Now, Logger: cfg.Logger,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("token: %w", err)
-	}
-	authenticator, err := account.NewAuthenticator(account.Config{
-		Users: s.store, Attempts: s.redis, Hasher: s.hasher, MACKey: cfg.TokenMACKey, Refused: s.refused, Logger: cfg.Logger,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("token: %w", err)
-	}
-	s.oauth, err = oauth.New(oauth.Config{
-		Issuer: cfg.Issuer, MACKey: cfg.TokenMACKey, Clients: s.store, Accounts: s.store, Grants: s.store, Consents: s.store,
-		Codes: s.redis, Devices: s.redis, Pushes: s.redis, Assertions: s.redis, Attempts: s.redis, Marks: s.redis, Revocations: s.store,
-		Passwords: authenticator, Keys: s.ring,
-		Reused: counters.reused.Inc, KeyUsed: s.usage.Used, Now: cfg.Now, Logger: cfg.Logger,
-	})
+	authenticator, err := s.openCore(ctx, cfg, counters)
 	if err != nil {
 		return nil, fmt.Errorf("token: %w", err)
 	}
 	if err := s.openAccounts(cfg, authenticator); err != nil {
 		return nil, fmt.Errorf("token: %w", err)
 	}
-	s.logouts = backchannel.New(backchannel.Config{
-		Store: s.store, Issuer: s.oauth, Roots: cfg.LogoutRoots, Poll: cfg.RevocationPoll, Counted: counters.told, Logger: cfg.Logger, Now: cfg.Now,
-	})
-	upstreams, err := upstream.New(upstream.Config{
-		Providers: cfg.Upstreams, Issuer: cfg.Issuer, Plaintext: cfg.AllowPlaintextUpstreams, Now: cfg.Now, Logger: cfg.Logger,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("token: %w", err)
-	}
-	s.origins = oauth.NewOrigins(s.store, cfg.Now, cfg.Logger)
-	s.handler, err = web.New(web.Config{
-		Own: s.store, OwnPassword: s.accounts,
-		Upstreams: upstreams, Federation: &account.Federation{Identities: s.store, Lifecycle: s.accounts, Now: cfg.Now, Logger: cfg.Logger},
-		OAuth: s.oauth, Passwords: authenticator, Sessions: s.store, Transactions: s.redis, Attempts: s.redis,
-		Clients: s.store, Record: s.store.Record, Counters: counters, Recovery: s.accounts, Mail: cfg.Mail != nil, Home: cfg.Home,
-		JWKS: s.ring.JWKS, GrantInUse: s.deprecated.inUse, Origin: s.origins.Has, Address: cfg.ClientAddress, Logger: cfg.Logger, Now: cfg.Now,
-	})
-	if err != nil {
+	if err := s.openPages(cfg, authenticator, counters); err != nil {
 		return nil, fmt.Errorf("token: %w", err)
 	}
 	return s, s.deprecated.look(ctx, s.store)
@@ -225,6 +189,9 @@ func checkIssuer(issuer string, plaintext bool) error {
 
 // Handler serves everything under the issuer's URL.
 func (s *Service) Handler() http.Handler { return s.handler }
+
+// JWKS returns the published keys, as a verifier in the issuer's own process reads them.
+func (s *Service) JWKS(context.Context) ([]byte, error) { return s.ring.JWKS(), nil }
 
 // Register adds the service's RPCs to a server.
 func (s *Service) Register(r grpc.ServiceRegistrar) {
