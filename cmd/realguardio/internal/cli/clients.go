@@ -168,7 +168,7 @@ func newClientsCreate(w World) *cobra.Command {
 			Client       client `json:"client"`
 			ClientSecret string `json:"clientSecret"`
 		}
-		if err := gateway.Call(c.Context(), http.MethodPost, "/api/v1/clients", in, &made); err != nil {
+		if err := gateway.Call(c.Context(), http.MethodPost, path("/clients"), in, &made); err != nil {
 			return fmt.Errorf("cannot register the client: %w", err)
 		}
 		return out.clients(c.OutOrStdout(), made.Client.printed(made.ClientSecret))
@@ -176,26 +176,16 @@ func newClientsCreate(w World) *cobra.Command {
 }
 
 func newClientsList(w World) *cobra.Command {
-	var t target
-	var out output
 	c := &cobra.Command{Use: "list", Short: "List the registered applications"}
-	declare := func(s *settings.Set) {
-		t.declare(s)
-		t.declareToken(s)
-		out.declare(s)
-	}
-	return command(w, c, "", declare, func(c *cobra.Command, _ []string) error {
-		gateway, err := t.gateway(c.Context(), demo.TrustedClient, demo.Admin)
-		if err != nil {
-			return err
-		}
+	return manage(w, c, demo.Admin, nil, nil, func(a *api, _ []string) error {
 		all := []printedClient{}
 		for token := ""; ; {
 			var page struct {
 				Clients       []client `json:"clients"`
 				NextPageToken string   `json:"nextPageToken"`
 			}
-			if err := gateway.Call(c.Context(), http.MethodGet, "/api/v1/clients?pageSize=200&pageToken="+url.QueryEscape(token), nil, &page); err != nil {
+			query := url.Values{"pageSize": {"200"}, "pageToken": {token}}
+			if err := a.Call(a.ctx, http.MethodGet, path("/clients")+"?"+query.Encode(), nil, &page); err != nil {
 				return fmt.Errorf("cannot list the clients: %w", err)
 			}
 			for _, one := range page.Clients {
@@ -205,37 +195,26 @@ func newClientsList(w World) *cobra.Command {
 				break
 			}
 		}
-		if out.format == "json" {
-			return printJSON(c.OutOrStdout(), all)
+		if a.format == "json" {
+			return printJSON(a.to, all)
 		}
-		return out.clients(c.OutOrStdout(), all...)
+		return output{a.format}.clients(a.to, all...)
 	})
 }
 
 func newClientsDisable(w World) *cobra.Command {
-	var t target
-	var out output
 	c := &cobra.Command{Use: "disable CLIENT", Short: "End a client and every token it holds", Args: cobra.ExactArgs(1)}
-	declare := func(s *settings.Set) {
-		t.declare(s)
-		t.declareToken(s)
-		out.declare(s)
-	}
-	return command(w, c, "", declare, func(c *cobra.Command, args []string) error {
-		gateway, err := t.gateway(c.Context(), demo.TrustedClient, demo.Admin)
-		if err != nil {
-			return err
-		}
+	return manage(w, c, demo.Admin, nil, nil, func(a *api, args []string) error {
 		var answer struct{ Client client }
-		if err := gateway.Call(c.Context(), http.MethodPost, "/api/v1/clients/"+url.PathEscape(args[0])+":disable", struct{}{}, &answer); err != nil {
+		if err := a.Call(a.ctx, http.MethodPost, path("/clients/", args[0], ":disable"), struct{}{}, &answer); err != nil {
 			return fmt.Errorf("cannot disable the client: %w", err)
 		}
-		return out.clients(c.OutOrStdout(), answer.Client.printed(""))
+		return output{a.format}.clients(a.to, answer.Client.printed(""))
 	})
 }
 
 // clients prints one client as an object, or several as rows.
-func (o *output) clients(w io.Writer, clients ...printedClient) error {
+func (o output) clients(w io.Writer, clients ...printedClient) error {
 	if o.format == "json" {
 		return printJSON(w, clients[0])
 	}
