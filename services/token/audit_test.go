@@ -7,8 +7,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/realguardio/realguardio/services/internal/audit"
+	"github.com/realguardio/realguardio/services/internal/sqldb"
 )
 
 // entries returns what was recorded, the oldest first, as "action actor client target result", with names for ids.
@@ -38,6 +40,16 @@ func (s *server) entries(f audit.Filter, names map[string]string) (all []string)
 	return all
 }
 
+// recorded waits until there are n entries: refusals are recorded when they have been answered.
+func (s *server) recorded(n int) {
+	s.t.Helper()
+	for begun := time.Now(); len(s.entries(audit.Filter{}, nil)) < n; time.Sleep(10 * time.Millisecond) {
+		if time.Since(begun) > 10*time.Second {
+			s.t.Fatalf("there are not %d entries", n)
+		}
+	}
+}
+
 func TestWhatPeopleDoIsRecorded(t *testing.T) {
 	eachStore(t, func(t *testing.T, st stores) {
 		s := start(t, st)
@@ -47,6 +59,7 @@ func TestWhatPeopleDoIsRecorded(t *testing.T) {
 		b := s.browser()
 		b.login(asks("web", webCallback), alice, "wrong password")
 		b.login(asks("web", webCallback), "nobody@acme.example", "wrong password")
+		s.recorded(before + 2)
 		tokens := b.redeem()
 		deny := b.open(b.open(asks("partner", partnerURI)).location(t).RequestURI()).form()
 		deny.Set("decision", "deny")
@@ -57,6 +70,7 @@ func TestWhatPeopleDoIsRecorded(t *testing.T) {
 		b.open("/oauth2/logout?id_token_hint=" + tokens.str("id_token"))
 		s.post("/oauth2/token", "trusted", trustedSecret, url.Values{"grant_type": {"password"}, "username": {alice}, "password": {alicePassword}})
 		s.post("/oauth2/token", "trusted", trustedSecret, url.Values{"grant_type": {"password"}, "username": {alice}, "password": {"wrong password"}})
+		s.recorded(before + 9)
 		got := s.entries(audit.Filter{}, names)[before:]
 		want := []string{
 			"login - - alice refused",
@@ -93,6 +107,9 @@ func TestRefusedPasswordsFillNoLog(t *testing.T) {
 			}
 		}
 		got := s.entries(audit.Filter{Action: "login"}, nil)
+		for begun := time.Now(); len(got) < 100 && time.Since(begun) < 5*time.Second; time.Sleep(10 * time.Millisecond) {
+			got = s.entries(audit.Filter{Action: "login"}, nil)
+		}
 		limited := slices.DeleteFunc(slices.Clone(got), func(e string) bool { return !strings.HasSuffix(e, "limited") })
 		if len(got) == 0 || len(got) > 100 || len(limited) == 0 {
 			t.Errorf("%d entries, %d of them limited", len(got), len(limited))
@@ -102,5 +119,30 @@ func TestRefusedPasswordsFillNoLog(t *testing.T) {
 				t.Errorf("what was typed for an address that nobody has: %s", e)
 			}
 		}
+	})
+}
+
+// TestARefusalIsAnsweredBeforeItIsRecorded: of an account there may be a record where of an address that nobody has there is
+// none, and the time that it takes must not tell them apart.
+func TestARefusalIsAnsweredBeforeItIsRecorded(t *testing.T) {
+	eachStore(t, func(t *testing.T, st stores) {
+		s := start(t, st)
+		s.user(alice, alicePassword)
+		before := len(s.entries(audit.Filter{}, nil))
+		err := s.db.Tx(t.Context(), func(tx sqldb.Tx) error {
+			if err := audit.Add(t.Context(), tx, audit.Entry{Time: time.Now(), Action: "held"}); err != nil {
+				return err
+			}
+			begun := time.Now()
+			got := s.post("/oauth2/token", "trusted", trustedSecret, url.Values{"grant_type": {"password"}, "username": {alice}, "password": {"wrong password"}})
+			if took := time.Since(begun); got.status != http.StatusBadRequest || took > 2*time.Second {
+				t.Errorf("while nothing can be recorded: %d after %s", got.status, took)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
+		s.recorded(before + 2)
 	})
 }

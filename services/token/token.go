@@ -105,6 +105,7 @@ type Service struct {
 	logouts     *backchannel.Deliverer
 	audit       *audit.Service
 	usage       *usage.Recorder
+	refusals    chan refusal
 	hasher      *password.Hasher
 	accounts    *account.Lifecycle
 	policy      *password.Policy
@@ -137,6 +138,7 @@ func New(cfg Config) (*Service, error) {
 		Store: s.store, Nudges: s.redis, Logger: cfg.Logger, Heartbeat: cfg.RevocationHeartbeat, Poll: cfg.RevocationPoll,
 	})
 	s.usage = usage.New(usage.Config{Store: s.store, Every: cfg.KeyUseInterval, Logger: cfg.Logger, Now: cfg.Now})
+	s.refusals = make(chan refusal, refusalsWaiting)
 	s.hasher = password.New(cfg.PasswordParams, cfg.ConcurrentHashes)
 	s.origins = oauth.NewOrigins(s.store, cfg.Now, cfg.Logger)
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
@@ -218,6 +220,7 @@ func (s *Service) Run(ctx context.Context) error {
 	tasks.Go(func() { _ = s.revocations.Run(ctx) }) // likewise
 	tasks.Go(func() { _ = s.usage.Run(ctx) })       // likewise
 	tasks.Go(func() { _ = s.logouts.Run(ctx) })     // likewise
+	tasks.Go(func() { s.recordRefusals(ctx) })
 	tasks.Go(func() { s.housekeep(ctx) })
 	if s.postman != nil {
 		tasks.Go(func() { _ = s.postman.Run(ctx) }) // likewise
