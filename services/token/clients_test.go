@@ -296,6 +296,40 @@ func TestNarrowingAClientHoldsAtOnce(t *testing.T) {
 	})
 }
 
+// TestDisablingAClientEndsWhatItHas: its tokens at every verifier, and no other client's.
+func TestDisablingAClientEndsWhatItHas(t *testing.T) {
+	eachStore(t, func(t *testing.T, st stores) {
+		a := start(t, st).serveRPC().administered()
+		b := a.browser()
+		tokens := a.post("/oauth2/token", "web", webSecret, redeems(b.code(asks("web", webCallback)), webCallback))
+		other := a.post("/oauth2/token", "trusted", trustedSecret,
+			url.Values{"grant_type": {"password"}, "username": {alice}, "password": {alicePassword}, "scope": {"openid"}})
+		me := tokenv1.NewAccountServiceClient(a.dial("customer"))
+		for what, access := range map[string]string{"its token": tokens.str("access_token"), "another client's": other.str("access_token")} {
+			if _, err := me.GetMe(meshtest.As(t.Context(), access), &tokenv1.GetMeRequest{}); status.Code(err) == codes.Unauthenticated || !a.accepted(access) {
+				t.Fatalf("%s is not accepted to begin with: %v", what, err)
+			}
+		}
+		if _, err := a.admin.DisableClient(a.ctx, &tokenv1.DisableClientRequest{ClientId: "web"}); err != nil {
+			t.Fatal(err)
+		}
+		a.ends(t, tokens.str("access_token"))
+		if a.accepted(tokens.str("access_token")) {
+			t.Error("UserInfo accepts its token")
+		}
+		refused(t, a.refresh(tokens.str("refresh_token")), 401, "invalid_client")
+		if page := b.open(asks("web", webCallback)); page.status != http.StatusBadRequest || page.header.Get("Location") != "" {
+			t.Errorf("an authorization request: %d to %q", page.status, page.header.Get("Location"))
+		}
+		if _, err := me.GetMe(meshtest.As(t.Context(), other.str("access_token")), &tokenv1.GetMeRequest{}); status.Code(err) == codes.Unauthenticated || !a.accepted(other.str("access_token")) {
+			t.Errorf("another client's token: %v", err)
+		}
+		if r := a.post("/oauth2/token", "trusted", trustedSecret, url.Values{"grant_type": {"password"}, "username": {alice}, "password": {alicePassword}}); r.status != http.StatusOK {
+			t.Errorf("another client: %d %s", r.status, r.body)
+		}
+	})
+}
+
 func TestHowAClientAuthenticatesCanBeChanged(t *testing.T) {
 	eachStore(t, func(t *testing.T, st stores) {
 		a := start(t, st).serveRPC().administered()
