@@ -220,7 +220,7 @@ func (s *server) seed() {
 		{ID: "partner", Name: "Partner <b>&", Secret: partnerSecret, Grants: codeGrants, RedirectURIs: []string{partnerURI, webCallback},
 			Scopes: people},
 		{ID: "native", Name: "Native app", Public: true, Grants: codeGrants, FirstParty: true,
-			RedirectURIs: []string{nativeURI, "http://127.0.0.1/cb", "https://native.example.com/cb"}, Scopes: people},
+			RedirectURIs: []string{nativeURI, "http://127.0.0.1/cb", "http://[::1]/cb", "https://native.example.com/cb"}, Scopes: people},
 		{ID: "service", Name: "Service", Secret: serviceSecret, Grants: []string{"client_credentials"},
 			Scopes: []string{"openid", "securitysystem.read", "customer.read"}},
 		{ID: "trusted", Name: "Trusted", Secret: trustedSecret, Grants: []string{"password", "refresh_token"}, Scopes: people},

@@ -69,8 +69,8 @@ func (h *handler) own(next http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-// contentPolicy allows a page our own style and forms, and nothing else. formTarget is the origin that the answer to a
-// form may redirect to: Chromium holds redirects to "form-action" too.
+// contentPolicy allows a page our own style and forms, and nothing else. formTarget is where the answer to a form may
+// redirect to: Chromium holds redirects to "form-action" too.
 func contentPolicy(formTarget string) string {
 	form := "'self'"
 	if formTarget != "" {

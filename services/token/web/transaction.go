@@ -190,14 +190,13 @@ func (h *handler) refuseTransaction(w http.ResponseWriter, r *http.Request, err 
 	h.message(w, r, http.StatusForbidden, m)
 }
 
-// formTarget is the origin of a redirect URI as a source for "form-action".
+// formTarget is the scheme of a redirect URI as a source for "form-action"; "http:" stands for https too. Its origin alone is
+// not enough: browsers hold every redirect after a form to it, and where an application sends a browser on to, from the
+// address that it registered, only the application knows. Nor can a policy name an IPv6 address of this machine.
 func formTarget(redirect string) string {
 	u, err := url.Parse(redirect)
 	if err != nil || redirect == "" {
 		return ""
-	}
-	if u.Scheme == "http" || u.Scheme == "https" {
-		return u.Scheme + "://" + u.Host
 	}
 	return u.Scheme + ":"
 }
