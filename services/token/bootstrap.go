@@ -189,19 +189,6 @@ func (s *Service) CheckPassword(chosen, email, name string) error {
 	return s.policy.Check(chosen, email, name)
 }
 
-// UserWithRole returns the e-mail address and the subject of an account that has a role and is not disabled, and whether
-// there is one: of several the oldest.
-func (s *Service) UserWithRole(ctx context.Context, role string) (email, id string, found bool, err error) {
-	user, err := s.store.UserWithRole(ctx, role)
-	if errors.Is(err, account.ErrNotFound) {
-		return "", "", false, nil
-	}
-	if err != nil {
-		return "", "", false, fmt.Errorf("looking for an account with the role %s: %w", role, err)
-	}
-	return user.Email, user.ID, true, nil
-}
-
 // HasDemoPassword tells whether an account has DemoPassword, so that production can refuse to start.
 func (s *Service) HasDemoPassword(ctx context.Context) (bool, error) {
 	return s.store.HasDemoPassword(ctx)

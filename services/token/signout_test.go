@@ -1,14 +1,10 @@
 package token_test
 
 import (
-	"context"
 	"errors"
 	"net/http"
 	"net/url"
 	"testing"
-
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 
 	tokenv1 "github.com/realguardio/realguardio/gen/go/realguardio/token/v1"
 	"github.com/realguardio/realguardio/mesh/meshtest"
@@ -40,7 +36,7 @@ func (b *browser) redeem() reply {
 func TestSigningAPersonOut(t *testing.T) {
 	eachStore(t, func(t *testing.T, st stores) {
 		s := start(t, st)
-		r := s.serveRPC()
+		r := s.boss()
 		me := tokenv1.NewAccountServiceClient(r.dial("customer"))
 		id := s.user(alice, alicePassword)
 		password := func() reply {
@@ -115,45 +111,19 @@ func TestSigningAPersonOut(t *testing.T) {
 				t.Error("the session lives")
 			}
 			// Nor is it taken along later.
-			if err := s.OAuth().EndTokens(t.Context(), id); err != nil {
-				t.Fatal(err)
+			for _, roles := range [][]string{{"REALGUARDIO_CUSTOMER_EMPLOYEE"}, nil} {
+				if _, err := r.admin.SetUserRoles(r.root(t.Context()), &tokenv1.SetUserRolesRequest{UserId: id, Roles: roles}); err != nil {
+					t.Fatal(err)
+				}
 			}
 			if b.signedIn() {
 				t.Error("the session came back to life")
 			}
 		})
-	})
-}
-
-func TestEndingAPersonsTokensKeepsWhatTheyOpened(t *testing.T) {
-	eachStore(t, func(t *testing.T, st stores) {
-		s := start(t, st)
-		r := s.serveRPC()
-		id := s.user(alice, alicePassword)
-		b := s.browser()
-		tokens := b.redeem()
-		if err := s.OAuth().EndTokens(t.Context(), id); err != nil {
-			t.Fatal(err)
-		}
-		r.ends(t, tokens.str("access_token"))
-		if !b.signedIn() {
-			t.Error("signed out")
-		}
-		again := s.refresh(tokens.str("refresh_token"))
-		if !s.accepted(again.str("access_token")) {
-			t.Errorf("cannot renew: %d %s", again.status, again.body)
-		}
-		me := tokenv1.NewAccountServiceClient(r.dial("customer"))
-		if _, err := me.GetMe(meshtest.As(t.Context(), again.str("access_token")), &tokenv1.GetMeRequest{}); status.Code(err) != codes.OK {
-			t.Errorf("renewed tokens are refused: %v", err)
-		}
-		for name, end := range map[string]func(context.Context, string) error{
-			"ending tokens": s.OAuth().EndTokens,
-			"signing out":   func(ctx context.Context, id string) error { return s.OAuth().SignOutUser(ctx, id, "") },
-		} {
-			if err := end(t.Context(), "usr_nobody"); !errors.Is(err, account.ErrNotFound) {
-				t.Errorf("%s of nobody: %v", name, err)
+		t.Run("of nobody changes nothing", func(t *testing.T) {
+			if err := s.OAuth().SignOutUser(t.Context(), "usr_nobody", ""); !errors.Is(err, account.ErrNotFound) {
+				t.Error(err)
 			}
-		}
+		})
 	})
 }

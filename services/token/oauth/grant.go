@@ -147,16 +147,6 @@ func (s *Server) SignOutUser(ctx context.Context, userID, exceptSession string) 
 	return nil
 }
 
-// EndTokens ends every access token of a person, because what it says of them is not true any more. Sessions and grants
-// stay, so that applications get new ones by renewing. It returns account.ErrNotFound for nobody.
-func (s *Server) EndTokens(ctx context.Context, userID string) error {
-	now := s.Now()
-	if err := s.Accounts.EndTokens(ctx, userID, now, tokensGone(now)); err != nil {
-		return fmt.Errorf("ending a person's tokens: %w", err)
-	}
-	return nil
-}
-
 // Ended does what is left to do once a store has durably ended sessions and grants.
 func (s *Server) Ended(ctx context.Context, ended account.Ended) { s.mark(ctx, ended.Grants) }
 

@@ -31,9 +31,6 @@ type AccountStore interface {
 	// grants and tokens. What the session that is kept had been given can be renewed; its tokens end like all others.
 	// They expire before until.
 	SignOutUser(ctx context.Context, id, except string, now, until time.Time) (account.Ended, error)
-	// EndTokens raises a person's epoch and takes everything along that lives, durably: access tokens end, and can be
-	// renewed. They expire before until.
-	EndTokens(ctx context.Context, id string, now, until time.Time) error
 }
 
 // GrantStore keeps what people have granted, for as long as it can be renewed.

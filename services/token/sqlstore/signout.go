@@ -32,22 +32,6 @@ func (s *Store) SignOutUser(ctx context.Context, id, except string, now, until t
 	return ended, nil
 }
 
-// EndTokens implements oauth.AccountStore.
-func (s *Store) EndTokens(ctx context.Context, id string, now, until time.Time) error {
-	if !storable(id) {
-		return account.ErrNotFound
-	}
-	err := s.db.Tx(ctx, func(tx sqldb.Tx) error { return endTokens(ctx, tx, id, now, until) })
-	if errors.Is(err, account.ErrNotFound) {
-		return err
-	}
-	if err != nil {
-		return failed("ending a person's tokens", err)
-	}
-	s.revoked(revocation.Subject)
-	return nil
-}
-
 // signOut raises a person's epoch and ends everything but the session except, which is taken along with its grants.
 func signOut(ctx context.Context, tx sqldb.Tx, id, except string, now, until time.Time) (ended account.Ended, err error) {
 	epoch, err := raiseEpoch(ctx, tx, id, now, until)
@@ -71,6 +55,7 @@ func signOut(ctx context.Context, tx sqldb.Tx, id, except string, now, until tim
 	return ended, sessionsEnded(ctx, tx, ended.Sessions, now, until)
 }
 
+// endTokens raises a person's epoch and takes everything along that lives: access tokens end, and can be renewed.
 func endTokens(ctx context.Context, tx sqldb.Tx, id string, now, until time.Time) error {
 	epoch, err := raiseEpoch(ctx, tx, id, now, until)
 	if err != nil {

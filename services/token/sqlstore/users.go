@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/realguardio/realguardio/services/internal/audit"
@@ -47,15 +46,6 @@ func scanUser(row scanner) (account.User, error) {
 	}
 	u.Roles, u.Created, u.Updated = split(roles), sqldb.Time(created), sqldb.Time(updated)
 	return u, nil
-}
-
-// UserWithRole returns the oldest account that has a role and is not disabled, or account.ErrNotFound. It reads all
-// accounts where none has.
-func (s *Store) UserWithRole(ctx context.Context, role string) (account.User, error) {
-	// The roles are separated by spaces; in a pattern, the underscores of their names would be any letter.
-	pattern := "% " + strings.ReplaceAll(role, "_", `\_`) + " %"
-	return scanUser(s.db.QueryRow(ctx, `SELECT `+userColumns+` FROM users
-		WHERE NOT disabled AND ' ' || roles || ' ' LIKE $1 ESCAPE '\' ORDER BY created_at, id LIMIT 1`, pattern))
 }
 
 // insertUser leaves an address that another account has alone.
