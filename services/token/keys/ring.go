@@ -18,8 +18,8 @@ const reloadEvery = time.Second
 // Bounds of Config.Lifetime. A next key has to be published for a day before it signs.
 const (
 	DefaultLifetime = 90 * 24 * time.Hour
-	MinLifetime     = 2 * 24 * time.Hour
-	MaxLifetime     = 366 * 24 * time.Hour
+	minLifetime     = 2 * 24 * time.Hour
+	maxLifetime     = 366 * 24 * time.Hour
 )
 
 // Config says what a Ring works with. What has no default is required.
@@ -38,7 +38,7 @@ type Config struct {
 func (c *Config) complete() error {
 	c.Lifetime = cmp.Or(c.Lifetime, DefaultLifetime)
 	switch {
-	case c.Lifetime < MinLifetime || c.Lifetime > MaxLifetime:
+	case c.Lifetime < minLifetime || c.Lifetime > maxLifetime:
 		return errors.New("the lifetime of signing keys must be between two days and 366")
 	case c.TokensLive <= 0:
 		return errors.New("how long tokens live is missing")

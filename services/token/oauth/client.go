@@ -144,8 +144,8 @@ func (c *Client) caller() string {
 	return "client"
 }
 
-// NewSecret returns a new client secret: 256 random bits, with a prefix by which scanners find a leaked one.
-func NewSecret() string {
+// newSecret returns a new client secret: 256 random bits, with a prefix by which scanners find a leaked one.
+func newSecret() string {
 	b := make([]byte, 32)
 	rand.Read(b)
 	return "rgs_" + base64.RawURLEncoding.EncodeToString(b)
@@ -156,7 +156,7 @@ const shownOfSecret = 8
 
 // GiveSecret gives the client a new secret and returns it: it is kept nowhere. The one before is over.
 func (c *Client) GiveSecret() string {
-	secret := NewSecret()
+	secret := newSecret()
 	c.SecretHash, c.SecretPrefix = HashSecret(secret), secret[:shownOfSecret]
 	c.PreviousSecretHash, c.PreviousSecretUntil = nil, time.Time{}
 	return secret

@@ -102,7 +102,7 @@ func checkGrants(c *Client) error {
 
 func checkScopes(c *Client) error {
 	for _, scope := range c.Scopes {
-		if !KnownScope(scope) {
+		if !knownScope(scope) {
 			return &MetadataError{"scopes", fmt.Sprintf("%q is not a scope", scope)}
 		}
 	}

@@ -47,8 +47,8 @@ var Scopes = []Scope{
 	{"panel.report", "report as an alarm panel", false},
 }
 
-// KnownScope tells whether there is a scope of this name.
-func KnownScope(name string) bool {
+// knownScope tells whether there is a scope of this name.
+func knownScope(name string) bool {
 	return slices.ContainsFunc(Scopes, func(s Scope) bool { return s.Name == name })
 }
 
