@@ -47,6 +47,13 @@ func TestDev(t *testing.T) {
 	t.Run("an RPC that is not for the outside does not exist there", func(t *testing.T) { checkInternal(t, s) })
 	t.Run("an alarm of the panel reaches people by mail", func(t *testing.T) { checkAlarm(t, s) })
 	t.Run("a client that is registered gets tokens until it is disabled", func(t *testing.T) { checkClients(t, s) })
+	t.Run("headers are bounded wherever strangers come", func(t *testing.T) {
+		for _, at := range []string{s.Gateway + "/api/auth/session", s.Issuer + "/oauth2/jwks", s.Issuer + "/oauth2/authorize"} {
+			if a := call(t, s.http, http.MethodGet, at, nil, accepting(strings.Repeat("a", 64<<10))); a.status != http.StatusRequestHeaderFieldsTooLarge {
+				t.Errorf("%s: %d", at, a.status)
+			}
+		}
+	})
 	t.Run("it stops cleanly and takes the ready file with it", func(t *testing.T) {
 		if code := s.stop(); code != 0 {
 			t.Errorf("exit code %d", code)
