@@ -25,9 +25,6 @@ const insertClient = `INSERT INTO clients (` + clientColumns + `)
 	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26,
 		$27, $28, $29)`
 
-// scanner is a row, or rows.
-type scanner interface{ Scan(...any) error }
-
 // Client implements oauth.ClientStore. It is all that a client credentials request asks of the database.
 func (s *Store) Client(ctx context.Context, id string) (oauth.Client, error) {
 	if !storable(id) {
@@ -265,23 +262,11 @@ func (s *Store) PublicRedirectURIs(ctx context.Context) ([]string, error) {
 }
 
 func (s *Store) listClients(ctx context.Context, where string, args ...any) ([]oauth.Client, error) {
-	rows, err := s.db.Query(ctx, `SELECT `+clientColumns+` FROM clients WHERE `+where, args...)
+	list, err := rowsOf(scanClient)(s.db.Query(ctx, `SELECT `+clientColumns+` FROM clients WHERE `+where, args...))
 	if err != nil {
 		return nil, failed("listing clients", err)
 	}
-	defer rows.Close()
-	var clients []oauth.Client
-	for rows.Next() {
-		c, err := scanClient(rows)
-		if err != nil {
-			return nil, failed("listing clients", err)
-		}
-		clients = append(clients, c)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, failed("listing clients", err)
-	}
-	return clients, nil
+	return list, nil
 }
 
 // DisableClient ends a client with every grant and token it has, and returns the grants. The tokens expire before until.

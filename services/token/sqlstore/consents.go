@@ -78,33 +78,29 @@ func (s *Store) RevokeConsent(ctx context.Context, user, client string, now, unt
 
 // Consents lists what a person has allowed, by application.
 func (s *Store) Consents(ctx context.Context, user string) ([]oauth.Given, error) {
-	rows, err := s.db.Query(ctx, `SELECT consents.client_id, clients.name, consents.scopes, consents.updated_at
+	list, err := rowsOf(scanGiven)(s.db.Query(ctx, `SELECT consents.client_id, clients.name, consents.scopes, consents.updated_at
 		FROM consents JOIN clients ON clients.id = consents.client_id
-		WHERE consents.user_id = $1 AND consents.scopes <> '' ORDER BY consents.client_id`, user)
+		WHERE consents.user_id = $1 AND consents.scopes <> '' ORDER BY consents.client_id`, user))
 	if err != nil {
 		return nil, failed("listing consents", err)
 	}
-	defer rows.Close()
-	var all []oauth.Given
-	for rows.Next() {
-		var g oauth.Given
-		var scopes string
-		var updated int64
-		if err := rows.Scan(&g.ClientID, &g.ClientName, &scopes, &updated); err != nil {
-			return nil, failed("listing consents", err)
-		}
-		for _, scope := range split(scopes) {
-			if !slices.Contains(g.Scopes, scope) {
-				g.Scopes = append(g.Scopes, scope)
-			}
-		}
-		g.Updated = sqldb.Time(updated)
-		all = append(all, g)
+	return list, nil
+}
+
+func scanGiven(row scanner) (oauth.Given, error) {
+	var g oauth.Given
+	var scopes string
+	var updated int64
+	if err := row.Scan(&g.ClientID, &g.ClientName, &scopes, &updated); err != nil {
+		return oauth.Given{}, err
 	}
-	if err := rows.Err(); err != nil {
-		return nil, failed("listing consents", err)
+	for _, scope := range split(scopes) {
+		if !slices.Contains(g.Scopes, scope) {
+			g.Scopes = append(g.Scopes, scope)
+		}
 	}
-	return all, nil
+	g.Updated = sqldb.Time(updated)
+	return g, nil
 }
 
 // OpenGrant implements oauth.GrantStore.

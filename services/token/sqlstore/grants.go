@@ -101,17 +101,8 @@ func revokeGrants(ctx context.Context, tx sqldb.Tx, column, value string, now ti
 
 // ids reads rows of one column.
 func ids(rows *sql.Rows, err error) ([]string, error) {
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var all []string
-	for rows.Next() {
-		var id string
-		if err := rows.Scan(&id); err != nil {
-			return nil, err
-		}
-		all = append(all, id)
-	}
-	return all, rows.Err()
+	return rowsOf(func(row scanner) (id string, err error) {
+		err = row.Scan(&id)
+		return id, err
+	})(rows, err)
 }

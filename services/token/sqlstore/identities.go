@@ -44,23 +44,11 @@ func (s *Store) LinkOf(ctx context.Context, user, issuer string) (account.Link, 
 
 // Links lists the identities that an account goes with, by issuer.
 func (s *Store) Links(ctx context.Context, user string) ([]account.Link, error) {
-	rows, err := s.db.Query(ctx, `SELECT `+linkColumns+` FROM federated_identities WHERE user_id = $1 ORDER BY issuer`, user)
+	list, err := rowsOf(scanLink)(s.db.Query(ctx, `SELECT `+linkColumns+` FROM federated_identities WHERE user_id = $1 ORDER BY issuer`, user))
 	if err != nil {
 		return nil, failed("listing links", err)
 	}
-	defer rows.Close()
-	var links []account.Link
-	for rows.Next() {
-		link, err := scanLink(rows)
-		if err != nil {
-			return nil, failed("listing links", err)
-		}
-		links = append(links, link)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, failed("listing links", err)
-	}
-	return links, nil
+	return list, nil
 }
 
 func scanLink(row scanner) (link account.Link, err error) {

@@ -17,29 +17,26 @@ const keyColumns = `id, alg, status, sealed, created_at, activated_at, retired_a
 
 // Keys implements keys.Store.
 func (s *Store) Keys(ctx context.Context) ([]keys.Record, error) {
-	rows, err := s.db.Query(ctx, `SELECT `+keyColumns+` FROM signing_keys ORDER BY created_at, id`)
+	list, err := rowsOf(scanKey)(s.db.Query(ctx, `SELECT `+keyColumns+` FROM signing_keys ORDER BY created_at, id`))
 	if err != nil {
 		return nil, failed("reading the signing keys", err)
 	}
-	defer rows.Close()
-	var records []keys.Record
-	for rows.Next() {
-		var r keys.Record
-		var sealed string
-		var created, activated, retired int64
-		if err := rows.Scan(&r.ID, &r.Alg, &r.Status, &sealed, &created, &activated, &retired); err != nil {
-			return nil, failed("reading the signing keys", err)
-		}
-		if r.Sealed, err = base64.StdEncoding.DecodeString(sealed); err != nil {
-			return nil, fmt.Errorf("reading signing key %s: %w", r.ID, err)
-		}
-		r.Created, r.Activated, r.Retired = sqldb.Time(created), sqldb.Time(activated), sqldb.Time(retired)
-		records = append(records, r)
+	return list, nil
+}
+
+func scanKey(row scanner) (keys.Record, error) {
+	var r keys.Record
+	var sealed string
+	var created, activated, retired int64
+	if err := row.Scan(&r.ID, &r.Alg, &r.Status, &sealed, &created, &activated, &retired); err != nil {
+		return keys.Record{}, err
 	}
-	if err := rows.Err(); err != nil {
-		return nil, failed("reading the signing keys", err)
+	var err error
+	if r.Sealed, err = base64.StdEncoding.DecodeString(sealed); err != nil {
+		return keys.Record{}, fmt.Errorf("reading signing key %s: %w", r.ID, err)
 	}
-	return records, nil
+	r.Created, r.Activated, r.Retired = sqldb.Time(created), sqldb.Time(activated), sqldb.Time(retired)
+	return r, nil
 }
 
 // AddKey implements keys.Store: the unique indexes on next and active keys decide.

@@ -64,25 +64,21 @@ func (s *Store) ClaimLogouts(ctx context.Context, now, until time.Time, limit in
 	if !due {
 		return nil, nil
 	}
-	rows, err := s.db.Query(ctx, claimLogouts, sqldb.Micros(now), sqldb.Micros(until), limit)
+	list, err := rowsOf(scanDelivery)(s.db.Query(ctx, claimLogouts, sqldb.Micros(now), sqldb.Micros(until), limit))
 	if err != nil {
 		return nil, failed("claiming logouts to deliver", err)
 	}
-	defer rows.Close()
-	var claimed []backchannel.Delivery
-	for rows.Next() {
-		var d backchannel.Delivery
-		var created int64
-		if err := rows.Scan(&d.SessionID, &d.ClientID, &d.UserID, &d.Attempt, &created); err != nil {
-			return nil, failed("claiming logouts to deliver", err)
-		}
-		d.Created = sqldb.Time(created)
-		claimed = append(claimed, d)
+	return list, nil
+}
+
+func scanDelivery(row scanner) (backchannel.Delivery, error) {
+	var d backchannel.Delivery
+	var created int64
+	if err := row.Scan(&d.SessionID, &d.ClientID, &d.UserID, &d.Attempt, &created); err != nil {
+		return backchannel.Delivery{}, err
 	}
-	if err := rows.Err(); err != nil {
-		return nil, failed("claiming logouts to deliver", err)
-	}
-	return claimed, nil
+	d.Created = sqldb.Time(created)
+	return d, nil
 }
 
 // LogoutDone implements backchannel.Store.

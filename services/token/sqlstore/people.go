@@ -205,21 +205,10 @@ func (s *Store) SetPassword(ctx context.Context, u account.User, renewed, except
 }
 
 // ListUsers implements account.People.
-func (s *Store) ListUsers(ctx context.Context, after string, limit int) (users []account.User, err error) {
-	rows, err := s.db.Query(ctx, `SELECT `+userColumns+` FROM users WHERE email_key > $1 ORDER BY email_key LIMIT $2`, after, limit)
+func (s *Store) ListUsers(ctx context.Context, after string, limit int) ([]account.User, error) {
+	list, err := rowsOf(scanUser)(s.db.Query(ctx, `SELECT `+userColumns+` FROM users WHERE email_key > $1 ORDER BY email_key LIMIT $2`, after, limit))
 	if err != nil {
 		return nil, failed("listing accounts", err)
 	}
-	defer rows.Close()
-	for rows.Next() {
-		u, err := scanUser(rows)
-		if err != nil {
-			return nil, err
-		}
-		users = append(users, u)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, failed("listing accounts", err)
-	}
-	return users, nil
+	return list, nil
 }

@@ -70,24 +70,20 @@ func (s *Store) Head(ctx context.Context) (epoch string, head int64, err error) 
 
 // Entries implements revocation.Store.
 func (s *Store) Entries(ctx context.Context, after int64, limit int) ([]revocation.Entry, error) {
-	rows, err := s.db.Query(ctx, `SELECT number, kind, value, below_epoch, expires_at FROM revocations
-		WHERE number > $1 ORDER BY number LIMIT $2`, after, limit)
+	list, err := rowsOf(scanEntry)(s.db.Query(ctx, `SELECT number, kind, value, below_epoch, expires_at FROM revocations
+		WHERE number > $1 ORDER BY number LIMIT $2`, after, limit))
 	if err != nil {
 		return nil, failed("reading the revocation log", err)
 	}
-	defer rows.Close()
-	var entries []revocation.Entry
-	for rows.Next() {
-		var e revocation.Entry
-		var expires int64
-		if err := rows.Scan(&e.Number, &e.Kind, &e.Value, &e.BelowEpoch, &expires); err != nil {
-			return nil, failed("reading the revocation log", err)
-		}
-		e.Expires = sqldb.Time(expires)
-		entries = append(entries, e)
+	return list, nil
+}
+
+func scanEntry(row scanner) (revocation.Entry, error) {
+	var e revocation.Entry
+	var expires int64
+	if err := row.Scan(&e.Number, &e.Kind, &e.Value, &e.BelowEpoch, &expires); err != nil {
+		return revocation.Entry{}, err
 	}
-	if err := rows.Err(); err != nil {
-		return nil, failed("reading the revocation log", err)
-	}
-	return entries, nil
+	e.Expires = sqldb.Time(expires)
+	return e, nil
 }

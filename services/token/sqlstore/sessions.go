@@ -135,26 +135,14 @@ func sessionsEnded(ctx context.Context, tx sqldb.Tx, ids []string, now, until ti
 
 // UserSessions lists at most limit live login sessions of a person, the newest first.
 func (s *Store) UserSessions(ctx context.Context, user string, now time.Time, limit int) ([]account.Session, error) {
-	rows, err := s.db.Query(ctx, `SELECT `+sessionColumns+` FROM sessions
+	list, err := rowsOf(scanSession)(s.db.Query(ctx, `SELECT `+sessionColumns+` FROM sessions
 		WHERE user_id = $1 AND ended_at = 0 AND expires_at > $2
 			AND user_epoch = (SELECT epoch FROM users WHERE users.id = sessions.user_id)
-		ORDER BY auth_time DESC, id DESC LIMIT $3`, user, sqldb.Micros(now), limit)
+		ORDER BY auth_time DESC, id DESC LIMIT $3`, user, sqldb.Micros(now), limit))
 	if err != nil {
 		return nil, failed("listing sessions", err)
 	}
-	defer rows.Close()
-	var sessions []account.Session
-	for rows.Next() {
-		session, err := scanSession(rows)
-		if err != nil {
-			return nil, err
-		}
-		sessions = append(sessions, session)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, failed("listing sessions", err)
-	}
-	return sessions, nil
+	return list, nil
 }
 
 // SessionClients lists the clients that hold something of each live login session of a person, by session.

@@ -7,6 +7,7 @@ package sqlstore
 import (
 	"context"
 	"crypto/rand"
+	"database/sql"
 	"embed"
 	"fmt"
 	"strings"
@@ -102,3 +103,25 @@ func storable(s string) bool { return utf8.ValidString(s) && !strings.ContainsRu
 func join(list []string) string { return strings.Join(list, " ") }
 
 func split(list string) []string { return strings.Fields(list) }
+
+// scanner is a row, or rows.
+type scanner interface{ Scan(...any) error }
+
+// rowsOf reads all rows of a query, one by one with read: rowsOf(read)(db.Query(...)).
+func rowsOf[T any](read func(scanner) (T, error)) func(*sql.Rows, error) ([]T, error) {
+	return func(rows *sql.Rows, err error) ([]T, error) {
+		if err != nil {
+			return nil, err
+		}
+		defer rows.Close()
+		var all []T
+		for rows.Next() {
+			one, err := read(rows)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, one)
+		}
+		return all, rows.Err()
+	}
+}
