@@ -92,6 +92,18 @@ func TestLoginOnTheCommandLine(t *testing.T) {
 }
 
 // TestASignInThatHasEnded says so, and what to do.
+// TestNobodyIsSignedIn: who calls an installation of their own for the first time is told how to begin.
+func TestNobodyIsSignedIn(t *testing.T) {
+	t.Chdir(t.TempDir())
+	at := []string{"--issuer", "http://127.0.0.1:1", "--gateway", "http://127.0.0.1:1"}
+	for _, args := range [][]string{{"users", "list"}, append([]string{"users", "list"}, at...), append([]string{"sessions", "list"}, at...)} {
+		exit, stdout, stderr := run(t, nil, append(args, "--login-file", "logins.json")...)
+		if exit != 2 || stdout != "" || !strings.Contains(stderr, "nobody is signed in: run realguardio login first") {
+			t.Errorf("%v: exit code %d: %s", args, exit, stderr)
+		}
+	}
+}
+
 func TestASignInThatHasEnded(t *testing.T) {
 	s := startDev(t, "--ephemeral")
 	logins := filepath.Join(t.TempDir(), "logins.json")

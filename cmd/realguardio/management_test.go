@@ -117,7 +117,7 @@ func manageAPIKeys(t *testing.T, s *stand) {
 
 func manageUsers(t *testing.T, s *stand) {
 	type user struct {
-		ID, Email         string
+		ID, Email, Name   string
 		Roles             []string
 		Invited, Disabled bool
 	}
@@ -159,8 +159,9 @@ func manageUsers(t *testing.T, s *stand) {
 			t.Errorf("%s: %+v", verb, got)
 		}
 	}
+	runJSON(t, &got, s.here("users", "update", made.ID, "--email", "dana.reed@acme.example")...)
 	runJSON(t, &got, s.here("users", "get", made.ID)...)
-	if got.Email != "dana@acme.example" {
+	if got.Email != "dana.reed@acme.example" || got.Name != "Dana Reed" {
 		t.Errorf("shown as %+v", got)
 	}
 }
@@ -273,6 +274,7 @@ func manageInVain(t *testing.T, s *stand) {
 		{"another's right", []string{"audit", "list", "--user", "alice@acme.example"}, 1, "cannot list the entries"},
 		{"a key that would have ended before it began", []string{"apikeys", "create", "--name", "Late", "--key-scope", "customer.read", "--expires-in=-1h"}, 2,
 			"--expires-in: must not be negative"},
+		{"no change of a person", []string{"users", "update", s.user(t, "alice").Sub}, 2, "nothing to change"},
 		{"an address where an id belongs", []string{"users", "disable", "alice@acme.example"}, 2, "users list --query alice@acme.example"},
 		{"an address that another account has", []string{"users", "invite", "--email", "Alice@acme.example", "--name", "Al"}, 1, "another account has this e-mail address"},
 		{"a name that is none, said once", []string{"users", "invite", "--email", "al@acme.example", "--name", " "}, 1,

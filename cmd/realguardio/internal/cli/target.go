@@ -114,14 +114,21 @@ func (t *target) login(defaultClient, defaultUser string) (_ signin.Login, found
 	return login, true, err
 }
 
+// errNobody is for a command for people that nothing tells where it is to go, or as whom.
+var errNobody = errors.New("nobody is signed in: run realguardio login first, or give --ready-file, or --issuer and --gateway with " +
+	"--token-file, or with --client, --user and --password-file")
+
 // token gets an access token. Without any setting it is that of whoever has signed in, where the command is for people, and
 // else for the client and the person given as defaults.
 func (t *target) token(ctx context.Context, defaultClient, defaultUser string) (string, error) {
 	if t.TokenFile != "" {
 		return settings.Secret(t.TokenFile)
 	}
-	if t.Issuer == "" {
+	if t.Issuer == "" && defaultClient != "" && defaultUser == "" {
 		return "", usageError{errors.New("--issuer or --ready-file is required")}
+	}
+	if t.Issuer == "" {
+		return "", usageError{errNobody}
 	}
 	if login, found, err := t.login(defaultClient, defaultUser); err != nil || found {
 		return t.loginToken(ctx, login, err)
@@ -162,6 +169,8 @@ func (t *target) credentials(defaultClient, defaultUser string) (remote.Credenti
 		c.Password, err = settings.Secret(t.PasswordFile)
 	case account >= 0:
 		c.Password = t.demo.Users[account].Password
+	case t.User == "":
+		err = usageError{errNobody}
 	default:
 		err = usageError{fmt.Errorf("--password-file is required: %s is not a demo account", c.Username)}
 	}

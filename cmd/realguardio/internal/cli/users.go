@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -22,7 +23,7 @@ func newUsers(w World) *cobra.Command {
 the subject of the account's tokens. link needs no admin: it works on the token service's database.`,
 	}
 	users.AddCommand(
-		newUsersList(w), newUsersGet(w), newUsersInvite(w), newUsersResend(w), newUsersSetRoles(w),
+		newUsersList(w), newUsersGet(w), newUsersInvite(w), newUsersResend(w), newUsersUpdate(w), newUsersSetRoles(w),
 		newUsersDeed(w, "disable", "End an account with its sessions and tokens, everywhere", "disable", "disable the account"),
 		newUsersDeed(w, "enable", "Let the person of a disabled account sign in again; what was ended stays ended", "enable", "enable the account"),
 		newUsersSignOut(w), newUsersSessions(w), newUsersLink(w),
@@ -86,13 +87,36 @@ func newUsersResend(w World) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "resend USER",
 		Short: "Send somebody who was invited another link; those before end",
-		Args:  cobra.ExactArgs(1),
+		Args:  accountID,
 	}
 	return manage(w, c, demo.Admin, []string{"id"}, nil, func(a *api, args []string) error {
 		if err := a.call("send the link", http.MethodPost, path("/users/", args[0], ":resendInvitation"), struct{}{}); err != nil {
 			return err
 		}
 		return a.print(object{"id": args[0]})
+	})
+}
+
+func newUsersUpdate(w World) *cobra.Command {
+	var in struct {
+		Name  string `json:"name,omitempty"`
+		Email string `json:"email,omitempty"`
+	}
+	c := &cobra.Command{
+		Use:     "update USER",
+		Short:   "Change an account's name or address; a link goes to a new address, to confirm it",
+		Example: `  realguardio users update usr_06h03td30m2a8mycerj5kpyt3r --email dana.reed@acme.example`,
+		Args:    accountID,
+	}
+	declare := func(s *settings.Set) {
+		s.String(&in.Name, "name", "the person's name (default: as before)")
+		s.String(&in.Email, "email", "the person's address (default: as before)")
+	}
+	return manage(w, c, demo.Admin, userColumns, declare, func(a *api, args []string) error {
+		if in.Name == "" && in.Email == "" {
+			return usageError{errors.New("nothing to change: give --name or --email")}
+		}
+		return a.do("change the account", http.MethodPatch, path("/users/", args[0]), in, "user")
 	})
 }
 
