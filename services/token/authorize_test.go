@@ -114,6 +114,26 @@ func TestAnAnswerCanBePosted(t *testing.T) {
 	})
 }
 
+// TestAParameterWithoutAValueWasNotSent is RFC 6749, section 3.1.
+func TestAParameterWithoutAValueWasNotSent(t *testing.T) {
+	oneStore(t, func(t *testing.T, st stores) {
+		s := start(t, st)
+		b := s.browser()
+		b.code(asks("web", webCallback))
+		const empty = "&max_age=&prompt=&claims=&request=&request_uri=&registration=&response_mode=&resource=&id_token_hint=&login_hint="
+		to := b.open(asks("web", webCallback) + empty).location(t)
+		if to.Query().Get("code") == "" {
+			t.Errorf("%s", to)
+		}
+		if to := b.open(asks("web", webCallback) + "&max_age=&max_age=").location(t); to.Query().Get("error") != "invalid_request" {
+			t.Errorf("twice: %s", to)
+		}
+		if r := b.open(asks("web", "") + "&redirect_uri="); r.status != http.StatusBadRequest {
+			t.Errorf("an address that is needed: %d", r.status)
+		}
+	})
+}
+
 func TestOnlyAConfidentialClientCanDoWithoutPKCE(t *testing.T) {
 	oneStore(t, func(t *testing.T, st stores) {
 		s := start(t, st)

@@ -122,6 +122,7 @@ func TestWhatEndsALinkForAPassword(t *testing.T) {
 			path := ask(t)
 			d.clock.Advance(31 * time.Minute)
 			over(t, path)
+			until(t, "the revocation feed is heard again", func() bool { return !a.set.Stale() })
 		})
 		t.Run("a newer one", func(t *testing.T) {
 			first := ask(t)

@@ -74,7 +74,7 @@ func (h *handler) authorize(w http.ResponseWriter, r *http.Request) {
 		h.revisit(w, r, form)
 		return
 	}
-	a, client, err := h.OAuth.Authorize(r.Context(), form, h.browserOf(r))
+	a, client, err := h.OAuth.Authorize(r.Context(), sent(form), h.browserOf(r))
 	if err != nil {
 		h.refuseAuthorization(w, r, nil, err)
 		return

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"maps"
 	"mime"
 	"net/http"
 	"net/url"
@@ -27,7 +28,13 @@ func bodyForm(r *http.Request, free ...string) (url.Values, error) {
 	if err := r.ParseForm(); err != nil {
 		return nil, invalidRequest("the body is malformed or too large")
 	}
-	return r.PostForm, wellFormed(r.PostForm, free...)
+	return sent(r.PostForm), wellFormed(r.PostForm, free...)
+}
+
+// sent leaves out parameters without a value, which count as not sent (RFC 6749, sections 3.1 and 3.2).
+func sent(form url.Values) url.Values {
+	maps.DeleteFunc(form, func(_ string, values []string) bool { return len(values) == 1 && values[0] == "" })
+	return form
 }
 
 // strictForm is bodyForm that refuses parameters given more than once (RFC 6749, section 3.2); "resource" (RFC 8707)

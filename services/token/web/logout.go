@@ -30,6 +30,7 @@ func (h *handler) logout(w http.ResponseWriter, r *http.Request) {
 		h.refusePage(w, r, err)
 		return
 	}
+	form = sent(form)
 	hint, err := h.logoutHint(form)
 	if err != nil {
 		h.refusePage(w, r, err)
