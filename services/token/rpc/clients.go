@@ -50,13 +50,9 @@ func (a *admin) application(ctx context.Context, id string) (oauth.Client, error
 // ListClients implements AdminService.
 func (a *admin) ListClients(ctx context.Context, req *tokenv1.ListClientsRequest) (*tokenv1.ListClientsResponse, error) {
 	const list page.List = "clients"
-	after, err := list.After(req.GetPageToken(), 1)
+	last, err := lastOf(list, req.GetPageToken())
 	if err != nil {
 		return nil, err
-	}
-	last := ""
-	if after != nil {
-		last = after[0]
 	}
 	size := page.Size(req.GetPageSize())
 	clients, err := a.Clients.Clients(ctx, oauth.KindApplication, last, size+1)

@@ -9,6 +9,7 @@ import (
 
 	tokenv1 "github.com/realguardio/realguardio/gen/go/realguardio/token/v1"
 	"github.com/realguardio/realguardio/mesh"
+	"github.com/realguardio/realguardio/services/internal/page"
 	"github.com/realguardio/realguardio/services/token/account"
 	"github.com/realguardio/realguardio/services/token/oauth"
 )
@@ -88,4 +89,13 @@ func timestamp(t time.Time) *timestamppb.Timestamp {
 		return nil
 	}
 	return timestamppb.New(t)
+}
+
+// lastOf is the key of the last row of the page before, by the token of that page; "" before the first one.
+func lastOf(list page.List, token string) (string, error) {
+	parts, err := list.After(token, 1)
+	if err != nil || parts == nil {
+		return "", err
+	}
+	return parts[0], nil
 }

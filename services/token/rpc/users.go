@@ -91,13 +91,9 @@ func (a *admin) ResendInvitation(ctx context.Context, req *tokenv1.ResendInvitat
 // ListUsers implements AdminService.
 func (a *admin) ListUsers(ctx context.Context, req *tokenv1.ListUsersRequest) (*tokenv1.ListUsersResponse, error) {
 	const list page.List = "users"
-	after, err := list.After(req.GetPageToken(), 1)
+	last, err := lastOf(list, req.GetPageToken())
 	if err != nil {
 		return nil, err
-	}
-	last := ""
-	if after != nil {
-		last = after[0]
 	}
 	size := page.Size(req.GetPageSize())
 	users, err := a.Accounts.Search(ctx, req.GetQuery(), last, size+1)

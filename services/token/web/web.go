@@ -1,5 +1,6 @@
 // Package web is the token service's HTTP wire: the OAuth and OpenID Connect endpoints, and the pages on which people sign
-// in. It reads requests, keeps browsers' cookies, and writes answers; what is allowed is decided by package oauth.
+// in and see to their accounts. It reads requests, keeps browsers' cookies, and writes answers; what is allowed is decided
+// by packages oauth and account.
 package web
 
 import (
