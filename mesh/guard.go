@@ -41,6 +41,35 @@ type Revocations interface {
 	Notify(id Identity, f func()) (stop func())
 }
 
+// Ending is what ended a token before its time: the reason with which it is refused.
+type Ending string
+
+// What can have ended. Who holds a token whose signature is good may know which of them, and nobody else.
+const (
+	// TokenEnded is the token itself, or the session, grant, key or token that it came of.
+	TokenEnded Ending = "TOKEN_ENDED"
+	// ClientEnded is the client that it was issued to.
+	ClientEnded Ending = "CLIENT_ENDED"
+	// SubjectEnded is everything its subject had when it was issued.
+	SubjectEnded Ending = "SUBJECT_ENDED"
+)
+
+// Endings are [Revocations] that know what has ended.
+type Endings interface {
+	// Ending says what ended the token behind id; empty if nothing did.
+	Ending(id Identity) Ending
+}
+
+// Ended refuses the token behind id, which has been verified and is revoked, and says what ended if r knows.
+func Ended(r Revocations, id Identity) error {
+	if e, ok := r.(Endings); ok {
+		if ending := e.Ending(id); ending != "" {
+			return Unauthenticated(string(ending))
+		}
+	}
+	return Unauthenticated(ReasonUnauthenticated)
+}
+
 // NoRevocations knows of no revocation and is never stale: tokens live until they expire. It is for issuers that have
 // no revocation feed, with tokens of a few minutes. It must not stand where sessions can be ended.
 func NoRevocations() Revocations { return noRevocations{} }
@@ -155,7 +184,7 @@ func (g *guard) decide(ctx context.Context, method string) (*caller, error) {
 		return nil, because("no_expiry", Unauthenticated(ReasonUnauthenticated))
 	}
 	if g.cfg.Revocations.Revoked(id) {
-		return nil, because("revoked", Unauthenticated(ReasonUnauthenticated))
+		return nil, because("revoked", Ended(g.cfg.Revocations, id))
 	}
 	if rule.Sensitive && g.cfg.Revocations.Stale() {
 		return nil, because("stale_revocations", Unavailable("the revocation feed"))

@@ -61,8 +61,10 @@ func (c *Checker) Check(ctx context.Context, authorization, from string) (Access
 	switch {
 	case errors.Is(err, mesh.ErrCannotVerify):
 		return Access{}, mesh.Unavailable("the identity provider")
-	case err != nil || c.revocations.Revoked(id):
+	case err != nil:
 		return Access{}, unauthenticated()
+	case c.revocations.Revoked(id):
+		return Access{}, mesh.Ended(c.revocations, id)
 	}
 	return Access{Token: token, Identity: id}, nil
 }

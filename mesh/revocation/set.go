@@ -97,13 +97,29 @@ func NewSet(cfg Config) *Set {
 }
 
 // Revoked reports whether the token behind id has ended.
-func (s *Set) Revoked(id mesh.Identity) bool {
+func (s *Set) Revoked(id mesh.Identity) bool { return s.Ending(id) != "" }
+
+// Ending implements [mesh.Endings].
+func (s *Set) Ending(id mesh.Identity) mesh.Ending {
 	if s.size.Load() == 0 {
-		return false
+		return ""
 	}
 	now := s.cfg.Now().UnixNano()
-	for kind := range kinds {
-		if s.marks[kind].ends(claim(&id, kind), id.Epoch, now) {
+	switch {
+	case s.marks[Client].ends(id.ClientID, id.Epoch, now):
+		return mesh.ClientEnded
+	case s.marks[Subject].ends(id.Subject, id.Epoch, now):
+		return mesh.SubjectEnded
+	case s.tokenEnded(&id, now):
+		return mesh.TokenEnded
+	}
+	return ""
+}
+
+// tokenEnded tells whether the token has ended alone, or with what it came of.
+func (s *Set) tokenEnded(id *mesh.Identity, now int64) bool {
+	for _, kind := range []Kind{Token, Session, Grant, Key} {
+		if s.marks[kind].ends(claim(id, kind), id.Epoch, now) {
 			return true
 		}
 	}

@@ -65,3 +65,20 @@ func TestASubjectOutlivesTheAddress(t *testing.T) {
 		}
 	})
 }
+
+// TestAnAccessTokenSaysWhoseItIs to our own clients' services by name; those of others get to know what was allowed.
+func TestAnAccessTokenSaysWhoseItIs(t *testing.T) {
+	oneStore(t, func(t *testing.T, st stores) {
+		s := start(t, st)
+		own := s.tokens()
+		subject := claimsOf(t, own.str("id_token"))["sub"]
+		c := claimsOf(t, own.str("access_token"))
+		if subject == "" || c["sub"] != subject || c["name"] != "Alice" || c["email"] != alice || c["caller"] != "user" {
+			t.Errorf("our own client's: %v", c)
+		}
+		c = claimsOf(t, s.partner(s.browser().consenting("scope", "openid securitysystem.read")).str("access_token"))
+		if c["sub"] != subject || c["name"] != nil || c["email"] != nil {
+			t.Errorf("another's, who was not told: %v", c)
+		}
+	})
+}
