@@ -96,6 +96,19 @@ func TestWhoForgotTheirPasswordChoosesAnother(t *testing.T) {
 	})
 }
 
+// TestASignInThatHasEndedLeadsHome: people keep the address of the sign-in page, which leads nowhere by itself.
+func TestASignInThatHasEndedLeadsHome(t *testing.T) {
+	oneStore(t, func(t *testing.T, st stores) {
+		d := withMail(t, st)
+		for at, leads := range map[string]bool{"/login": true, "/login?tx=x": true, "/login?tx=x&client_id=web": true, "/login?tx=x&client_id=partner": false} {
+			page := d.browser().open(at)
+			if page.status != http.StatusForbidden || strings.Contains(page.body, `href="https://app.example.com/"`) != leads {
+				t.Errorf("%s: %d %s", at, page.status, page.body)
+			}
+		}
+	})
+}
+
 func TestWhatEndsALinkForAPassword(t *testing.T) {
 	eachStore(t, func(t *testing.T, st stores) {
 		d := withMail(t, st)

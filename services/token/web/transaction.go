@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/subtle"
@@ -186,7 +187,7 @@ func (h *handler) refuseTransaction(w http.ResponseWriter, r *http.Request, err 
 		h.refusePage(w, r, err)
 		return
 	}
-	m := pages.Message{Title: endedTitle, Text: endedText, Way: h.wayTo(r, clientNamed(r))}
+	m := pages.Message{Title: endedTitle, Text: endedText, Way: h.wayTo(r, cmp.Or(clientNamed(r), h.Home))}
 	h.message(w, r, http.StatusForbidden, m)
 }
 
