@@ -10,6 +10,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/fieldmaskpb"
 
 	tokenv1 "github.com/realguardio/realguardio/gen/go/realguardio/token/v1"
 	"github.com/realguardio/realguardio/mesh/meshtest"
@@ -274,6 +275,43 @@ func TestARevocationAndARedemptionAtOnce(t *testing.T) {
 			if tokens.status == http.StatusOK && s.accepted(tokens.str("access_token")) {
 				t.Fatal("a grant outlives the consent")
 			}
+		}
+	})
+}
+
+// TestAnApplicationThatIsOursNoMoreHasToAsk: what it had been given unasked is over, whatever it was.
+func TestAnApplicationThatIsOursNoMoreHasToAsk(t *testing.T) {
+	oneStore(t, func(t *testing.T, st stores) {
+		s := start(t, st)
+		a := s.serveRPC().administered()
+		b := s.browser()
+		request := asks("web", webCallback, "scope", "openid offline_access")
+		redeem := func(code string) reply { return s.post("/oauth2/token", "web", webSecret, redeems(code, webCallback)) }
+		tokens := redeem(b.code(request))
+		code := s.logs.secret(b.open(request).location(t).Query().Get("code"))
+		if r := s.refresh(tokens.str("refresh_token")); r.status != http.StatusOK {
+			t.Fatalf("%d %s", r.status, r.body)
+		} else {
+			tokens = r
+		}
+		if _, err := a.admin.UpdateClient(a.ctx, &tokenv1.UpdateClientRequest{Client: &tokenv1.Client{ClientId: "web"},
+			UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{"first_party"}}}); err != nil {
+			t.Fatal(err)
+		}
+		refused(t, redeem(code), http.StatusBadRequest, "invalid_grant")
+		refused(t, s.refresh(tokens.str("refresh_token")), http.StatusBadRequest, "invalid_grant")
+		if r := s.introspect("web", webSecret, tokens.str("refresh_token")); r.json["active"] != false {
+			t.Errorf("introspected: %s", r.body)
+		}
+		to := b.open(request).location(t)
+		if to.Path != "/consent" {
+			t.Fatalf("not asked: %s", to)
+		}
+		form := b.open(to.RequestURI()).form()
+		form.Set("decision", "allow")
+		tokens = redeem(s.logs.secret(b.submit("/consent", form).location(t).Query().Get("code")))
+		if r := s.refresh(tokens.str("refresh_token")); r.status != http.StatusOK {
+			t.Errorf("asked and allowed: %d %s", r.status, r.body)
 		}
 	})
 }

@@ -64,6 +64,9 @@ func newGrant(client *Client, user *account.User, scopes []string, now time.Time
 // When a code is used twice at once, the replay may have revoked the grant before this stores it. It then stays revoked:
 // this caller, who was first, is answered, with tokens that no one accepts.
 func (s *Server) open(ctx context.Context, client *Client, user *account.User, grant Grant) (claim, error) {
+	if err := s.consented(ctx, client, &grant); err != nil {
+		return claim{}, err
+	}
 	err := s.Grants.OpenGrant(ctx, grant, !client.FirstParty)
 	if errors.Is(err, ErrStale) {
 		return claim{}, errInvalidGrant()
@@ -76,6 +79,22 @@ func (s *Server) open(ctx context.Context, client *Client, user *account.User, g
 		c.refreshToken = s.refreshToken(&grant, grant.Generation)
 	}
 	return c, nil
+}
+
+// consented refuses somebody else's application a grant that no consent covers: it was given while the application was one of
+// our own. Who brings a person's password is believed to act for them.
+func (s *Server) consented(ctx context.Context, client *Client, g *Grant) error {
+	if client.FirstParty || g.SessionID == "" {
+		return nil
+	}
+	given, err := s.Consents.Consent(ctx, g.UserID, client.ID)
+	if err != nil {
+		return fmt.Errorf("looking up a consent: %w", err)
+	}
+	if !covers(given, ToAllow(g.Scopes)) {
+		return errInvalidGrant()
+	}
+	return nil
 }
 
 // revokeGrant ends a grant and all its tokens: durably, then in the fast memory. The second may fail.

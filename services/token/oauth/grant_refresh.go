@@ -92,6 +92,9 @@ func (s *Server) proveByRefreshToken(ctx context.Context, client *Client, scopes
 	if err != nil {
 		return claim{}, err
 	}
+	if err := s.consented(ctx, client, &g); err != nil {
+		return claim{}, err
+	}
 	if err := s.rotate(ctx, client, g, generation, now); err != nil {
 		return claim{}, err
 	}

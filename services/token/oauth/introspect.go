@@ -112,7 +112,11 @@ func (s *Server) introspectRefreshToken(ctx context.Context, client *Client, tok
 	if g.ClientID != client.ID || generation != g.Generation || !g.Revoked.IsZero() || !s.Now().Before(g.Expires) {
 		return nil, nil
 	}
-	if _, err := s.grantor(ctx, &g); err != nil {
+	_, err = s.grantor(ctx, &g)
+	if err == nil {
+		err = s.consented(ctx, client, &g)
+	}
+	if err != nil {
 		if e, ok := errors.AsType[*Error](err); ok && e.Code == CodeInvalidGrant {
 			return nil, nil
 		}
