@@ -96,6 +96,24 @@ func TestWhoForgotTheirPasswordChoosesAnother(t *testing.T) {
 	})
 }
 
+// TestALinkInTheBrowserOfSomebodyElse: whose session the browser loses is not left with one that nobody can end there.
+func TestALinkInTheBrowserOfSomebodyElse(t *testing.T) {
+	oneStore(t, func(t *testing.T, st stores) {
+		d := withMail(t, st)
+		d.user("bob@foo.example", "bob's own passphrase")
+		b := d.browser()
+		access := b.tokensBy(b.login(asks("web", webCallback), "bob@foo.example", "bob's own passphrase")).str("access_token")
+		d.browser().forgot(alice)
+		path, _ := d.link(d.letter(alice, 1))
+		if page := b.choose(path, chosen); page.status != 200 {
+			t.Fatalf("%d %s", page.status, page.body)
+		}
+		if b.signedIn() || d.accepted(access) {
+			t.Error("bob is signed in still")
+		}
+	})
+}
+
 // TestASignInThatHasEndedLeadsHome: people keep the address of the sign-in page, which leads nowhere by itself.
 func TestASignInThatHasEndedLeadsHome(t *testing.T) {
 	oneStore(t, func(t *testing.T, st stores) {

@@ -106,6 +106,14 @@ func (h *handler) choosePassword(w http.ResponseWriter, r *http.Request) {
 		h.refuseLink(w, r, err)
 		return
 	}
+	// Whoever else was signed in in this browser is not any more, as when somebody signs in.
+	before, err := h.signedIn(r)
+	if err == nil && before != nil {
+		err = h.OAuth.EndSession(r.Context(), before.session.ID)
+	}
+	if err != nil { // the password is saved, and the cookie of that session is gone
+		h.Logger.WarnContext(r.Context(), "the browser's session before was not ended", "error", err)
+	}
 	h.setCookie(w, h.cookies.login, "", 0)
 	h.message(w, r, http.StatusOK, pages.Message{Title: "Your password is saved", Way: h.wayTo(r, h.Home),
 		Text: "Sign in with it from now on. Wherever you were signed in before, you are not any more."})
