@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,11 +15,6 @@ import (
 	"github.com/realguardio/realguardio/services/token/revocation"
 )
 
-const clientColumns = `id, name, kind, owner, secret_hash, public, grants, redirect_uris, post_logout_uris, scopes, first_party,
-	access_token_lifetime, access_alg, id_alg, created_at, disabled_at, previous_secret_hash, previous_secret_until, secret_prefix,
-	expires_at, last_used_at, jwks, opaque_tokens, refresh_token_lifetime, id_token_lifetime, pkce_optional,
-	require_pushed_requests, backchannel_logout_uri, epoch`
-
 const insertClient = `INSERT INTO clients (` + clientColumns + `)
 	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26,
 		$27, $28, $29)`
@@ -30,7 +24,7 @@ func (s *Store) Client(ctx context.Context, id string) (oauth.Client, error) {
 	if !storable(id) {
 		return oauth.Client{}, oauth.ErrNotFound
 	}
-	c, err := scanClient(s.db.QueryRow(ctx, `SELECT `+clientColumns+` FROM clients WHERE id = $1`, id))
+	c, err := scanClient(s.db.QueryRow(ctx, `SELECT `+clientRow+` FROM clients WHERE id = $1`, id))
 	if errors.Is(err, sqldb.ErrNoRows) {
 		return oauth.Client{}, oauth.ErrNotFound
 	}
@@ -39,31 +33,6 @@ func (s *Store) Client(ctx context.Context, id string) (oauth.Client, error) {
 	}
 	return c, nil
 }
-
-func scanClient(row scanner) (c oauth.Client, err error) {
-	var secret, previous, grants, redirects, logouts, scopes string
-	var access, refresh, id, created, disabled, previousUntil, expires, used int64
-	err = row.Scan(&c.ID, &c.Name, &c.Kind, &c.Owner, &secret, &c.Public, &grants, &redirects, &logouts, &scopes, &c.FirstParty,
-		&access, &c.AccessAlg, &c.IDAlg, &created, &disabled, &previous, &previousUntil, &c.SecretPrefix,
-		&expires, &used, &c.JWKS, &c.OpaqueTokens, &refresh, &id, &c.PKCEOptional, &c.RequirePushedRequests, &c.BackchannelLogoutURI,
-		&c.Epoch)
-	if err != nil {
-		return oauth.Client{}, err
-	}
-	if c.SecretHash, err = hex.DecodeString(secret); err != nil {
-		return oauth.Client{}, fmt.Errorf("secret of client %s: %w", c.ID, err)
-	}
-	if c.PreviousSecretHash, err = hex.DecodeString(previous); err != nil {
-		return oauth.Client{}, fmt.Errorf("previous secret of client %s: %w", c.ID, err)
-	}
-	c.Grants, c.RedirectURIs, c.PostLogoutURIs, c.Scopes = split(grants), split(redirects), split(logouts), split(scopes)
-	c.AccessTokenLifetime, c.RefreshTokenLifetime, c.IDTokenLifetime = micros(access), micros(refresh), micros(id)
-	c.Created, c.Disabled, c.Expires, c.LastUsed = sqldb.Time(created), sqldb.Time(disabled), sqldb.Time(expires), sqldb.Time(used)
-	c.PreviousSecretUntil = sqldb.Time(previousUntil)
-	return c, nil
-}
-
-func micros(n int64) time.Duration { return time.Duration(n) * time.Microsecond }
 
 func clientValues(c *oauth.Client) []any {
 	return []any{
@@ -95,7 +64,7 @@ func (s *Store) AddClient(ctx context.Context, c oauth.Client) error {
 // disabled, its epoch, and, if keepSecret, its secret stay.
 func (s *Store) PutClient(ctx context.Context, c oauth.Client, keepSecret bool) error {
 	err := s.db.Tx(ctx, func(tx sqldb.Tx) error {
-		before, err := scanClient(tx.QueryRow(ctx, `SELECT `+clientColumns+` FROM clients WHERE id = $1`, c.ID))
+		before, err := scanClient(tx.QueryRow(ctx, `SELECT `+clientRow+` FROM clients WHERE id = $1`, c.ID))
 		if err != nil && !errors.Is(err, sqldb.ErrNoRows) {
 			return err
 		}
@@ -106,7 +75,7 @@ func (s *Store) PutClient(ctx context.Context, c oauth.Client, keepSecret bool) 
 		if err := putClient(ctx, tx, &c, keepSecret); err != nil {
 			return err
 		}
-		after, err := scanClient(tx.QueryRow(ctx, `SELECT `+clientColumns+` FROM clients WHERE id = $1`, c.ID))
+		after, err := scanClient(tx.QueryRow(ctx, `SELECT `+clientRow+` FROM clients WHERE id = $1`, c.ID))
 		if err != nil || slices.Equal(clientValues(&before), clientValues(&after)) {
 			return err
 		}
@@ -147,7 +116,7 @@ func (s *Store) ChangeClient(ctx context.Context, kind oauth.ClientKind, id stri
 	var refused error
 	raised := false
 	err := s.db.Tx(ctx, func(tx sqldb.Tx) error {
-		c, err := scanClient(tx.QueryRow(ctx, `SELECT `+clientColumns+` FROM clients WHERE id = $1 AND kind = $2`, id, string(kind)))
+		c, err := scanClient(tx.QueryRow(ctx, `SELECT `+clientRow+` FROM clients WHERE id = $1 AND kind = $2`, id, string(kind)))
 		if err != nil {
 			return err
 		}
@@ -262,7 +231,7 @@ func (s *Store) PublicRedirectURIs(ctx context.Context) ([]string, error) {
 }
 
 func (s *Store) listClients(ctx context.Context, where string, args ...any) ([]oauth.Client, error) {
-	list, err := rowsOf(scanClient)(s.db.Query(ctx, `SELECT `+clientColumns+` FROM clients WHERE `+where, args...))
+	list, err := rowsOf(scanClient)(s.db.Query(ctx, `SELECT `+clientRow+` FROM clients WHERE `+where, args...))
 	if err != nil {
 		return nil, failed("listing clients", err)
 	}
