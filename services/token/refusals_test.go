@@ -83,18 +83,19 @@ func TestNobodyLearnsWhoHasAnAccountFromTheTime(t *testing.T) {
 		}
 		s.exec(`UPDATE users SET password_hash = '` + hash + `'`)
 		s = begin(t, st, "127.0.0.1:0", s.clock, s.logs, func(cfg *token.Config) { cfg.PasswordParams = costly })
-		quickest := func(who string) time.Duration {
-			best := time.Hour
-			for range 5 {
-				begun := time.Now()
-				refused(t, s.post("/oauth2/token", "trusted", trustedSecret, url.Values{"grant_type": {"password"}, "username": {who}, "password": {"a wrong guess"}}), 400, "invalid_grant")
-				best = min(best, time.Since(begun))
-			}
-			return best
+		took := func(who string) time.Duration {
+			begun := time.Now()
+			refused(t, s.post("/oauth2/token", "trusted", trustedSecret, url.Values{"grant_type": {"password"}, "username": {who}, "password": {"a wrong guess"}}), 400, "invalid_grant")
+			return time.Since(begun)
 		}
-		known, unknown := quickest(alice), quickest("nobody@acme.example")
-		t.Logf("%v for an account, %v for none", known, unknown)
-		if unknown < known/3 || known < unknown/3 {
+		// The quickest of each, taken in turn: what else the machine does only makes them slower, and a hash that is left
+		// out shows in every one. Nine tries are as many as an account has from one network.
+		known, unknown := took(alice), took("nobody@acme.example")
+		alike := func() bool { return unknown >= known/3 && known >= unknown/3 }
+		for tries := 1; tries < 3 || tries < 9 && !alike(); tries++ {
+			known, unknown = min(known, took(alice)), min(unknown, took("nobody@acme.example"))
+		}
+		if !alike() {
 			t.Errorf("%v for an account, %v for none", known, unknown)
 		}
 	})
