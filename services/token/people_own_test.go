@@ -88,7 +88,7 @@ func TestPeopleChangeTheirOwnAddress(t *testing.T) {
 		}
 		at := d.browser()
 		page := at.open(path)
-		if !strings.Contains(page.body, moved) || page.header.Get("Referrer-Policy") != "strict-origin" {
+		if !strings.Contains(page.body, moved) || !strings.Contains(page.body, "that of <b>Alice</b>") || page.header.Get("Referrer-Policy") != "strict-origin" {
 			t.Errorf("%s", page.body)
 		}
 		for i, want := range []int{200, 400} {

@@ -73,6 +73,8 @@ type Verify struct {
 	// Link is the link's secret.
 	Link  string
 	Email string
+	// Name is that of the account: who gets a link to somebody else's shall see that it is not theirs.
+	Name string
 	// Changes tells whether the account has another address until then.
 	Changes bool
 }

@@ -123,12 +123,12 @@ func (h *handler) choosePassword(w http.ResponseWriter, r *http.Request) {
 func (h *handler) verifyPage(w http.ResponseWriter, r *http.Request) {
 	secretPage(w)
 	page := pages.Verify{Link: r.URL.Query().Get(account.LinkParameter)}
-	ticket, _, err := h.Recovery.Redeemable(r.Context(), page.Link, account.Verification, account.NewAddress)
+	ticket, user, err := h.Recovery.Redeemable(r.Context(), page.Link, account.Verification, account.NewAddress)
 	if err != nil {
 		h.refuseLink(w, r, err)
 		return
 	}
-	page.Email, page.Changes = ticket.Email, ticket.Purpose == account.NewAddress
+	page.Email, page.Name, page.Changes = ticket.Email, user.Name, ticket.Purpose == account.NewAddress
 	h.show(w, r, http.StatusOK, func() error { return h.pages.Verify(w, page) })
 }
 
