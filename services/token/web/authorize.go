@@ -4,7 +4,6 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 
 	"github.com/realguardio/realguardio/services/internal/audit"
@@ -174,19 +173,26 @@ func (h *handler) consentPage(w http.ResponseWriter, r *http.Request) {
 	h.show(w, r, http.StatusOK, func() error { return h.pages.Consent(w, page) })
 }
 
+// decided reads the answer to a page that asks: the transaction that it was shown for, and "allow" or "deny".
+func decided(r *http.Request) (id, decision string, err error) {
+	form, err := strictForm(r)
+	if err != nil {
+		return "", "", err
+	}
+	if decision = form.Get("decision"); decision != "allow" && decision != "deny" {
+		return "", "", invalidRequest("the decision is neither allow nor deny")
+	}
+	return form.Get("tx"), decision, nil
+}
+
 // consent takes the answer. The transaction says what was asked; of the form only yes or no counts.
 func (h *handler) consent(w http.ResponseWriter, r *http.Request) {
-	form, err := strictForm(r)
+	id, decision, err := decided(r)
 	if err != nil {
 		h.refusePage(w, r, err)
 		return
 	}
-	decision := form.Get("decision")
-	if !slices.Contains([]string{"allow", "deny"}, decision) {
-		h.refusePage(w, r, invalidRequest("the decision is neither allow nor deny"))
-		return
-	}
-	tx, who, client, err := h.settle(r, form.Get("tx"), atConsent)
+	tx, who, client, err := h.settle(r, id, atConsent)
 	if err != nil {
 		h.refuseTransaction(w, r, err)
 		return

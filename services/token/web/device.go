@@ -3,7 +3,6 @@ package web
 import (
 	"errors"
 	"net/http"
-	"slices"
 	"strings"
 
 	"github.com/realguardio/realguardio/services/internal/audit"
@@ -114,17 +113,12 @@ func (h *handler) refuseUserCode(w http.ResponseWriter, r *http.Request, page pa
 
 // answerDevice takes the answer. The transaction says which device; of the form only yes or no counts.
 func (h *handler) answerDevice(w http.ResponseWriter, r *http.Request) {
-	form, err := strictForm(r)
+	id, decision, err := decided(r)
 	if err != nil {
 		h.refusePage(w, r, err)
 		return
 	}
-	decision := form.Get("decision")
-	if !slices.Contains([]string{"allow", "deny"}, decision) {
-		h.refusePage(w, r, invalidRequest("the decision is neither allow nor deny"))
-		return
-	}
-	tx, who, _, err := h.settle(r, form.Get("tx"), atDevice)
+	tx, who, _, err := h.settle(r, id, atDevice)
 	if err != nil {
 		h.refuseTransaction(w, r, err)
 		return
