@@ -113,10 +113,15 @@ func (a *api) list(doing, at string, query url.Values, member string, most int) 
 		}
 		query.Set("pageToken", next)
 	}
+	return a.printAll(all)
+}
+
+// printAll prints the resources of a list.
+func (a *api) printAll(list []object) error {
 	if a.format == "json" {
-		return printJSON(a.to, all)
+		return printJSON(a.to, list)
 	}
-	return a.table(all)
+	return a.table(list)
 }
 
 // print prints one resource.
