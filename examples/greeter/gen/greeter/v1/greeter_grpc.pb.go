@@ -4,6 +4,8 @@
 // - protoc             (unknown)
 // source: greeter/v1/greeter.proto
 
+// Package greeterv1 is the interface of the greeter, and who may call it.
+
 package greeterv1
 
 import (
