@@ -189,6 +189,10 @@ func (g *guard) decide(ctx context.Context, method string) (*caller, error) {
 	if rule.Sensitive && g.cfg.Revocations.Stale() {
 		return nil, because("stale_revocations", Unavailable("the revocation feed"))
 	}
+	if id.Confirmation.Bound() {
+		// Whoever sends it must prove to hold a key, and nobody has checked that they do.
+		return nil, because("unproven_key", Unauthenticated(ReasonUnauthenticated))
+	}
 	if err := g.hold(ctx, &c.identity, rule); err != nil {
 		return nil, err
 	}

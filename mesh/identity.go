@@ -55,6 +55,9 @@ type Identity struct {
 	// may have been anybody's, and so may what was got for its tokens.
 	DerivedKeys []string
 
+	// Confirmation is the key that the token is bound to; empty for a bearer token.
+	Confirmation Confirmation
+
 	// Epoch is the subject's epoch when the token was issued; a revocation may end everything below one.
 	Epoch int64
 	// AuthTime is when the person last authenticated. Zero for clients and workloads.
@@ -62,6 +65,19 @@ type Identity struct {
 	IssuedAt time.Time
 	Expiry   time.Time
 }
+
+// Confirmation says which key the sender of a token must prove to hold ("cnf", RFC 7800, section 3.1). At most one of
+// its fields is set.
+type Confirmation struct {
+	// JKT is the SHA-256 thumbprint of a JWK (RFC 7638), in base64url: the sender proves it by DPoP (RFC 9449, section 6.1).
+	JKT string
+	// X5T is the SHA-256 digest of a certificate, in base64url ("x5t#S256"): the sender proves it by mutual TLS (RFC 8705,
+	// section 3.1).
+	X5T string
+}
+
+// Bound reports whether there is a key to prove.
+func (c Confirmation) Bound() bool { return c != Confirmation{} }
 
 // HasRole reports whether the token carries role.
 func (i Identity) HasRole(role string) bool { return slices.Contains(i.Roles, role) }

@@ -38,15 +38,13 @@ func (v *Verifier) claims(payload string, now time.Time) (mesh.Identity, error) 
 		Actors:      c.actors(),
 		DerivedFrom: c.list("derived_from"),
 		DerivedKeys: c.list("derived_keys"),
+
+		Confirmation: c.confirmation(),
 	}
 	id.Kind = c.kind(id)
 	notBefore := c.time("nbf", false)
 	if c.problem != "" {
 		return mesh.Identity{}, refused("malformed", "payload: "+c.problem)
-	}
-	if _, bound := m["cnf"]; bound {
-		// Whoever sends it must prove to hold a key (RFC 9449, RFC 8705), and nobody has checked that they do.
-		return mesh.Identity{}, refused("bound", "the token is bound to a key")
 	}
 	switch {
 	case id.Issuer != v.cfg.Issuer:
@@ -142,6 +140,30 @@ func (r *reader) actors() []string {
 		chain, at = append(chain, sub), inner
 	}
 	return chain
+}
+
+// thumbprint is the length of a SHA-256 digest in base64url.
+const thumbprint = 43
+
+// confirmation reads the one key that the token is bound to, in one of the two ways that are known here. A token that is
+// bound in another way, or in two, must not pass for one that is not bound (RFC 7800, section 3.1).
+func (r *reader) confirmation() mesh.Confirmation {
+	raw, ok := r.members["cnf"]
+	if !ok {
+		return mesh.Confirmation{}
+	}
+	m, err := members(raw)
+	if err != nil || len(m) != 1 {
+		r.fail("cnf does not name one key")
+		return mesh.Confirmation{}
+	}
+	var c mesh.Confirmation
+	c.JKT, _ = text(m, "jkt")
+	c.X5T, _ = text(m, "x5t#S256")
+	if len(c.JKT)+len(c.X5T) != thumbprint {
+		r.fail("cnf names a key in a way that is not known here")
+	}
+	return c
 }
 
 // time reads a NumericDate: seconds since the epoch, perhaps with a fraction. Years beyond 9999 and times before the

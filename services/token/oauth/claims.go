@@ -43,8 +43,29 @@ type AccessClaims struct {
 	DerivedFrom []string `json:"derived_from,omitempty"`
 	DerivedKeys []string `json:"derived_keys,omitempty"`
 
+	// Confirmation is the key that its sender must prove to hold; nil of a bearer token.
+	Confirmation *Confirmation `json:"cnf,omitempty"`
+
 	// keyID is the key that it was signed with.
 	keyID string
+}
+
+// Confirmation binds a token to a key (RFC 7800, section 3.1), in one of two ways. Both values are SHA-256 digests in
+// base64url.
+type Confirmation struct {
+	// JKT is the thumbprint of the key of DPoP proofs (RFC 9449, section 6.1).
+	JKT string `json:"jkt,omitempty"`
+	// X5T is the digest of a client's certificate (RFC 8705, section 3.1).
+	X5T string `json:"x5t#S256,omitempty"`
+}
+
+// tokenType says how the token is sent: with a proof for each request (RFC 9449, section 5), or as a bearer token, be it
+// over a connection that proves the key (RFC 8705, section 3).
+func (c *Confirmation) tokenType() string {
+	if c != nil && c.JKT != "" {
+		return "DPoP"
+	}
+	return "Bearer"
 }
 
 // HasScope tells whether the token carries a scope.
@@ -77,6 +98,8 @@ func (s *Server) accessToken(client *Client, c claim, audience []string, now tim
 		Scope:    strings.Join(c.scopes, " "),
 		Caller:   client.caller(),
 		Epoch:    client.Epoch,
+
+		Confirmation: c.confirmation,
 	}
 	switch {
 	case c.user != nil:

@@ -52,6 +52,9 @@ func (s *Server) proveByExchange(ctx context.Context, client *Client, scopes []s
 	if err != nil {
 		return claim{}, err
 	}
+	if subject.Confirmation != nil {
+		return claim{}, errSubjectToken() // who brings it has not proven to hold its key
+	}
 	// A part's own token is tied to its certificate, and is of no use to others.
 	if !subject.issuedTo(client) && !subject.isFor(client) || subject.Caller == "workload" {
 		return claim{}, errSubjectToken()
@@ -150,7 +153,7 @@ func (s *Server) issueExchanged(client *Client, claims *AccessClaims) (TokenResp
 		return TokenResponse{}, err
 	}
 	return TokenResponse{
-		AccessToken: token, TokenType: "Bearer", IssuedTokenType: TokenTypeAccess, Scope: claims.Scope,
+		AccessToken: token, TokenType: claims.Confirmation.tokenType(), IssuedTokenType: TokenTypeAccess, Scope: claims.Scope,
 		ExpiresIn: int64(time.Unix(claims.Expiry, 0).Sub(s.Now()) / time.Second),
 	}, nil
 }

@@ -57,6 +57,9 @@ func (s *Server) UserInfo(ctx context.Context, token string) (PersonClaims, erro
 	if !slices.Contains(claims.Audience, AudienceAPI) && !slices.Contains(claims.Audience, audienceToken) {
 		return nil, errInvalidToken() // it was narrowed to somebody else, who shall not use it here
 	}
+	if claims.Confirmation != nil {
+		return nil, errInvalidToken() // who sends it has not proven to hold its key
+	}
 	if !claims.HasScope(ScopeOpenID) || claims.Caller != "user" {
 		return nil, refuse(CodeInsufficientScope, "the access token was not issued with the scope openid")
 	}

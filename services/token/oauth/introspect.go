@@ -37,7 +37,7 @@ func (s *Server) Introspect(ctx context.Context, cred Credentials, token string,
 		return Introspection{}, err
 	}
 	if claims != nil {
-		said := Introspection{Active: true, AccessClaims: claims, TokenType: "Bearer"}
+		said := Introspection{Active: true, AccessClaims: claims, TokenType: claims.Confirmation.tokenType()}
 		if asJWT && client.Kind == KindWorkload {
 			said.JWT, err = s.jwtForm(&client, token, claims)
 		}

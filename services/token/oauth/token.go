@@ -18,6 +18,10 @@ type TokenRequest struct {
 	// Address is where it came from.
 	Address string
 
+	// Confirmation is the key that the client has proven to hold, by DPoP or mutual TLS, and that the access token is to be
+	// bound to; nil for a bearer token.
+	Confirmation *Confirmation
+
 	// resources are the values of "resource", all of them known.
 	resources []string
 }
@@ -47,6 +51,8 @@ type claim struct {
 	refreshToken string
 	// nonce goes into the ID token.
 	nonce string
+	// confirmation is the key that the access token is bound to; nil for none.
+	confirmation *Confirmation
 	// exchanged is what the token will say that is given for another; nil for all other grants, which say less.
 	exchanged *AccessClaims
 }
@@ -84,7 +90,9 @@ func (s *Server) Token(ctx context.Context, req TokenRequest) (TokenResponse, er
 	if err != nil {
 		return TokenResponse{}, err
 	}
+	proven.confirmation = req.Confirmation
 	if proven.exchanged != nil {
+		proven.exchanged.Confirmation = proven.confirmation
 		return s.issueExchanged(&client, proven.exchanged)
 	}
 	if proven.scopes, err = stillRegistered(proven.scopes, client.Scopes); err != nil {
@@ -109,7 +117,7 @@ func (s *Server) issue(client *Client, c claim, audience []string) (TokenRespons
 	}
 	response := TokenResponse{
 		AccessToken:  access,
-		TokenType:    "Bearer",
+		TokenType:    c.confirmation.tokenType(),
 		ExpiresIn:    int64(client.accessTokenLifetime(now) / time.Second),
 		RefreshToken: c.refreshToken,
 		Scope:        strings.Join(c.scopes, " "),
