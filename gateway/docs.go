@@ -24,7 +24,7 @@ type docs struct {
 }
 
 // operation is one line of the page.
-type operation struct{ Method, Path, Summary string }
+type operation struct{ Method, Path, Summary, Needs string }
 
 // newDocs renders the page of an OpenAPI 2 document. Without one there are no docs: 404.
 func newDocs(openAPI []byte) (*docs, error) {
@@ -36,6 +36,7 @@ func newDocs(openAPI []byte) (*docs, error) {
 		Paths map[string]map[string]struct {
 			Summary string
 			Tags    []string
+			Rule    struct{ Needs string } `json:"x-realguardio-rule"`
 		}
 	}
 	if err := json.Unmarshal(openAPI, &described); err != nil {
@@ -45,7 +46,7 @@ func newDocs(openAPI []byte) (*docs, error) {
 	for path, methods := range described.Paths {
 		for method, op := range methods {
 			groups[strings.Join(op.Tags, ", ")] = append(groups[strings.Join(op.Tags, ", ")],
-				operation{Method: strings.ToUpper(method), Path: path, Summary: op.Summary})
+				operation{Method: strings.ToUpper(method), Path: path, Summary: op.Summary, Needs: op.Rule.Needs})
 		}
 	}
 	for _, ops := range groups {
