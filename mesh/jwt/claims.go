@@ -8,12 +8,13 @@ import (
 	"time"
 
 	"github.com/realguardio/realguardio/mesh"
+	"github.com/realguardio/realguardio/mesh/internal/jose"
 )
 
 // claims checks the payload of a token whose signature is good, and returns whom it speaks for (RFC 9068, sections 2.2
 // and 4).
 func (v *Verifier) claims(payload string, now time.Time) (mesh.Identity, error) {
-	m, err := decodeObject(payload)
+	m, err := jose.Object(payload)
 	if err != nil {
 		return mesh.Identity{}, refused("malformed", "payload: "+err.Error())
 	}
@@ -74,7 +75,7 @@ func (r *reader) fail(problem string) {
 }
 
 func (r *reader) required(name string) string {
-	s, ok := text(r.members, name)
+	s, ok := jose.Text(r.members, name)
 	if !ok || s == "" {
 		r.fail(name + " is missing or not a string")
 	}
@@ -85,7 +86,7 @@ func (r *reader) optional(name string) string {
 	if _, ok := r.members[name]; !ok {
 		return ""
 	}
-	s, ok := text(r.members, name)
+	s, ok := jose.Text(r.members, name)
 	if !ok {
 		r.fail(name + " is not a string")
 	}
@@ -102,19 +103,19 @@ func (r *reader) list(name string) []string {
 		return nil
 	}
 	var l []string
-	for _, e := range elements(raw) {
+	for _, e := range jose.Elements(raw) {
 		if e[0] != '"' {
 			r.fail(name + " is not a list of strings")
 			return nil
 		}
-		l = append(l, unquote(e))
+		l = append(l, jose.Unquote(e))
 	}
 	return l
 }
 
 // audience is a string or a list of strings (RFC 7519, section 4.1.3).
 func (r *reader) audience() []string {
-	if s, ok := text(r.members, "aud"); ok {
+	if s, ok := jose.Text(r.members, "aud"); ok {
 		return []string{s}
 	}
 	return r.list("aud")
@@ -127,12 +128,12 @@ const maxActors = 8
 func (r *reader) actors() []string {
 	var chain []string
 	for at := r.members; at["act"] != nil; {
-		inner, err := members(at["act"])
+		inner, err := jose.Members(at["act"])
 		if err != nil || len(chain) == maxActors {
 			r.fail("act is not a chain of actors")
 			return nil
 		}
-		sub, ok := text(inner, "sub")
+		sub, ok := jose.Text(inner, "sub")
 		if !ok || sub == "" {
 			r.fail("act does not say who acts")
 			return nil
@@ -152,14 +153,14 @@ func (r *reader) confirmation() mesh.Confirmation {
 	if !ok {
 		return mesh.Confirmation{}
 	}
-	m, err := members(raw)
+	m, err := jose.Members(raw)
 	if err != nil || len(m) != 1 {
 		r.fail("cnf does not name one key")
 		return mesh.Confirmation{}
 	}
 	var c mesh.Confirmation
-	c.JKT, _ = text(m, "jkt")
-	c.X5T, _ = text(m, "x5t#S256")
+	c.JKT, _ = jose.Text(m, "jkt")
+	c.X5T, _ = jose.Text(m, "x5t#S256")
 	if len(c.JKT)+len(c.X5T) != thumbprint {
 		r.fail("cnf names a key in a way that is not known here")
 	}

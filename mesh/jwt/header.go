@@ -1,6 +1,10 @@
 package jwt
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/realguardio/realguardio/mesh/internal/jose"
+)
 
 type header struct {
 	alg, kid string
@@ -13,7 +17,7 @@ var forbidden = []string{"jku", "x5u", "jwk", "x5c", "crit", "b64"}
 // parseHeader reads what a token says about its own form. Nothing of it is believed: alg must fit the key, and the key
 // is the issuer's.
 func parseHeader(segment string) (header, error) {
-	m, err := decodeObject(segment)
+	m, err := jose.Object(segment)
 	if err != nil {
 		return header{}, refused("malformed", "header: "+err.Error())
 	}
@@ -22,15 +26,15 @@ func parseHeader(segment string) (header, error) {
 			return header{}, refused("forbidden_header", "header has "+name)
 		}
 	}
-	typ, ok := text(m, "typ")
+	typ, ok := jose.Text(m, "typ")
 	if typ = strings.ToLower(typ); !ok || typ != "at+jwt" && typ != "application/at+jwt" {
 		return header{}, refused("wrong_type", "header: typ is not at+jwt")
 	}
 	var h header
-	if h.alg, ok = text(m, "alg"); !ok || !allowed(h.alg) {
+	if h.alg, ok = jose.Text(m, "alg"); !ok || !allowed(h.alg) {
 		return header{}, refused("algorithm", "header: alg is not allowed")
 	}
-	if h.kid, ok = text(m, "kid"); !ok || h.kid == "" || len(h.kid) > 256 {
+	if h.kid, ok = jose.Text(m, "kid"); !ok || h.kid == "" || len(h.kid) > 256 {
 		return header{}, refused("unknown_key", "header: kid is missing or too long")
 	}
 	return h, nil

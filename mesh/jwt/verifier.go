@@ -8,10 +8,10 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/realguardio/realguardio/mesh"
+	"github.com/realguardio/realguardio/mesh/internal/jose"
 )
 
 // maxToken is the longest token looked at, in bytes.
@@ -90,11 +90,11 @@ func (v *Verifier) Verify(ctx context.Context, token string) (mesh.Identity, err
 	if len(token) > maxToken {
 		return mesh.Identity{}, refused("oversized", "the token is too long")
 	}
-	head, payload, signature, err := split(token)
-	if err != nil {
-		return mesh.Identity{}, err
+	jws, ok := jose.Split(token)
+	if !ok {
+		return mesh.Identity{}, refused("malformed", "the token is not a compact JWS")
 	}
-	h, err := parseHeader(head)
+	h, err := parseHeader(jws.Header)
 	if err != nil {
 		return mesh.Identity{}, err
 	}
@@ -102,27 +102,16 @@ func (v *Verifier) Verify(ctx context.Context, token string) (mesh.Identity, err
 	if err != nil {
 		return mesh.Identity{}, err
 	}
-	if err := k.verify(h.alg, token[:len(head)+1+len(payload)], signature); err != nil {
+	if err := k.verify(h.alg, jws.Signed, jws.Signature); err != nil {
 		return mesh.Identity{}, err
 	}
-	identity, err := v.claims(payload, now)
+	identity, err := v.claims(jws.Payload, now)
 	if err != nil {
 		return mesh.Identity{}, err
 	}
 	identity.KeyID = k.id
 	v.cache.put(token, &verified{identity: identity, key: k})
 	return identity, nil
-}
-
-// split takes a JWS in compact serialization apart (RFC 7515, section 7.1).
-func split(token string) (head, payload, signature string, err error) {
-	// Go's base64 decoder skips line breaks, which would give one token many forms.
-	if strings.Count(token, ".") != 2 || strings.ContainsAny(token, "\r\n") {
-		return "", "", "", refused("malformed", "the token is not a compact JWS")
-	}
-	head, rest, _ := strings.Cut(token, ".")
-	payload, signature, _ = strings.Cut(rest, ".")
-	return head, payload, signature, nil
 }
 
 func (c *Config) complete() error {

@@ -1,4 +1,4 @@
-package jwt
+package jose
 
 import (
 	"bytes"
@@ -18,7 +18,7 @@ func FuzzMembers(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		got, err := members(raw)
+		got, err := Members(raw)
 		var want map[string]json.RawMessage
 		errWant := json.Unmarshal(raw, &want)
 		if errors.Is(err, errDuplicate) {
@@ -39,8 +39,8 @@ func FuzzMembers(f *testing.F) {
 			}
 			if value[0] == '[' {
 				var list []json.RawMessage
-				if json.Unmarshal(value, &list) != nil || len(elements(got[name])) != len(list) {
-					t.Fatalf("%q: %d elements, want %d", value, len(elements(got[name])), len(list))
+				if json.Unmarshal(value, &list) != nil || len(Elements(got[name])) != len(list) {
+					t.Fatalf("%q: %d elements, want %d", value, len(Elements(got[name])), len(list))
 				}
 			}
 		}
@@ -51,11 +51,11 @@ func TestADuplicateIsFoundHoweverDeep(t *testing.T) {
 	for _, raw := range []string{
 		`{"a":1,"a":1}`, `{"a":1,"\u0061":2}`, `{"x":{"a":1,"a":2}}`, `{"x":[1,{"a":1,"a":2}]}`, `{"x":[[{"y":{"a":1,"a":2}}]]}`, `{"\ud800":1,"\ufffd":2}`,
 	} {
-		if _, err := members([]byte(raw)); !errors.Is(err, errDuplicate) {
+		if _, err := Members([]byte(raw)); !errors.Is(err, errDuplicate) {
 			t.Errorf("%s: got %v", raw, err)
 		}
 	}
-	if _, err := members([]byte(`{"x":{"a":1},"y":{"a":1},"z":[{"a":1},{"a":1}],"A":1,"a":1}`)); err != nil {
+	if _, err := Members([]byte(`{"x":{"a":1},"y":{"a":1},"z":[{"a":1},{"a":1}],"A":1,"a":1}`)); err != nil {
 		t.Errorf("the same name in different objects: %v", err)
 	}
 }

@@ -1,37 +1,33 @@
-package jwt
+package jose
 
 import (
 	"bytes"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"unicode/utf8"
 )
-
-// strict64 refuses padding, other alphabets and stray bits, so that each value has one form (RFC 4648, section 3.5).
-var strict64 = base64.RawURLEncoding.Strict()
 
 var (
 	errNotJSON   = errors.New("it is not a JSON object in UTF-8")
 	errDuplicate = errors.New("a member appears twice")
 )
 
-// decodeObject decodes a base64url segment that holds a JSON object.
-func decodeObject(segment string) (map[string]json.RawMessage, error) {
-	raw, err := strict64.DecodeString(segment)
+// Object decodes a base64url segment that holds a JSON object, as [Members] reads it.
+func Object(segment string) (map[string]json.RawMessage, error) {
+	raw, err := Decode(segment)
 	if err != nil {
-		return nil, errors.New("it is not base64url")
+		return nil, err
 	}
-	return members(raw)
+	return Members(raw)
 }
 
-// members returns the members of the object that is all of raw, by their exact names. Unlike encoding/json, which lets
+// Members returns the members of the object that is all of raw, by their exact names. Unlike encoding/json, which lets
 // the last of two equal names win, ignores case and repairs bad UTF-8, it refuses what two readers could read
 // differently (RFC 7515, section 10.12; RFC 8725, section 2.4), however deep.
 //
 // The standard library decides what is JSON; what is left to do here, finding where values begin and end, may then take
 // that for granted. It costs a tenth of a json.Decoder, which would make up a third of a verification.
-func members(raw []byte) (map[string]json.RawMessage, error) {
+func Members(raw []byte) (map[string]json.RawMessage, error) {
 	if !utf8.Valid(raw) || !json.Valid(raw) {
 		return nil, errNotJSON
 	}
@@ -52,7 +48,7 @@ type scanner struct {
 func (s *scanner) object() (map[string]json.RawMessage, error) {
 	m := make(map[string]json.RawMessage, 16)
 	for s.next() != '}' {
-		name := unquote(s.value())
+		name := Unquote(s.value())
 		s.next() // ':'
 		value := s.value()
 		if _, twice := m[name]; twice {
@@ -127,8 +123,8 @@ func (s *scanner) quoted() {
 	s.at++
 }
 
-// elements splits an array.
-func elements(array json.RawMessage) []json.RawMessage {
+// Elements splits an array.
+func Elements(array json.RawMessage) []json.RawMessage {
 	var all []json.RawMessage
 	s := scanner{raw: array}
 	for s.next() != ']' {
@@ -145,7 +141,7 @@ func unambiguous(value json.RawMessage) error {
 		_, err := s.object()
 		return err
 	case value[0] == '[' && bytes.IndexByte(value, '{') >= 0:
-		for _, e := range elements(value) {
+		for _, e := range Elements(value) {
 			if err := unambiguous(e); err != nil {
 				return err
 			}
@@ -154,8 +150,8 @@ func unambiguous(value json.RawMessage) error {
 	return nil
 }
 
-// unquote returns the text of a string.
-func unquote(quoted json.RawMessage) string {
+// Unquote returns the text of a string.
+func Unquote(quoted json.RawMessage) string {
 	if bytes.IndexByte(quoted, '\\') < 0 {
 		return string(quoted[1 : len(quoted)-1])
 	}
@@ -164,11 +160,11 @@ func unquote(quoted json.RawMessage) string {
 	return s
 }
 
-// text returns a member that is a string.
-func text(m map[string]json.RawMessage, name string) (string, bool) {
+// Text returns a member that is a string.
+func Text(m map[string]json.RawMessage, name string) (string, bool) {
 	raw, ok := m[name]
 	if !ok || raw[0] != '"' {
 		return "", false
 	}
-	return unquote(raw), true
+	return Unquote(raw), true
 }
