@@ -23,11 +23,13 @@ type boundary struct {
 	now func() time.Time
 	// callLimit is the longest that a call which is not a stream may take, whatever deadline its caller asks for.
 	callLimit time.Duration
+	// strangers is true where the traces of callers do not go on.
+	strangers bool
 }
 
 func (b *boundary) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
 	start := b.now()
-	ctx, c := beginCall(ctx)
+	ctx, c := beginCall(ctx, b.strangers)
 	if deadline, ok := ctx.Deadline(); !ok || deadline.Sub(start) > b.callLimit {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, b.callLimit)
@@ -51,7 +53,7 @@ func (b *boundary) unary(ctx context.Context, req any, info *grpc.UnaryServerInf
 
 func (b *boundary) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) error {
 	start := b.now()
-	ctx, c := beginCall(ss.Context())
+	ctx, c := beginCall(ss.Context(), b.strangers)
 	var inner grpc.ServerStream = &serverStream{ss, ctx}
 	if !c.named {
 		inner = &namingStream{serverStream: serverStream{ss, ctx}, id: c.requestID}
@@ -93,13 +95,16 @@ func (b *boundary) write(ctx context.Context, c *call, method string, start time
 	if !b.log.Enabled(ctx, level) {
 		return
 	}
-	attrs := make([]slog.Attr, 0, 8)
+	attrs := make([]slog.Attr, 0, 9)
 	attrs = append(attrs,
 		slog.String("method", method),
 		slog.String("code", code.String()),
 		slog.Duration("took", b.now().Sub(start)),
 		slog.String("request_id", c.requestID),
 	)
+	if id := TraceID(ctx); id != "" {
+		attrs = append(attrs, slog.String("trace_id", id))
+	}
 	if c.identity != nil {
 		attrs = append(attrs, slog.Any("caller", *c.identity))
 	}

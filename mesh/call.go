@@ -10,6 +10,7 @@ import (
 const (
 	requestIDKey     = "x-request-id"
 	traceparentKey   = "traceparent"
+	tracestateKey    = "tracestate"
 	authorizationKey = "authorization"
 )
 
@@ -44,11 +45,20 @@ func WithRequestID(ctx context.Context, id string) context.Context {
 	return context.WithValue(ctx, callKey{}, &call{requestID: requestIDOr(id)})
 }
 
-// beginCall starts the record of an RPC that came in.
-func beginCall(ctx context.Context) (context.Context, *call) {
+// beginCall starts the record of an RPC that came in. Its place in a trace is the one that ctx has already, where a
+// tracer runs outside of the interceptors; else what the caller says, unless callers are strangers.
+func beginCall(ctx context.Context, strangers bool) (context.Context, *call) {
 	asked := single(ctx, requestIDKey)
-	c := &call{requestID: requestIDOr(asked), traceparent: traceparentOr(single(ctx, traceparentKey))}
+	c := &call{requestID: requestIDOr(asked)}
 	c.named = c.requestID == asked
+	switch traced := Traceparent(ctx); {
+	case traced != "":
+		c.traceparent = traced
+	case strangers:
+		c.traceparent = NewTraceparent()
+	default:
+		c.traceparent = traceparentOr(single(ctx, traceparentKey))
+	}
 	return context.WithValue(ctx, callKey{}, c), c
 }
 
@@ -73,17 +83,4 @@ func requestIDOr(id string) string {
 		}
 	}
 	return id
-}
-
-// traceparentOr returns a W3C traceparent of version 00, or "".
-func traceparentOr(v string) string {
-	if len(v) != 55 || v[:3] != "00-" || v[35] != '-' || v[52] != '-' {
-		return ""
-	}
-	for _, c := range []byte(v) {
-		if (c < '0' || c > '9') && (c < 'a' || c > 'f') && c != '-' {
-			return ""
-		}
-	}
-	return v
 }

@@ -162,7 +162,7 @@ func (o *outgoing) stream(ctx context.Context, desc *grpc.StreamDesc, conn *grpc
 // faults to be found.
 func (o *outgoing) prepare(ctx context.Context) (_ context.Context, token string, err error) {
 	if md, ok := metadata.FromOutgoingContext(ctx); ok {
-		for _, key := range []string{authorizationKey, requestIDKey, traceparentKey} {
+		for _, key := range []string{authorizationKey, requestIDKey, traceparentKey, tracestateKey} {
 			if len(md.Get(key)) > 0 {
 				return nil, "", fmt.Errorf("call %s: %s in the outgoing metadata is not for handlers to set", o.target, key)
 			}
@@ -179,9 +179,9 @@ func (o *outgoing) prepare(ctx context.Context) (_ context.Context, token string
 		pairs = append(pairs, requestIDKey, requestIDOr(""))
 	} else {
 		pairs = append(pairs, requestIDKey, c.requestID)
-		if c.traceparent != "" {
-			pairs = append(pairs, traceparentKey, c.traceparent)
-		}
+	}
+	if traceparent := Traceparent(ctx); traceparent != "" {
+		pairs = append(pairs, traceparentKey, traceparent)
 	}
 	return metadata.AppendToOutgoingContext(ctx, pairs...), token, nil
 }

@@ -80,6 +80,19 @@ func (noRevocations) Revoked(Identity) bool                 { return false }
 func (noRevocations) Stale() bool                           { return false }
 func (noRevocations) Notify(Identity, func()) (stop func()) { return func() {} }
 
+// Decision is what a guard has decided about a call.
+type Decision struct {
+	// Method is "/package.Service/Method". Where Cause is [UnknownMethod], its text is the caller's own.
+	Method string
+	// Cause is why the call was refused: one of a few fixed words, which the caller is not told. Empty: it was admitted.
+	Cause string
+	// Caller is who was admitted, not to be changed; nil where nobody had to be known, and for a refusal.
+	Caller *Identity
+}
+
+// UnknownMethod is the cause of refusing a call to a method that does not exist.
+const UnknownMethod = "unknown_method"
+
 // guardConfig is what a [guard] decides by. Its fields are as in [ServerConfig].
 type guardConfig struct {
 	// Policies has the rules. A method that is not in it does not exist.
@@ -88,7 +101,7 @@ type guardConfig struct {
 	Revocations Revocations
 	TrustDomain string
 	Credential  func(ctx context.Context, authorization string) (token string, err error)
-	Refused     func(method, cause string)
+	Decided     func(ctx context.Context, d Decision)
 	Now         func() time.Time
 }
 
@@ -114,8 +127,8 @@ func newGuard(cfg guardConfig) (*guard, error) {
 	if cfg.Credential == nil {
 		cfg.Credential = bearerOnly
 	}
-	if cfg.Refused == nil {
-		cfg.Refused = func(string, string) {}
+	if cfg.Decided == nil {
+		cfg.Decided = func(context.Context, Decision) {}
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
@@ -135,7 +148,7 @@ func (g *guard) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, 
 // caller's to choose.
 func (g *guard) known(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) error {
 	if g.rules[info.FullMethod] == nil {
-		g.cfg.Refused(info.FullMethod, "unknown_method")
+		g.cfg.Decided(ss.Context(), Decision{Method: info.FullMethod, Cause: UnknownMethod})
 		return unimplemented()
 	}
 	return next(srv, ss)
@@ -147,15 +160,19 @@ func (g *guard) known(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo
 func (g *guard) admit(ctx context.Context, method string) (context.Context, error) {
 	c, err := g.decide(ctx, method)
 	if err != nil {
+		d := Decision{Method: method, Cause: "other"}
 		var r *refusal
 		if errors.As(err, &r) {
-			g.cfg.Refused(method, r.cause)
+			d.Cause = r.cause
 		}
+		g.cfg.Decided(ctx, d)
 		return nil, err
 	}
 	if c == nil {
+		g.cfg.Decided(ctx, Decision{Method: method})
 		return ctx, nil
 	}
+	g.cfg.Decided(ctx, Decision{Method: method, Caller: &c.identity})
 	if call := callFrom(ctx); call != nil {
 		call.identity = &c.identity
 	}
@@ -166,7 +183,7 @@ func (g *guard) admit(ctx context.Context, method string) (context.Context, erro
 func (g *guard) decide(ctx context.Context, method string) (*caller, error) {
 	rule := g.rules[method]
 	if rule == nil {
-		return nil, because("unknown_method", unimplemented())
+		return nil, because(UnknownMethod, unimplemented())
 	}
 	if rule.Public {
 		return nil, nil

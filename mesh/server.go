@@ -48,8 +48,12 @@ type ServerConfig struct {
 
 	// Logger gets one line a call. Required: use slog.New(slog.DiscardHandler) for none.
 	Logger *slog.Logger
-	// Refused is told of every refusal of the guard, with a short fixed word for the cause. It is for metrics.
-	Refused func(method, cause string)
+	// Decided is told of every decision of the guard. It must not block. It is for metrics and traces: nothing in it can let
+	// a caller in.
+	Decided func(ctx context.Context, d Decision)
+	// TrustTraceparent goes on with the traces of callers who prove themselves by no certificate: strangers, who then choose
+	// what is recorded. Default: a new trace begins with each call of theirs.
+	TrustTraceparent bool
 	// UnaryInterceptors and StreamInterceptors run outside everything else and see the final status. They must not
 	// panic. They are for metrics and traces: nothing in them can let a caller in.
 	UnaryInterceptors  []grpc.UnaryServerInterceptor
@@ -102,7 +106,7 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 	s := &Server{cfg: cfg, serving: newServing(cfg.Verifier), policies: &Policies{rules: map[string]*Rule{}}, requests: &requests{}}
 	guard, err := newGuard(guardConfig{
 		Policies: s.policies, Verifier: cfg.Verifier, Revocations: cfg.Revocations, TrustDomain: cfg.TrustDomain,
-		Credential: cfg.Credential, Refused: cfg.Refused, Now: cfg.Now,
+		Credential: cfg.Credential, Decided: cfg.Decided, Now: cfg.Now,
 	})
 	if err != nil {
 		return nil, err
@@ -248,7 +252,7 @@ func (s *Server) passThrough(p *PassThrough) error {
 
 // options are the limits and the interceptors. The order of the latter is the order in which a call meets them.
 func (s *Server) options(guard *guard) []grpc.ServerOption {
-	b := &boundary{log: s.cfg.Logger.With("part", s.cfg.Name), now: s.cfg.Now, callLimit: s.cfg.CallLimit}
+	b := &boundary{log: s.cfg.Logger.With("part", s.cfg.Name), now: s.cfg.Now, callLimit: s.cfg.CallLimit, strangers: !s.cfg.TrustsTraces()}
 	recovering := recovery.WithRecoveryHandlerContext(recovered)
 	streams := slices.Clone(s.cfg.StreamInterceptors)
 	if s.cfg.PassThrough != nil {
@@ -318,6 +322,13 @@ func (c *ServerConfig) complete() error {
 		c.Now = time.Now
 	}
 	return nil
+}
+
+// TrustsTraces reports whether the traces of callers go on: where each of them proves itself by a certificate, or where
+// TrustTraceparent says so.
+func (c *ServerConfig) TrustsTraces() bool {
+	proven := c.TLS != nil && (c.TLS.ClientAuth == tls.RequireAndVerifyClientCert || c.TLS.ClientAuth == tls.RequireAnyClientCert)
+	return c.TrustTraceparent || proven
 }
 
 func setDefault[T comparable](field *T, value T) {

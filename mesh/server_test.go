@@ -260,7 +260,11 @@ func TestTheLogNamesTheCallerAndTheTrueReasonButNoToken(t *testing.T) {
 	var refused []string
 	srv := meshtest.Serve(t, iss, meshtest.Part{Name: "echo", Configure: func(c *mesh.ServerConfig) {
 		c.Logger = lines.logger()
-		c.Refused = func(method, cause string) { refused = append(refused, method+" "+cause) }
+		c.Decided = func(_ context.Context, d mesh.Decision) {
+			if d.Cause != "" {
+				refused = append(refused, d.Method+" "+d.Cause)
+			}
+		}
 	}}, (&echo{unary: whoami}).register)
 	conn := srv.Dial(t)
 	good := iss.Token(t, meshtest.Claims{Subject: "u-alice", Name: "Alice Liddell", Email: "alice@acme.example"})

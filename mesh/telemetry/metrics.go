@@ -4,8 +4,10 @@
 package telemetry
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	grpcprom "github.com/grpc-ecosystem/go-grpc-middleware/providers/prometheus"
@@ -20,7 +22,9 @@ type Metrics struct {
 	registerer prometheus.Registerer
 	server     *grpcprom.ServerMetrics
 	client     *grpcprom.ClientMetrics
-	refused    *prometheus.CounterVec
+	decisions  *prometheus.CounterVec
+	// admitted are the counters of decisions that let somebody in, by method: these are on everybody's way.
+	admitted sync.Map
 }
 
 // New registers the metrics of a part.
@@ -30,12 +34,12 @@ func New(registerer prometheus.Registerer) (*Metrics, error) {
 		registerer: registerer,
 		server:     grpcprom.NewServerMetrics(grpcprom.WithServerHandlingTimeHistogram(grpcprom.WithHistogramBuckets(buckets))),
 		client:     grpcprom.NewClientMetrics(grpcprom.WithClientHandlingTimeHistogram(grpcprom.WithHistogramBuckets(buckets))),
-		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "mesh_refused_total",
-			Help: "Calls that the guard refused, by the true cause that the caller is not told.",
-		}, []string{"method", "cause"}),
+		decisions: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "mesh_decisions_total",
+			Help: "Decisions of the guard: admitted, or refused by the true cause, which the caller is not told.",
+		}, []string{"method", "decision", "cause"}),
 	}
-	for _, c := range []prometheus.Collector{m.server, m.client, m.refused} {
+	for _, c := range []prometheus.Collector{m.server, m.client, m.decisions} {
 		if err := registerer.Register(c); err != nil {
 			return nil, fmt.Errorf("register metrics: %w", err)
 		}
@@ -43,19 +47,31 @@ func New(registerer prometheus.Registerer) (*Metrics, error) {
 	return m, nil
 }
 
-// Server makes a server count its calls, their time, and the guard's refusals.
+// Server makes a server count its calls, their time, and the guard's decisions.
 func (m *Metrics) Server(cfg *mesh.ServerConfig) {
 	cfg.UnaryInterceptors = append(cfg.UnaryInterceptors, m.server.UnaryServerInterceptor())
 	cfg.StreamInterceptors = append(cfg.StreamInterceptors, m.server.StreamServerInterceptor())
-	before := cfg.Refused
-	cfg.Refused = func(method, cause string) {
-		if cause == "unknown_method" {
-			method = "unknown" // callers choose it, and would fill memory with labels
-		}
-		m.refused.WithLabelValues(method, cause).Inc()
+	before := cfg.Decided
+	cfg.Decided = func(ctx context.Context, d mesh.Decision) {
+		m.decided(d)
 		if before != nil {
-			before(method, cause)
+			before(ctx, d)
 		}
+	}
+}
+
+func (m *Metrics) decided(d mesh.Decision) {
+	switch d.Cause {
+	case "":
+		counter, ok := m.admitted.Load(d.Method)
+		if !ok {
+			counter, _ = m.admitted.LoadOrStore(d.Method, m.decisions.WithLabelValues(d.Method, "admitted", ""))
+		}
+		counter.(prometheus.Counter).Inc()
+	case mesh.UnknownMethod: // callers choose its name, and would fill memory with labels
+		m.decisions.WithLabelValues("unknown", "refused", d.Cause).Inc()
+	default:
+		m.decisions.WithLabelValues(d.Method, "refused", d.Cause).Inc()
 	}
 }
 

@@ -57,9 +57,10 @@ func TestCallsAndRefusalsAreCounted(t *testing.T) {
 	call(iss.Token(t, meshtest.Claims{}))
 
 	const watch = "/realguardio.mesh.v1.RevocationService/Watch"
-	refused := counted(t, registry, "mesh_refused_total", "method", "cause")
-	if diff := cmp.Diff(map[string]float64{watch + " caller_kind": 1, watch + " malformed": 1}, refused); diff != "" {
-		t.Errorf("refusals differ (-want +got):\n%s", diff)
+	decided := counted(t, registry, "mesh_decisions_total", "method", "decision", "cause")
+	want := map[string]float64{watch + " admitted ": 1, watch + " refused caller_kind": 1, watch + " refused malformed": 1}
+	if diff := cmp.Diff(want, decided); diff != "" {
+		t.Errorf("decisions differ (-want +got):\n%s", diff)
 	}
 	for _, side := range []string{"grpc_server_handled_total", "grpc_client_handled_total"} {
 		handled := counted(t, registry, side, "grpc_method", "grpc_code")
