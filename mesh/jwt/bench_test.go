@@ -8,6 +8,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/sha256"
+	mathrand "math/rand/v2"
 	"testing"
 
 	"github.com/lestrrat-go/jwx/v2/jwa"
@@ -80,4 +81,35 @@ func BenchmarkBareSignature(b *testing.B) {
 			b.Fatal("bad")
 		}
 	}
+}
+
+// BenchmarkVerifyManyHits is ten thousand tokens in random order, with the cache as it is by default.
+func BenchmarkVerifyManyHits(b *testing.B) {
+	key := ecKey(b, elliptic.P256())
+	document := set(b, public(b, key, "k"))
+	v, err := jwt.New(b.Context(), jwt.Config{
+		Issuer: "https://iss", Audiences: []string{meshtest.Audience},
+		Keys: func(context.Context) ([]byte, error) { return document, nil },
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	tokens := make([]string, 10_000)
+	for i := range tokens {
+		tokens[i] = sign(b, jwa.ES256, key, "k")
+		if _, err := v.Verify(b.Context(), tokens[i]); err != nil {
+			b.Fatal(err)
+		}
+	}
+	before := v.Stats()
+	b.ReportAllocs()
+	b.ResetTimer()
+	for range b.N {
+		if _, err := v.Verify(b.Context(), tokens[mathrand.IntN(len(tokens))]); err != nil {
+			b.Fatal(err)
+		}
+	}
+	after := v.Stats()
+	hits, misses := after.Hits-before.Hits, after.Misses-before.Misses
+	b.ReportMetric(float64(hits)/float64(hits+misses), "hits/op")
 }

@@ -33,7 +33,8 @@ type keySet struct {
 	client  *http.Client
 	current atomic.Pointer[map[string]*key]
 	// fetched is when keys were last fetched well, in nanoseconds of the Unix epoch; 0: never.
-	fetched atomic.Int64
+	fetched           atomic.Int64
+	fetches, failures atomic.Uint64
 
 	flight singleflight.Group
 	// Only touched inside of a flight.
@@ -51,9 +52,15 @@ func newKeySet(cfg Config) *keySet {
 }
 
 // fresh reports whether there are keys that may be trusted still.
-func (s *keySet) fresh() bool {
+func (s *keySet) fresh() bool { return s.age() < s.cfg.MaxStale }
+
+// age is how long ago keys were last fetched well.
+func (s *keySet) age() time.Duration {
 	at := s.fetched.Load()
-	return at != 0 && s.cfg.Now().UnixNano()-at < int64(s.cfg.MaxStale)
+	if at == 0 {
+		return 1<<63 - 1
+	}
+	return time.Duration(s.cfg.Now().UnixNano() - at)
 }
 
 // key returns the key named id. An id that is not known causes a fetch, of which there is one at a time and one in
@@ -125,6 +132,15 @@ func (s *keySet) run(ctx context.Context) {
 // fetch fetches keys and puts them in use.
 func (s *keySet) fetch(ctx context.Context) error {
 	s.tried = s.cfg.Now()
+	s.fetches.Add(1)
+	err := s.renew(ctx)
+	if err != nil {
+		s.failures.Add(1)
+	}
+	return err
+}
+
+func (s *keySet) renew(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, fetchLimit)
 	defer cancel()
 	document, err := s.document(ctx)

@@ -68,6 +68,9 @@ type Set struct {
 	// heard is when the set was last known to be complete, in nanoseconds of the Unix epoch; 0: never.
 	heard  atomic.Int64
 	purged atomic.Int64
+	// lag and resyncs are told by the feed.
+	lag     atomic.Int64
+	resyncs atomic.Uint64
 
 	watching sync.Mutex
 	watchers map[ref]map[*watcher]struct{}
