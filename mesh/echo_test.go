@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"testing"
 
@@ -42,9 +43,10 @@ var echoRules = map[string]*meshv1.Rule{
 	"Fresh":    {Callers: callers{user}, MaxAge: durationpb.New(300e9)},
 	"Strong":   {Callers: callers{user}, Acr: "phr"},
 	"Read":     {Callers: callers{user}},
+	"Recent":   {Callers: callers{user}, MaxAge: durationpb.New(300e9)},
 }
 
-var echoMethods = []string{"Say", "Watch", "Chat", "Open", "Admin", "Scoped", "Internal", "Careful", "Fresh", "Strong", "Read"}
+var echoMethods = []string{"Say", "Watch", "Chat", "Open", "Admin", "Scoped", "Internal", "Careful", "Fresh", "Strong", "Read", "Recent"}
 
 // echoFile is test.mesh.v1, as a linked proto file would be.
 var echoFile = sync.OnceValue(func() protoreflect.FileDescriptor {
@@ -74,7 +76,7 @@ func method(name string, rule *meshv1.Rule) *descriptorpb.MethodDescriptorProto 
 	if name == "Read" {
 		m.Options.IdempotencyLevel = descriptorpb.MethodOptions_NO_SIDE_EFFECTS.Enum()
 	}
-	m.ServerStreaming = proto.Bool(name == "Watch" || name == "Chat")
+	m.ServerStreaming = proto.Bool(slices.Contains([]string{"Watch", "Chat", "Recent"}, name))
 	m.ClientStreaming = proto.Bool(name == "Chat")
 	return m
 }
@@ -175,7 +177,7 @@ func open(t *testing.T, ctx context.Context, conn grpc.ClientConnInterface, meth
 	if err := stream.SendMsg(newNote("hello").Message); err != nil && !errors.Is(err, io.EOF) {
 		t.Fatalf("send: %v", err)
 	}
-	if method == "Watch" {
+	if method != "Chat" {
 		_ = stream.CloseSend()
 	}
 	return stream

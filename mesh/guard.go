@@ -3,12 +3,10 @@ package mesh
 import (
 	"context"
 	"errors"
-	"slices"
 	"strings"
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 )
@@ -218,44 +216,16 @@ func (g *guard) decide(ctx context.Context, method string) (*caller, error) {
 
 // hold checks what a rule demands of a caller who is known.
 func (g *guard) hold(ctx context.Context, id *Identity, rule *Rule) error {
-	if !slices.Contains(rule.Callers, id.Kind) {
-		return because("caller_kind", PermissionDenied(ReasonCallerKind, "this kind of caller may not call this method"))
-	}
+	c := claimant{id: id, now: g.cfg.Now}
 	if id.Kind == KindWorkload {
-		if err := g.holdWorkload(ctx, id, rule); err != nil {
-			return err
+		c.workload, _ = peerWorkload(ctx, g.cfg.TrustDomain)
+	}
+	for i := range demands {
+		if r := demands[i].unmet(rule, c); r != nil {
+			return r
 		}
-	}
-	if len(rule.AnyRole) > 0 && !slices.ContainsFunc(rule.AnyRole, id.HasRole) {
-		return because("role_missing", refuse(codes.PermissionDenied, ReasonRoleMissing, "a role is missing",
-			map[string]string{"any_role": strings.Join(rule.AnyRole, " ")}))
-	}
-	for _, scope := range rule.AllScopes {
-		if !id.HasScope(scope) {
-			return because("scope_missing", refuse(codes.PermissionDenied, ReasonScopeMissing, "a scope is missing",
-				map[string]string{"scope": strings.Join(rule.AllScopes, " ")}))
-		}
-	}
-	old := rule.MaxAge > 0 && (id.AuthTime.IsZero() || g.cfg.Now().Sub(id.AuthTime) > rule.MaxAge)
-	if old || rule.ACR != "" && id.ACR != rule.ACR {
-		return because("step_up", stepUp(rule))
 	}
 	return nil
-}
-
-// holdWorkload demands that a workload is named by the rule, and that its certificate says the same name as its token:
-// a workload's token that was stolen is of no use over another connection.
-func (g *guard) holdWorkload(ctx context.Context, id *Identity, rule *Rule) error {
-	cause := ""
-	if !slices.Contains(rule.Workloads, id.ClientID) {
-		cause = "workload"
-	} else if name, ok := peerWorkload(ctx, g.cfg.TrustDomain); !ok || name != id.ClientID {
-		cause = "workload_certificate"
-	}
-	if cause == "" {
-		return nil
-	}
-	return because(cause, PermissionDenied(ReasonWorkload, "this workload may not call this method"))
 }
 
 // token reads the one credential of a call. It refuses two rather than ranking them: a caller able to add metadata
@@ -303,18 +273,6 @@ func unverified(err error) error {
 		return &refusal{cause: cause, err: err, status: s.GRPCStatus()}
 	}
 	return &refusal{cause: cause, err: err, status: statusOf(Unauthenticated(ReasonUnauthenticated))}
-}
-
-// stepUp asks for a fresher or stronger authentication of the person (RFC 9470, section 3).
-func stepUp(rule *Rule) error {
-	metadata := map[string]string{}
-	if rule.MaxAge > 0 {
-		metadata["max_age"] = rule.MaxAge.String()
-	}
-	if rule.ACR != "" {
-		metadata["acr_values"] = rule.ACR
-	}
-	return refuse(codes.Unauthenticated, ReasonStepUp, "a fresher or stronger sign-in is required", metadata)
 }
 
 // refusal is a status for the caller together with the true reason for the log.

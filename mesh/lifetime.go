@@ -12,7 +12,8 @@ import (
 )
 
 // lifetime lets a stream in and ends it when its caller's right ends: UNAUTHENTICATED at the token's expiry or
-// revocation, UNAVAILABLE when the server drains, so that the client goes on elsewhere.
+// revocation, and when the sign-in gets older than the rule allows; UNAVAILABLE when the server drains, so that the client
+// goes on elsewhere.
 type lifetime struct {
 	guard    *guard
 	requests *requests
@@ -31,15 +32,16 @@ func (l *lifetime) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServer
 	if err != nil {
 		return err
 	}
-	streaming := l.guard.rules[info.FullMethod].Streaming
-	if !streaming {
+	rule := l.guard.rules[info.FullMethod]
+	if !rule.Streaming {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, l.callLimit)
 		defer cancel()
+		rule = nil
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	defer l.watch(ctx, cancel, streaming)()
+	defer l.watch(ctx, cancel, rule)()
 
 	done := make(chan error, 1)
 	l.handlers.Go(func() { done <- next(srv, &checkedStream{serverStream{ss, ctx}, l.requests}) })
@@ -61,9 +63,9 @@ func (l *lifetime) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServer
 }
 
 // watch cancels ctx with a [refusal] when the right of its caller ends. A call that is short because its method does not
-// stream, on its way through an edge, may finish on the token it was let in with, as it may where it runs. stop ends the
-// watching; it costs a timer and entries in maps, no goroutine.
-func (l *lifetime) watch(ctx context.Context, cancel context.CancelCauseFunc, streaming bool) (stop func()) {
+// stream, on its way through an edge, has no rule here: it may finish on the token it was let in with, as it may where it
+// runs. stop ends the watching; it costs a timer and entries in maps, no goroutine.
+func (l *lifetime) watch(ctx context.Context, cancel context.CancelCauseFunc, rule *Rule) (stop func()) {
 	stopDraining := context.AfterFunc(l.draining, func() {
 		cancel(because("draining", refuse(codes.Unavailable, ReasonDependencyDown, "the server is shutting down", nil)))
 	})
@@ -72,10 +74,12 @@ func (l *lifetime) watch(ctx context.Context, cancel context.CancelCauseFunc, st
 		return func() { stopDraining() }
 	}
 	stopExpiry := func() bool { return true }
-	if streaming {
-		stopExpiry = time.AfterFunc(c.identity.Expiry.Sub(l.guard.cfg.Now()), func() { l.end(ctx, cancel, "expired") }).Stop
+	if rule != nil {
+		until, why := c.until(rule)
+		stopExpiry = time.AfterFunc(until.Sub(l.guard.cfg.Now()), func() { l.end(ctx, cancel, why) }).Stop
 	}
-	stopNotify := l.guard.cfg.Revocations.Notify(c.identity, func() { l.end(ctx, cancel, "revoked") })
+	revoked := because("revoked", Unauthenticated(ReasonUnauthenticated))
+	stopNotify := l.guard.cfg.Revocations.Notify(c.identity, func() { l.end(ctx, cancel, revoked) })
 	return func() {
 		stopDraining()
 		stopExpiry()
@@ -83,9 +87,20 @@ func (l *lifetime) watch(ctx context.Context, cancel context.CancelCauseFunc, st
 	}
 }
 
-func (l *lifetime) end(ctx context.Context, cancel context.CancelCauseFunc, cause string) {
+// until is when the rule stops holding for a caller whom it holds for, and what they are told then: their token expires, or
+// their sign-in gets too old.
+func (c *caller) until(rule *Rule) (time.Time, *refusal) {
+	if rule.MaxAge > 0 {
+		if old := c.identity.AuthTime.Add(rule.MaxAge); old.Before(c.identity.Expiry) {
+			return old, because("step_up", stepUp(rule))
+		}
+	}
+	return c.identity.Expiry, because("expired", Unauthenticated(ReasonUnauthenticated))
+}
+
+func (l *lifetime) end(ctx context.Context, cancel context.CancelCauseFunc, why *refusal) {
 	if ctx.Err() == nil {
-		cancel(because(cause, Unauthenticated(ReasonUnauthenticated)))
+		cancel(why)
 	}
 }
 

@@ -98,6 +98,28 @@ func TestAStreamEndsWithItsCallersRight(t *testing.T) {
 	}
 }
 
+func TestAStreamEndsWhenItsCallersSignInGetsTooOld(t *testing.T) {
+	iss := meshtest.NewIssuer(t)
+	signedIn := time.Now().Truncate(time.Second).Add(-4 * time.Minute)
+	for name, handler := range handlers {
+		if name == "that is blocked reading" {
+			continue // there is nothing to read but the request
+		}
+		t.Run("with a handler "+name, func(t *testing.T) {
+			started := make(chan struct{}, 1)
+			srv := meshtest.Serve(t, iss, meshtest.Part{Name: "echo", Configure: func(c *mesh.ServerConfig) {
+				c.Now = func() time.Time { return signedIn.Add(300*time.Second - 100*time.Millisecond) }
+			}}, (&echo{stream: handler(started)}).register)
+			stream := open(t, meshtest.As(t.Context(), iss.Token(t, meshtest.Claims{AuthTime: signedIn})), srv.Dial(t), "Recent")
+			<-started
+			err := end(stream)
+			if status.Code(err) != codes.Unauthenticated || mesh.Reason(err) != mesh.ReasonStepUp {
+				t.Errorf("got %v (%s)", err, mesh.Reason(err))
+			}
+		})
+	}
+}
+
 func TestAStreamOfARevokedTokenDoesNotBegin(t *testing.T) {
 	iss := meshtest.NewIssuer(t)
 	set := revocation.NewSet(revocation.Config{})

@@ -173,6 +173,8 @@ func problemWith(r *Rule, declared *meshv1.Rule) string {
 		return "max_age must be positive"
 	case (r.MaxAge > 0 || r.ACR != "") && !slices.Equal(r.Callers, []Kind{KindUser}):
 		return "max_age and acr speak of persons, so callers must be user alone"
+	case r.MaxAge%time.Second != 0:
+		return "max_age must be whole seconds, which is how sign-ins are dated"
 	}
 	return ""
 }

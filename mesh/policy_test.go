@@ -62,6 +62,7 @@ func TestARuleThatCouldBeMisreadIsRefused(t *testing.T) {
 		{name: "a negative max_age", own: &meshv1.Rule{Callers: callers{user}, MaxAge: durationpb.New(-1)}, want: "max_age must be positive"},
 		{name: "a max_age of zero", own: &meshv1.Rule{Callers: callers{user}, MaxAge: durationpb.New(0)}, want: "max_age must be positive"},
 		{name: "max_age for clients", own: &meshv1.Rule{Callers: callers{user, client}, MaxAge: durationpb.New(1)}, want: "speak of persons"},
+		{name: "a max_age finer than sign-ins are dated", own: &meshv1.Rule{Callers: callers{user}, MaxAge: durationpb.New(1500 * time.Millisecond)}, want: "whole seconds"},
 		{name: "acr for clients", own: &meshv1.Rule{Callers: callers{client}, Acr: "x"}, want: "speak of persons"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
