@@ -36,6 +36,12 @@ type target struct {
 }
 
 func (t *target) declare(s *settings.Set) {
+	t.declareCaller(s)
+	s.Strings(&t.Scopes, "scope", "scope to ask for (default: all that the client may have)")
+}
+
+// declareCaller adds the settings of commands that call with all that their caller may do.
+func (t *target) declareCaller(s *settings.Set) {
 	s.String(&t.ReadyFile, "ready-file", "what realguardio dev wrote: addresses and demo credentials (default "+defaultReadyFile+" if it is there)", settings.File)
 	s.String(&t.Gateway, "gateway", "base URL of the gateway", settings.HTTPURL)
 	s.String(&t.Issuer, "issuer", "base URL of the identity provider", settings.HTTPURL)
@@ -45,7 +51,6 @@ func (t *target) declare(s *settings.Set) {
 	s.String(&t.ClientSecretFile, "client-secret-file", "file with its secret, unless the ready file has it", settings.File)
 	s.String(&t.User, "user", "person to get a token for, by the password grant")
 	s.String(&t.PasswordFile, "password-file", "file with the person's password, unless the ready file has it", settings.File)
-	s.Strings(&t.Scopes, "scope", "scope to ask for (default: all that the client may have)")
 }
 
 // declareToken adds the setting of commands that can do with a token got elsewhere.
