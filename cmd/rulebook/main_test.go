@@ -86,7 +86,7 @@ func TestADocumentThatDoesNotFitTheProtosIsRefused(t *testing.T) {
 
 // TestARefusalIsDescribedAsTheGatewayWritesIt holds the definition against the document that it describes.
 func TestARefusalIsDescribedAsTheGatewayWritesIt(t *testing.T) {
-	written, err := json.Marshal(problem.Document{Detail: "d", RequestID: "r", Errors: []mesh.FieldError{{Field: "f"}}})
+	written, err := json.Marshal(problem.Document{Detail: "d", RequestID: "r", MaxAge: "1", ACRValues: "a", Errors: []mesh.FieldError{{Field: "f"}}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -139,6 +139,8 @@ var problemDefinition = json.RawMessage(`{
     "code": {"type": "string", "description": "The gRPC status."},
     "reason": {"type": "string", "description": "What a program may act on, such as SCOPE_MISSING."},
     "requestId": {"type": "string", "description": "What to quote to support."},
+    "maxAge": {"type": "string", "description": "The person must have signed in less than so many seconds ago (RFC 9470)."},
+    "acrValues": {"type": "string", "description": "The person must sign in by one of these authentication contexts (RFC 9470)."},
     "errors": {
       "type": "array",
       "description": "The fields that are wrong.",

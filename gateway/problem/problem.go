@@ -13,6 +13,7 @@ import (
 	"math"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -40,8 +41,11 @@ type Document struct {
 	// Code is the gRPC code's name.
 	Code string `json:"code"`
 	// Reason is stable and meant for programs; Detail is for people and may change.
-	Reason    string            `json:"reason"`
-	RequestID string            `json:"requestId,omitempty"`
+	Reason    string `json:"reason"`
+	RequestID string `json:"requestId,omitempty"`
+	// MaxAge, in seconds, and ACRValues say how the person must sign in again (RFC 9470, section 3).
+	MaxAge    string            `json:"maxAge,omitempty"`
+	ACRValues string            `json:"acrValues,omitempty"`
 	Errors    []mesh.FieldError `json:"-"`
 }
 
@@ -132,6 +136,7 @@ func (d *Document) add(detail any) {
 		if dependency := detail.GetMetadata()["dependency"]; dependency != "" {
 			d.Detail = dependency + " cannot be reached now"
 		}
+		d.MaxAge, d.ACRValues = detail.GetMetadata()["max_age"], detail.GetMetadata()["acr_values"]
 	}
 }
 
@@ -194,7 +199,7 @@ func challenge(r *http.Request, doc Document) string {
 	case doc.Status != http.StatusUnauthorized:
 		return ""
 	case doc.Reason == mesh.ReasonStepUp:
-		return `Bearer realm="realguardio", error="insufficient_user_authentication"`
+		return stepUp(doc)
 	case len(r.Header["Authorization"]) == 0:
 		return `Bearer realm="realguardio"`
 	case isBasic(r.Header.Get("Authorization")):
@@ -202,6 +207,18 @@ func challenge(r *http.Request, doc Document) string {
 	default:
 		return `Bearer realm="realguardio", error="invalid_token"`
 	}
+}
+
+// stepUp says how the person must sign in again, in the parameters that an authorization request then takes (RFC 9470,
+// section 3).
+func stepUp(doc Document) string {
+	header := `Bearer realm="realguardio", error="insufficient_user_authentication"`
+	for _, p := range []struct{ name, value string }{{"max_age", doc.MaxAge}, {"acr_values", doc.ACRValues}} {
+		if p.value != "" && !strings.ContainsFunc(p.value, func(c rune) bool { return c < ' ' || c > '~' || c == '"' || c == '\\' }) {
+			header += `, ` + p.name + `="` + p.value + `"`
+		}
+	}
+	return header
 }
 
 func isBasic(authorization string) bool {
