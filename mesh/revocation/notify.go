@@ -33,12 +33,16 @@ func (s *Set) Notify(id mesh.Identity, f func()) (stop func()) {
 	return func() { s.forget(w) }
 }
 
-// tell fires those who watch a token with this claim, where it is revoked now.
-func (s *Set) tell(at ref) {
+// tell fires those who watch a token with one of these claims, where it is revoked now.
+func (s *Set) tell(added []ref) {
+	var concerned []*watcher
 	s.watching.Lock()
-	concerned := make([]*watcher, 0, len(s.watchers[at]))
-	for w := range s.watchers[at] {
-		concerned = append(concerned, w)
+	if len(s.watchers) > 0 {
+		for _, at := range added {
+			for w := range s.watchers[at] {
+				concerned = append(concerned, w)
+			}
+		}
 	}
 	s.watching.Unlock()
 	for _, w := range concerned {

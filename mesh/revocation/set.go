@@ -6,6 +6,7 @@ package revocation
 
 import (
 	"errors"
+	"hash/maphash"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -48,7 +49,8 @@ type Entry struct {
 type Config struct {
 	// MaxSilence is how long the set may go without a message before it is stale. Default: 15 seconds.
 	MaxSilence time.Duration
-	// MaxEntries bounds the memory of the set, at about 200 bytes an entry. Default: 500000.
+	// MaxEntries bounds the memory of the set, at 21 to 43 bytes an entry, and as much again for a moment while it grows or
+	// forgets. Default: 2000000, which is 64 MB when full: a thousand revocations a second of tokens that live half an hour.
 	MaxEntries int
 	// Logger is told when the feed breaks and when it is back. Default: nobody.
 	Logger *slog.Logger
@@ -56,18 +58,24 @@ type Config struct {
 	Now func() time.Time
 }
 
-// ErrFull says that a set holds as many live entries as it may. It stays stale until there is room, because what it
-// does not hold it cannot refuse.
+// ErrFull says that a set holds as many live entries as it may. It becomes stale, and stays so until there is room and
+// its feed has begun again, because what it does not hold it cannot refuse.
 var ErrFull = errors.New("revocation: the set is full")
 
-// Set is the revocations known here. It is safe for concurrent use; asking takes no lock while nothing is revoked.
+// Set is the revocations known here. It is safe for concurrent use; asking takes no lock.
 type Set struct {
-	cfg   Config
-	marks [kinds]marks
-	size  atomic.Int64
+	cfg  Config
+	seed maphash.Seed
+	// all are the values of which every token has ended, epochs the subjects of which those below an epoch have. The two
+	// are apart because for one subject either may expire before the other.
+	all    [kinds]column
+	epochs column
+	size   atomic.Int64
+	// writing is held to change any of those.
+	writing sync.Mutex
 	// heard is when the set was last known to be complete, in nanoseconds of the Unix epoch; 0: never.
 	heard  atomic.Int64
-	purged atomic.Int64
+	forgot atomic.Int64
 	// lag and resyncs are told by the feed.
 	lag     atomic.Int64
 	resyncs atomic.Uint64
@@ -84,7 +92,7 @@ func NewSet(cfg Config) *Set {
 		cfg.MaxSilence = 15 * time.Second
 	}
 	if cfg.MaxEntries == 0 {
-		cfg.MaxEntries = 500_000
+		cfg.MaxEntries = 2_000_000
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
@@ -92,11 +100,7 @@ func NewSet(cfg Config) *Set {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	s := &Set{cfg: cfg, watchers: map[ref]map[*watcher]struct{}{}}
-	for kind := range s.marks {
-		s.marks[kind].of = map[string]mark{}
-	}
-	return s
+	return &Set{cfg: cfg, seed: maphash.MakeSeed(), epochs: column{epochs: true}, watchers: map[ref]map[*watcher]struct{}{}}
 }
 
 // Revoked reports whether the token behind id has ended.
@@ -109,9 +113,9 @@ func (s *Set) Ending(id mesh.Identity) mesh.Ending {
 	}
 	now := s.cfg.Now().UnixNano()
 	switch {
-	case s.marks[Client].ends(id.ClientID, id.Epoch, now):
+	case s.ends(Client, id.ClientID, now):
 		return mesh.ClientEnded
-	case s.marks[Subject].ends(id.Subject, id.Epoch, now):
+	case s.ends(Subject, id.Subject, now) || s.epochs.current.Load() != nil && id.Subject != "" && s.epochs.ends(s.hash(id.Subject), id.Epoch, now):
 		return mesh.SubjectEnded
 	case s.tokenEnded(&id, now):
 		return mesh.TokenEnded
@@ -122,22 +126,31 @@ func (s *Set) Ending(id mesh.Identity) mesh.Ending {
 // tokenEnded tells whether the token has ended alone, or with what it came of.
 func (s *Set) tokenEnded(id *mesh.Identity, now int64) bool {
 	for _, kind := range []Kind{Token, Session, Grant, Key} {
-		if s.marks[kind].ends(claim(id, kind), id.Epoch, now) {
+		if s.ends(kind, claim(id, kind), now) {
 			return true
 		}
 	}
 	for _, origin := range id.DerivedFrom {
-		if s.marks[Token].ends(origin, id.Epoch, now) {
+		if s.ends(Token, origin, now) {
 			return true
 		}
 	}
 	for _, key := range id.DerivedKeys {
-		if s.marks[Key].ends(key, id.Epoch, now) {
+		if s.ends(Key, key, now) {
 			return true
 		}
 	}
 	return false
 }
+
+// ends tells whether every token of a value has ended. A kind of which nothing is revoked costs nothing.
+func (s *Set) ends(kind Kind, value string, now int64) bool {
+	c := &s.all[kind]
+	return value != "" && c.current.Load() != nil && c.ends(s.hash(value), 0, now)
+}
+
+// hash is what a value is held as; never 0.
+func (s *Set) hash(value string) uint64 { return max(1, maphash.String(s.seed, value)) }
 
 // Stale reports whether the set has not been known to be complete for MaxSilence, or ever.
 func (s *Set) Stale() bool { return s.Age() > s.cfg.MaxSilence }
@@ -151,44 +164,87 @@ func (s *Set) Age() time.Duration {
 	return time.Duration(s.cfg.Now().UnixNano() - heard)
 }
 
-// Len returns the number of entries, those included that have expired and were not cleared away yet.
+// Len returns the number of entries, those included that have expired and are not forgotten yet.
 func (s *Set) Len() int { return int(s.size.Load()) }
 
-// Add adds entries, and tells those who watch a token that they end. Adding one again changes nothing. On [ErrFull] some
-// of them were not added.
+// Add adds entries, and tells those who watch a token that they end. Adding one again changes nothing. On [ErrFull] all
+// that there was room for were added.
 func (s *Set) Add(entries ...Entry) error {
-	now := s.cfg.Now()
+	added, full := make([]ref, 0, len(entries)), false
+	s.writing.Lock()
 	for _, e := range entries {
-		if e.Kind < 0 || e.Kind >= kinds || e.Value == "" || !e.Expires.IsZero() && !e.Expires.After(now) {
+		if e.Kind < 0 || e.Kind >= kinds || e.Value == "" {
 			continue
 		}
-		if s.Len() >= s.cfg.MaxEntries {
-			s.purge(now)
+		switch now := s.cfg.Now(); {
+		case !e.Expires.IsZero() && !e.Expires.After(now):
+		case s.add(e, now):
+			added = append(added, ref{e.Kind, e.Value})
+		default:
+			full = true
 		}
-		if s.Len() >= s.cfg.MaxEntries && !s.marks[e.Kind].has(e.Value) {
-			return ErrFull
-		}
-		if s.marks[e.Kind].add(e) {
-			s.size.Add(1)
-		}
-		s.tell(ref{e.Kind, e.Value})
+	}
+	s.writing.Unlock()
+	s.tell(added)
+	if full {
+		return ErrFull
 	}
 	return nil
+}
+
+// add reports whether there was room. The lock is held.
+func (s *Set) add(e Entry, now time.Time) bool {
+	c, hash, until := &s.all[e.Kind], s.hash(e.Value), int64(never)
+	if e.BelowEpoch > 0 && e.Kind == Subject {
+		c = &s.epochs
+	}
+	if !e.Expires.IsZero() {
+		until = e.Expires.UnixNano()
+	}
+	if c.extend(hash, until, e.BelowEpoch) {
+		return true
+	}
+	if !s.room(1, now) {
+		return false
+	}
+	gone := c.put(hash, until, e.BelowEpoch, now)
+	s.size.Add(int64(1 - gone))
+	return true
+}
+
+// room tells whether n more may be held, and forgets what has expired if that is what it takes. The lock is held.
+func (s *Set) room(n int, now time.Time) bool {
+	if s.Len()+n > s.cfg.MaxEntries {
+		s.expire(now)
+	}
+	return s.Len()+n <= s.cfg.MaxEntries
+}
+
+// roomy tells whether a tenth is free again, so that it is worth while to ask for what did not fit.
+func (s *Set) roomy() bool {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	return s.room(max(1, s.cfg.MaxEntries/10), s.cfg.Now())
 }
 
 // Complete says that at this moment nothing is revoked that the set does not hold.
 func (s *Set) Complete() {
 	now := s.cfg.Now()
 	s.heard.Store(now.UnixNano())
-	if last := s.purged.Load(); now.UnixNano()-last > int64(time.Minute) && s.purged.CompareAndSwap(last, now.UnixNano()) {
-		s.purge(now)
+	if last := s.forgot.Load(); now.UnixNano()-last > int64(time.Minute) && s.forgot.CompareAndSwap(last, now.UnixNano()) {
+		s.writing.Lock()
+		defer s.writing.Unlock()
+		s.expire(now)
 	}
 }
 
-func (s *Set) purge(now time.Time) {
-	for kind := range s.marks {
-		s.size.Add(-int64(s.marks[kind].purge(now.UnixNano())))
+// expire drops what has expired. The lock is held.
+func (s *Set) expire(now time.Time) {
+	gone := s.epochs.forget(now)
+	for kind := range s.all {
+		gone += s.all[kind].forget(now)
 	}
+	s.size.Add(-int64(gone))
 }
 
 // claim returns the value of the claim that kind speaks of, or "".
@@ -226,67 +282,4 @@ func refs(id *mesh.Identity) []ref {
 		all = append(all, ref{Key, key})
 	}
 	return all
-}
-
-// marks are the entries of one kind by value.
-type marks struct {
-	mu sync.RWMutex
-	of map[string]mark
-	n  atomic.Int64
-}
-
-// mark is when the revocations of one value expire, in nanoseconds of the Unix epoch: that of all its tokens, and that
-// of those below an epoch. The two are apart because the first may expire before the second.
-type mark struct {
-	all          int64
-	below, until int64
-}
-
-func (m *marks) ends(value string, epoch, now int64) bool {
-	if value == "" || m.n.Load() == 0 {
-		return false
-	}
-	m.mu.RLock()
-	k, ok := m.of[value]
-	m.mu.RUnlock()
-	return ok && (now < k.all || now < k.until && epoch < k.below)
-}
-
-func (m *marks) has(value string) bool {
-	m.mu.RLock()
-	defer m.mu.RUnlock()
-	_, ok := m.of[value]
-	return ok
-}
-
-// add reports whether value had no mark before.
-func (m *marks) add(e Entry) bool {
-	expires := int64(1<<63 - 1)
-	if !e.Expires.IsZero() {
-		expires = e.Expires.UnixNano()
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	k, had := m.of[e.Value]
-	if e.BelowEpoch > 0 {
-		k.below, k.until = max(k.below, e.BelowEpoch), max(k.until, expires)
-	} else {
-		k.all = max(k.all, expires)
-	}
-	m.of[e.Value] = k
-	m.n.Store(int64(len(m.of)))
-	return !had
-}
-
-func (m *marks) purge(now int64) (gone int) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for value, k := range m.of {
-		if k.all <= now && k.until <= now {
-			delete(m.of, value)
-			gone++
-		}
-	}
-	m.n.Store(int64(len(m.of)))
-	return gone
 }

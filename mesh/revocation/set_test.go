@@ -188,20 +188,3 @@ func TestNoRevocationIsMissedByAWatcherThatComesAtTheSameTime(t *testing.T) {
 	}
 	all.Wait()
 }
-
-func BenchmarkRevoked(b *testing.B) {
-	for _, n := range []int{0, 100_000} {
-		b.Run(fmt.Sprint(n), func(b *testing.B) {
-			s := revocation.NewSet(revocation.Config{})
-			for i := range n {
-				add(b, s, revocation.Entry{Kind: revocation.Kind(i % 6), Value: fmt.Sprint("v", i)})
-			}
-			b.ReportAllocs()
-			for b.Loop() {
-				if s.Revoked(alice) {
-					b.Fatal("revoked")
-				}
-			}
-		})
-	}
-}
