@@ -84,7 +84,7 @@ func (cfg *DialConfig) options() ([]grpc.DialOption, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := &outgoing{propagation: cfg.Propagation, timeout: cfg.Timeout, target: cfg.Target, log: cfg.Logger}
+	o := &outgoing{propagation: cfg.Propagation, timeout: cfg.Timeout, target: cfg.Target, insecure: cfg.Insecure, log: cfg.Logger}
 	options := []grpc.DialOption{
 		grpc.WithTransportCredentials(cfg.transport()),
 		grpc.WithDefaultServiceConfig(service),
@@ -102,6 +102,9 @@ func (cfg *DialConfig) options() ([]grpc.DialOption, error) {
 		// A TXT record must not be able to change how we retry.
 		options = append(options, grpc.WithDisableServiceConfig())
 	}
+	if !cfg.Insecure {
+		options = append(options, grpc.WithPerRPCCredentials(tokenCredentials{}))
+	}
 	for _, h := range cfg.StatsHandlers {
 		options = append(options, grpc.WithStatsHandler(h))
 	}
@@ -117,7 +120,7 @@ func (cfg *DialConfig) transport() credentials.TransportCredentials {
 		c = c.Clone()
 		c.MinVersion = tls.VersionTLS13
 	}
-	return credentials.NewTLS(c)
+	return referring{credentials.NewTLS(c)}
 }
 
 // outgoing puts the token, the request id and a deadline on calls.
@@ -125,7 +128,9 @@ type outgoing struct {
 	propagation Propagation
 	timeout     time.Duration
 	target      string
-	log         *slog.Logger
+	// insecure connections are told tokens as they are.
+	insecure bool
+	log      *slog.Logger
 }
 
 func (o *outgoing) unary(ctx context.Context, method string, req, reply any, conn *grpc.ClientConn,
@@ -140,7 +145,16 @@ func (o *outgoing) unary(ctx context.Context, method string, req, reply any, con
 		ctx, cancel = context.WithTimeout(ctx, o.timeout)
 		defer cancel()
 	}
-	return o.answered(ctx, method, token, invoke(ctx, method, req, reply, conn, opts...))
+	a, _ := ctx.Value(attemptKey{}).(*attempt)
+	if a == nil {
+		return o.answered(ctx, method, token, invoke(ctx, method, req, reply, conn, opts...))
+	}
+	opts = append(opts[:len(opts):len(opts)], grpc.Trailer(&a.trailer))
+	err = invoke(ctx, method, req, reply, conn, opts...)
+	if a.learn(err) {
+		err = invoke(ctx, method, req, reply, conn, opts...)
+	}
+	return o.answered(ctx, method, token, err)
 }
 
 func (o *outgoing) stream(ctx context.Context, desc *grpc.StreamDesc, conn *grpc.ClientConn, method string,
@@ -154,7 +168,8 @@ func (o *outgoing) stream(ctx context.Context, desc *grpc.StreamDesc, conn *grpc
 	if err != nil {
 		return nil, o.answered(ctx, method, token, err)
 	}
-	return &answeredStream{ClientStream: stream, outgoing: o, method: method, token: token}, nil
+	a, _ := ctx.Value(attemptKey{}).(*attempt)
+	return &answeredStream{ClientStream: stream, outgoing: o, method: method, token: token, attempt: a}, nil
 }
 
 // prepare gives a call its metadata, and returns the token among it. A handler that has set one of ours is refused
@@ -172,8 +187,12 @@ func (o *outgoing) prepare(ctx context.Context) (_ context.Context, token string
 		return nil, "", err
 	}
 	pairs := make([]string, 0, 6)
-	if token != "" {
+	switch {
+	case token == "":
+	case o.insecure:
 		pairs = append(pairs, authorizationKey, "Bearer "+token)
+	default: // it is put on the call where the connection is known
+		ctx = context.WithValue(ctx, attemptKey{}, &attempt{token: token})
 	}
 	if c := callFrom(ctx); c == nil {
 		pairs = append(pairs, requestIDKey, requestIDOr(""))
@@ -207,11 +226,19 @@ type answeredStream struct {
 	outgoing *outgoing
 	method   string
 	token    string
+	attempt  *attempt
 	accepted bool
 }
 
 func (s *answeredStream) RecvMsg(m any) error {
 	err := s.ClientStream.RecvMsg(m)
+	if err != nil && s.attempt != nil {
+		s.attempt.trailer = s.Trailer()
+		if s.attempt.learn(err) {
+			// What was sent cannot be sent again from here; the next stream carries the token itself.
+			return &refusal{cause: "unknown_token_ref", status: statusOf(Unavailable(serviceOf(s.method))), err: err}
+		}
+	}
 	switch {
 	case err == nil:
 		s.accepted = true

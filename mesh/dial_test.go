@@ -99,7 +99,7 @@ func TestOnlyTheTokenAndTheRequestsIDsTravelOn(t *testing.T) {
 	}
 	for key := range md {
 		switch key {
-		case ":authority", "content-type", "user-agent", "grpc-accept-encoding", "authorization", "x-request-id", "traceparent":
+		case ":authority", "content-type", "user-agent", "grpc-accept-encoding", "authorization", "mesh-token-ref", "x-request-id", "traceparent":
 		default:
 			t.Errorf("%s travelled on", key)
 		}

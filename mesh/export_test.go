@@ -10,3 +10,12 @@ func NewAdmit(p *Policies, v Verifier, r Revocations) (func(ctx context.Context,
 	}
 	return g.admit, nil
 }
+
+// LastKept returns which of some strings a set of the last limit ones holds after all were put in, in their order.
+func LastKept(limit int, puts ...string) map[string]bool {
+	r := newRing[bool](limit)
+	for _, s := range puts {
+		r.put(s, true)
+	}
+	return r.of
+}

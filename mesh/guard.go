@@ -107,6 +107,8 @@ type guardConfig struct {
 type guard struct {
 	cfg   guardConfig
 	rules map[string]*Rule
+	// edge is true where a credential need not be an access token.
+	edge bool
 }
 
 // newGuard makes a guard, or says what it lacks.
@@ -122,7 +124,8 @@ func newGuard(cfg guardConfig) (*guard, error) {
 	if cfg.TrustDomain == "" {
 		cfg.TrustDomain = TrustDomain
 	}
-	if cfg.Credential == nil {
+	edge := cfg.Credential != nil
+	if !edge {
 		cfg.Credential = bearerOnly
 	}
 	if cfg.Decided == nil {
@@ -131,7 +134,7 @@ func newGuard(cfg guardConfig) (*guard, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &guard{cfg: cfg, rules: cfg.Policies.rules}, nil
+	return &guard{cfg: cfg, rules: cfg.Policies.rules, edge: edge}, nil
 }
 
 func (g *guard) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
@@ -174,6 +177,7 @@ func (g *guard) admit(ctx context.Context, method string) (context.Context, erro
 	if call := callFrom(ctx); call != nil {
 		call.identity = &c.identity
 	}
+	g.keep(ctx, c.token)
 	return withCaller(ctx, c), nil
 }
 
@@ -239,6 +243,9 @@ func (g *guard) token(ctx context.Context) (string, error) {
 		return "", because("two_credentials", Unauthenticated(ReasonUnauthenticated))
 	case len(values[0]) > maxToken:
 		return "", because("oversized", Unauthenticated(ReasonUnauthenticated))
+	}
+	if token, err := referred(ctx, values[0]); token != "" || err != nil {
+		return token, err
 	}
 	token, err := g.cfg.Credential(ctx, values[0])
 	if err != nil {

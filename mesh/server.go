@@ -286,7 +286,7 @@ func (s *Server) options(guard *guard) []grpc.ServerOption {
 		options = append(options, grpc.StatsHandler(h))
 	}
 	if s.cfg.TLS != nil {
-		options = append(options, grpc.Creds(credentials.NewTLS(s.cfg.TLS)))
+		options = append(options, grpc.Creds(referring{credentials.NewTLS(s.cfg.TLS)}))
 	}
 	if s.cfg.PassThrough != nil {
 		options = append(options, grpc.UnknownServiceHandler(s.cfg.PassThrough.Handler))

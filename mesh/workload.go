@@ -5,7 +5,6 @@ import (
 	"crypto/x509"
 	"strings"
 
-	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/peer"
 )
 
@@ -33,7 +32,7 @@ func peerWorkload(ctx context.Context, domain string) (string, bool) {
 	if !ok {
 		return "", false
 	}
-	info, ok := p.AuthInfo.(credentials.TLSInfo)
+	info, ok := tlsOf(p.AuthInfo)
 	if !ok || len(info.State.VerifiedChains) == 0 || len(info.State.VerifiedChains[0]) == 0 {
 		return "", false
 	}
