@@ -31,7 +31,7 @@ import (
 
 // protos are the files of each part.
 var protos = map[string][]protoreflect.FileDescriptor{
-	"token":          {tokenv1.File_realguardio_token_v1_admin_proto, auditv1.File_realguardio_audit_v1_audit_proto, meshv1.File_realguardio_mesh_v1_revocation_proto},
+	"token":          {tokenv1.File_realguardio_token_v1_admin_proto, tokenv1.File_realguardio_token_v1_token_proto, auditv1.File_realguardio_audit_v1_audit_proto, meshv1.File_realguardio_mesh_v1_revocation_proto},
 	"customer":       {customerv1.File_realguardio_customer_v1_customer_proto},
 	"securitysystem": {securitysystemv1.File_realguardio_securitysystem_v1_securitysystem_proto},
 	"notification":   {notificationv1.File_realguardio_notification_v1_notification_proto},

@@ -14,6 +14,13 @@ var audiences = []string{
 	"urn:realguardio:notification", "urn:realguardio:gateway",
 }
 
+// onward is whom each part of the mesh calls on behalf of others, besides whom a token is for: the way that tokens take. A
+// part that is not in it calls on by its own token alone.
+var onward = map[string][]string{
+	"gateway":        {audienceToken, "urn:realguardio:customer", "urn:realguardio:securitysystem", "urn:realguardio:notification"},
+	"securitysystem": {"urn:realguardio:customer"},
+}
+
 // targets reads the values of "resource", without repetitions; nil if there is none.
 func targets(resources []string) ([]string, error) {
 	var out []string

@@ -92,7 +92,6 @@ func (s *Server) Token(ctx context.Context, req TokenRequest) (TokenResponse, er
 	}
 	proven.confirmation = req.Confirmation
 	if proven.exchanged != nil {
-		proven.exchanged.Confirmation = proven.confirmation
 		return s.issueExchanged(&client, proven.exchanged)
 	}
 	if proven.scopes, err = stillRegistered(proven.scopes, client.Scopes); err != nil {

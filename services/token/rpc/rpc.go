@@ -1,5 +1,5 @@
-// Package rpc is the token service's gRPC wire: AdminService, for those who manage accounts and clients, and
-// AccountService, for people on their own account. Who may call what stands in the proto; what is allowed besides, and
+// Package rpc is the token service's gRPC wire: AdminService, for those who manage accounts and clients, AccountService,
+// for people on their own account, and TokenService, for the parts of the mesh. Who may call what stands in the proto; what is allowed besides, and
 // what comes of it, is decided by packages oauth and account.
 package rpc
 
@@ -69,6 +69,7 @@ type Config struct {
 func Register(r grpc.ServiceRegistrar, cfg Config) {
 	tokenv1.RegisterAdminServiceServer(r, &admin{Config: cfg})
 	tokenv1.RegisterAccountServiceServer(r, &self{Config: cfg})
+	tokenv1.RegisterTokenServiceServer(r, &exchanger{Config: cfg})
 }
 
 // admin implements AdminService.
