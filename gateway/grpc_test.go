@@ -158,7 +158,7 @@ func TestNativeGRPCWhatAServiceSees(t *testing.T) {
 	md := w.backend.take()[0].metadata
 	for key := range md {
 		switch key {
-		case "authorization", "x-request-id", "accept-language", ":authority", "content-type", "user-agent", "grpc-accept-encoding":
+		case "authorization", "mesh-token-ref", "x-request-id", "traceparent", "accept-language", ":authority", "content-type", "user-agent", "grpc-accept-encoding":
 		default:
 			t.Errorf("the service saw %s = %v", key, md[key])
 		}
