@@ -29,8 +29,10 @@ import (
 type DialConfig struct {
 	// Target is a gRPC name: "customer:9101", "dns:///customer:9101", "xds:///customer". Required.
 	Target string
-	// TLS proves the server and this part: [TLSFiles.Client]. Required, unless Insecure.
+	// TLS proves the server and this part. Required, unless TLSSource or Insecure.
 	TLS *tls.Config
+	// TLSSource takes the place of TLS, and is asked again at every handshake: [TLSFiles], or package spiffe.
+	TLSSource TLSSource
 	// Insecure dials plaintext and sends tokens over it, for anyone on the way to read and use. It is for a test, or for
 	// a peer on the same host behind nothing but a loopback address.
 	Insecure bool
@@ -58,10 +60,10 @@ func Dial(cfg DialConfig) (*grpc.ClientConn, error) {
 		return nil, errors.New("mesh: dial: Target is missing")
 	case cfg.Propagation == nil:
 		return nil, fmt.Errorf("mesh: dial %s: Propagation is missing", cfg.Target)
-	case cfg.TLS == nil && !cfg.Insecure:
+	case cfg.TLS == nil && cfg.TLSSource == nil && !cfg.Insecure:
 		return nil, fmt.Errorf("mesh: dial %s: TLS is missing; a token is not sent over plaintext", cfg.Target)
-	case cfg.TLS != nil && cfg.Insecure:
-		return nil, fmt.Errorf("mesh: dial %s: TLS and Insecure exclude each other", cfg.Target)
+	case cfg.TLS != nil && cfg.TLSSource != nil, (cfg.TLS != nil || cfg.TLSSource != nil) && cfg.Insecure:
+		return nil, fmt.Errorf("mesh: dial %s: TLS, TLSSource and Insecure exclude each other", cfg.Target)
 	}
 	setDefault(&cfg.Timeout, 10*time.Second)
 	setDefault(&cfg.MaxMessage, 4<<20)
@@ -84,9 +86,13 @@ func (cfg *DialConfig) options() ([]grpc.DialOption, error) {
 	if err != nil {
 		return nil, err
 	}
+	transport, err := cfg.transport()
+	if err != nil {
+		return nil, fmt.Errorf("mesh: dial %s: %w", cfg.Target, err)
+	}
 	o := &outgoing{propagation: cfg.Propagation, timeout: cfg.Timeout, target: cfg.Target, insecure: cfg.Insecure, log: cfg.Logger}
 	options := []grpc.DialOption{
-		grpc.WithTransportCredentials(cfg.transport()),
+		grpc.WithTransportCredentials(transport),
 		grpc.WithDefaultServiceConfig(service),
 		grpc.WithChainUnaryInterceptor(slices.Concat(cfg.UnaryInterceptors, []grpc.UnaryClientInterceptor{o.unary})...),
 		grpc.WithChainStreamInterceptor(slices.Concat(cfg.StreamInterceptors, []grpc.StreamClientInterceptor{o.stream})...),
@@ -111,16 +117,16 @@ func (cfg *DialConfig) options() ([]grpc.DialOption, error) {
 	return options, nil
 }
 
-func (cfg *DialConfig) transport() credentials.TransportCredentials {
-	if cfg.Insecure {
-		return insecure.NewCredentials()
+func (cfg *DialConfig) transport() (credentials.TransportCredentials, error) {
+	switch {
+	case cfg.Insecure:
+		return insecure.NewCredentials(), nil
+	case cfg.TLSSource != nil:
+		sourced, err := newSourced(cfg.TLSSource)
+		return referring{sourced}, err
+	default:
+		return referring{newTLS(cfg.TLS)}, nil
 	}
-	c := cfg.TLS
-	if c.MinVersion == 0 {
-		c = c.Clone()
-		c.MinVersion = tls.VersionTLS13
-	}
-	return referring{credentials.NewTLS(c)}
 }
 
 // outgoing puts the token, the request id and a deadline on calls.

@@ -33,10 +33,6 @@ func run(log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	client, err := files.Client()
-	if err != nil {
-		return err
-	}
 	verifier, err := jwt.New(ctx, jwt.Config{Issuer: issuer, Audiences: []string{"urn:realguardio:api"}, Logger: log})
 	if err != nil {
 		return err
@@ -47,7 +43,7 @@ func run(log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	token, err := mesh.Dial(mesh.DialConfig{Target: "token:9100", TLS: client, Propagation: mesh.AsService(self), Logger: log})
+	token, err := mesh.Dial(mesh.DialConfig{Target: "token:9100", TLSSource: files, Propagation: mesh.AsService(self), Logger: log})
 	if err != nil {
 		return err
 	}
@@ -73,11 +69,8 @@ func run(log *slog.Logger) error {
 
 // A connection to another part that carries the token of whoever is being served.
 func ExampleForward() {
-	client, err := mesh.TLSFiles{CA: "ca.pem", Cert: "securitysystem.pem", Key: "securitysystem.key"}.Client()
-	if err != nil {
-		return
-	}
-	conn, err := mesh.Dial(mesh.DialConfig{Target: "customer:9101", TLS: client, Propagation: mesh.Forward()})
+	files := mesh.TLSFiles{CA: "ca.pem", Cert: "securitysystem.pem", Key: "securitysystem.key"}
+	conn, err := mesh.Dial(mesh.DialConfig{Target: "customer:9101", TLSSource: files, Propagation: mesh.Forward()})
 	if err != nil {
 		return
 	}

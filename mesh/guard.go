@@ -97,7 +97,7 @@ type guardConfig struct {
 	Policies    *Policies
 	Verifier    Verifier
 	Revocations Revocations
-	TrustDomain string
+	WorkloadIDs WorkloadIDs
 	Credential  func(ctx context.Context, authorization string) (token string, err error)
 	Decided     func(ctx context.Context, d Decision)
 	Now         func() time.Time
@@ -120,9 +120,6 @@ func newGuard(cfg guardConfig) (*guard, error) {
 		return nil, errors.New("mesh: guard: Verifier is missing")
 	case cfg.Revocations == nil:
 		return nil, errors.New("mesh: guard: Revocations is missing")
-	}
-	if cfg.TrustDomain == "" {
-		cfg.TrustDomain = TrustDomain
 	}
 	edge := cfg.Credential != nil
 	if !edge {
@@ -222,7 +219,7 @@ func (g *guard) decide(ctx context.Context, method string) (*caller, error) {
 func (g *guard) hold(ctx context.Context, id *Identity, rule *Rule) error {
 	c := claimant{id: id, now: g.cfg.Now}
 	if id.Kind == KindWorkload {
-		c.workload, _ = peerWorkload(ctx, g.cfg.TrustDomain)
+		c.workload, _ = peerWorkload(ctx, g.cfg.WorkloadIDs)
 	}
 	for i := range demands {
 		if r := demands[i].unmet(rule, c); r != nil {

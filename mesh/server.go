@@ -37,8 +37,8 @@ type ServerConfig struct {
 	// Verifier and Revocations decide which tokens are good. Required; see [NoRevocations].
 	Verifier    Verifier
 	Revocations Revocations
-	// TrustDomain is the SPIFFE trust domain of workloads. Default: [TrustDomain].
-	TrustDomain string
+	// WorkloadIDs is the form of the SPIFFE ids of workloads. Default: [WorkloadID].
+	WorkloadIDs WorkloadIDs
 	// Credential, at an edge that also takes other credentials than access tokens, turns the value of the authorization
 	// metadata into an access token, which is then verified and forwarded in its place. Default: the value is "Bearer"
 	// and the token.
@@ -105,7 +105,7 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 	}
 	s := &Server{cfg: cfg, serving: newServing(cfg.Verifier), policies: &Policies{rules: map[string]*Rule{}}, requests: &requests{}}
 	guard, err := newGuard(guardConfig{
-		Policies: s.policies, Verifier: cfg.Verifier, Revocations: cfg.Revocations, TrustDomain: cfg.TrustDomain,
+		Policies: s.policies, Verifier: cfg.Verifier, Revocations: cfg.Revocations, WorkloadIDs: cfg.WorkloadIDs,
 		Credential: cfg.Credential, Decided: cfg.Decided, Now: cfg.Now,
 	})
 	if err != nil {

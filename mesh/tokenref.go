@@ -171,7 +171,7 @@ func (g *guard) keep(ctx context.Context, token string) {
 		return
 	}
 	c := connectionOf(ctx)
-	if _, workload := peerWorkload(ctx, g.cfg.TrustDomain); c == nil || !workload {
+	if _, workload := peerWorkload(ctx, g.cfg.WorkloadIDs); c == nil || !workload {
 		return
 	}
 	c.kept.keep(token)

@@ -142,7 +142,7 @@ func TestManyCallersOfOneConnectionStayApart(t *testing.T) {
 func TestOnlyAWorkloadsTokensAreKept(t *testing.T) {
 	iss := meshtest.NewIssuer(t)
 	back, last := teller()
-	conn := meshtest.Serve(t, iss, meshtest.Part{Name: "echo", Configure: func(c *mesh.ServerConfig) { c.TrustDomain = "elsewhere" }},
+	conn := meshtest.Serve(t, iss, meshtest.Part{Name: "echo", Configure: func(c *mesh.ServerConfig) { c.WorkloadIDs = workloadIDs(t, "spiffe://elsewhere/{part}") }},
 		back.register).Connect(t, "gateway", mesh.PerCall())
 	alice := iss.Token(t, meshtest.Claims{Subject: "u-alice"})
 	for range 3 {
@@ -274,4 +274,14 @@ func TestTheLastTokensAreKept(t *testing.T) {
 			}
 		})
 	}
+}
+
+// workloadIDs reads a form of SPIFFE ids.
+func workloadIDs(t *testing.T, form string) mesh.WorkloadIDs {
+	t.Helper()
+	ids, err := mesh.ParseWorkloadIDs(form)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ids
 }

@@ -17,6 +17,8 @@ type Environment struct {
 
 	// TLS is how the part proves itself to the others and knows them.
 	TLS mesh.TLSFiles
+	// WorkloadIDs is the form of the parts' SPIFFE ids.
+	WorkloadIDs mesh.WorkloadIDs
 	// Issuer is the identity provider's URL as it stands in tokens; IssuerCA the file with the authority of its
 	// certificate, empty for the system's.
 	Issuer, IssuerCA string

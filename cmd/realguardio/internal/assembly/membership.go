@@ -28,8 +28,10 @@ const audience = "urn:realguardio:api"
 
 // membership is a part's place in the mesh: how it proves itself, whose tokens it accepts, which of them have ended.
 type membership struct {
-	part           *Part
-	server, client *tls.Config
+	part   *Part
+	server *tls.Config
+	client mesh.TLSSource
+	ids    mesh.WorkloadIDs
 	// issuer is the HTTP client that trusts the issuer's certificate.
 	issuer      *http.Client
 	verifier    *jwt.Verifier
@@ -42,12 +44,9 @@ type membership struct {
 // join reads the part's certificate and begins to follow the issuer's keys and revocations. keys reads the keys in place
 // of HTTP, for the issuer's own process; nil for the others.
 func (p *Part) join(ctx context.Context, env Environment, keys func(context.Context) ([]byte, error)) (*membership, error) {
-	m := &membership{part: p}
+	m := &membership{part: p, client: env.TLS, ids: env.WorkloadIDs}
 	var err error
 	if m.server, err = env.TLS.Server(); err != nil {
-		return nil, err
-	}
-	if m.client, err = env.TLS.Client(); err != nil {
 		return nil, err
 	}
 	if m.issuer, err = remote.NewHTTPClient(env.IssuerCA); err != nil {
@@ -104,7 +103,7 @@ func (m *membership) followRevocations(env Environment) error {
 
 // dial makes a connection to another part.
 func (m *membership) dial(part, address string, p mesh.Propagation) (*grpc.ClientConn, error) {
-	cfg := mesh.DialConfig{Target: address, TLS: m.client, Propagation: p, Logger: m.part.log}
+	cfg := mesh.DialConfig{Target: address, TLSSource: m.client, Propagation: p, Logger: m.part.log}
 	m.metrics.Client(&cfg)
 	conn, err := mesh.Dial(cfg)
 	if err != nil {
@@ -117,7 +116,7 @@ func (m *membership) dial(part, address string, p mesh.Propagation) (*grpc.Clien
 // newServer makes the server by which other parts reach this one.
 func (m *membership) newServer(now func() time.Time) (*mesh.Server, error) {
 	cfg := mesh.ServerConfig{
-		Name: m.part.Name, TLS: m.server, Verifier: m.verifier, Revocations: m.revocations, Logger: m.part.meshLog, Now: now,
+		Name: m.part.Name, TLS: m.server, WorkloadIDs: m.ids, Verifier: m.verifier, Revocations: m.revocations, Logger: m.part.meshLog, Now: now,
 	}
 	m.metrics.Server(&cfg)
 	return mesh.NewServer(cfg)

@@ -43,7 +43,7 @@ func TestCertificatesNameThePartAndWhereItIs(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if name, ok := mesh.WorkloadName(cert, mesh.TrustDomain); !ok || name != "customer" {
+	if name, ok := (mesh.WorkloadIDs{}).Name(cert); !ok || name != "customer" {
 		t.Errorf("names the workload %q", name)
 	}
 	pem, err := os.ReadFile(a.CAFile())

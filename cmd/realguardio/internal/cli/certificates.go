@@ -10,8 +10,6 @@ import (
 	"os"
 	"strings"
 	"time"
-
-	"github.com/realguardio/realguardio/mesh"
 )
 
 // authorities checks a file of certificates that others are known by. One that cannot be read is left to settings.File.
@@ -74,9 +72,9 @@ func (p *partFlags) checkMembership() error {
 	if err != nil || pair == nil {
 		return err
 	}
-	if name, ok := mesh.WorkloadName(pair.Leaf, mesh.TrustDomain); !ok || name != p.part {
-		return fmt.Errorf("--mesh-cert-file: %s is not the certificate of this part: its URI is %s, want spiffe://%s/%s",
-			p.tls.Cert, uris(pair.Leaf), mesh.TrustDomain, p.part)
+	if name, ok := p.workloadIDs.Name(pair.Leaf); !ok || name != p.part {
+		return fmt.Errorf("--mesh-cert-file: %s is not the certificate of this part: its URI is %s, want %s",
+			p.tls.Cert, uris(pair.Leaf), p.workloadIDs.ID(p.part))
 	}
 	ca, err := os.ReadFile(p.tls.CA)
 	if err != nil {

@@ -35,6 +35,8 @@ type partFlags struct {
 	drain  time.Duration
 
 	tls                   mesh.TLSFiles
+	workloadID            string
+	workloadIDs           mesh.WorkloadIDs
 	issuer, issuerCA      string
 	secret                secretFile
 	peers                 assembly.Peers
@@ -109,7 +111,7 @@ func (u *storeURL) declare(s *settings.Set, name, usage string, check func(strin
 }
 
 func (p *partFlags) declare(s *settings.Set, defaults assembly.Addresses) {
-	p.listen, p.migrate = defaults, true
+	p.listen, p.migrate, p.workloadID = defaults, true, mesh.WorkloadID
 	p.log.declare(s)
 	s.String(&p.listen.GRPC, "grpc-listen", "address for gRPC", settings.Required, settings.Address)
 	if defaults.HTTP != "" {
@@ -118,13 +120,22 @@ func (p *partFlags) declare(s *settings.Set, defaults assembly.Addresses) {
 	s.String(&p.listen.Ops, "ops-listen", "address for /healthz, /readyz and /metrics; not for the outside", settings.Required, settings.Address)
 	s.Duration(&p.drain, "drain-delay", "how long to go on serving after shutdown began and /readyz says so")
 	s.String(&p.tls.CA, "mesh-ca-file", "authority that the certificates of the other parts come from", settings.Required, settings.File, authorities)
-	s.String(&p.tls.Cert, "mesh-cert-file", "this part's certificate, with URI spiffe://"+mesh.TrustDomain+"/"+p.part, settings.Required, settings.File)
+	s.String(&p.tls.Cert, "mesh-cert-file", "this part's certificate, whose URI is its SPIFFE id", settings.Required, settings.File)
 	s.String(&p.tls.Key, "mesh-key-file", "its private key", settings.Required, settings.File)
+	s.String(&p.workloadID, "workload-id", "form of the SPIFFE ids of the parts, in which {part} stands for the name", settings.Required)
+	s.Rule(p.readWorkloadIDs)
 	s.String(&p.issuer, "issuer", "URL of the identity provider, as it stands in tokens", settings.Required, settings.HTTPURL)
 	s.String(&p.issuerCA, "issuer-ca-file", "authority of the issuer's https certificate (default: the system's)", settings.File, authorities)
 	s.Bool(&p.insecurePlaintext, "insecure-plaintext", "allow http, where a proxy on the same machine terminates TLS, or for a trial on one machine: everybody on the way can read tokens")
 	s.Rule(p.checkIssuer)
 	s.Rule(p.checkMembership)
+}
+
+func (p *partFlags) readWorkloadIDs() (err error) {
+	if p.workloadIDs, err = mesh.ParseWorkloadIDs(p.workloadID); err != nil {
+		return fmt.Errorf("--workload-id: %w", err)
+	}
+	return nil
 }
 
 func (p *partFlags) checkIssuer() error {
@@ -185,7 +196,7 @@ func (p *partFlags) declarePublicTLS(s *settings.Set) {
 // environment is what the flags say of any part.
 func (p *partFlags) environment(log *slog.Logger) assembly.Environment {
 	return assembly.Environment{
-		Log: log, Now: time.Now, DrainDelay: p.drain, TLS: p.tls, Issuer: p.issuer, IssuerCA: p.issuerCA, Secret: p.secret.value,
+		Log: log, Now: time.Now, DrainDelay: p.drain, TLS: p.tls, WorkloadIDs: p.workloadIDs, Issuer: p.issuer, IssuerCA: p.issuerCA, Secret: p.secret.value,
 		Peers: p.peers, DatabaseURL: p.database.url, RedisURL: p.redis.url, Migrate: p.migrate,
 	}
 }
