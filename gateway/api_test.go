@@ -201,7 +201,7 @@ func TestWhatAServiceSees(t *testing.T) {
 	}
 	for key := range md {
 		switch {
-		case want[key] != "", key == "authorization", key == ":authority", key == "content-type", key == "user-agent", key == "grpc-accept-encoding":
+		case want[key] != "", key == "authorization", key == ":authority", key == "content-type", key == "user-agent", key == "grpc-accept-encoding", key == "mesh-token-ref", key == "traceparent":
 		default:
 			t.Errorf("the service saw %s = %v", key, md[key])
 		}
