@@ -1,7 +1,7 @@
 package jwt
 
 import (
-	"strings"
+	"slices"
 
 	"github.com/realguardio/realguardio/mesh/internal/jose"
 )
@@ -16,7 +16,7 @@ var forbidden = []string{"jku", "x5u", "jwk", "x5c", "crit", "b64"}
 
 // parseHeader reads what a token says about its own form. Nothing of it is believed: alg must fit the key, and the key
 // is the issuer's.
-func parseHeader(segment string) (header, error) {
+func (v *Verifier) parseHeader(segment string) (header, error) {
 	m, err := jose.Object(segment)
 	if err != nil {
 		return header{}, refused("malformed", "header: "+err.Error())
@@ -27,11 +27,11 @@ func parseHeader(segment string) (header, error) {
 		}
 	}
 	typ, ok := jose.Text(m, "typ")
-	if typ = strings.ToLower(typ); !ok || typ != "at+jwt" && typ != "application/at+jwt" {
-		return header{}, refused("wrong_type", "header: typ is not at+jwt")
+	if _, named := m["typ"]; ok != named || !v.claims.TypeAccepted(typ, named) {
+		return header{}, refused("wrong_type", "header: typ is not that of an access token")
 	}
 	var h header
-	if h.alg, ok = jose.Text(m, "alg"); !ok || !allowed(h.alg) {
+	if h.alg, ok = jose.Text(m, "alg"); !ok || !slices.Contains(v.cfg.Algorithms, h.alg) {
 		return header{}, refused("algorithm", "header: alg is not allowed")
 	}
 	if h.kid, ok = jose.Text(m, "kid"); !ok || h.kid == "" || len(h.kid) > 256 {

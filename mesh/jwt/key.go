@@ -4,7 +4,6 @@ import (
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
-	"crypto/elliptic"
 	"crypto/rsa"
 	"fmt"
 	"sync/atomic"
@@ -14,14 +13,13 @@ import (
 	"github.com/realguardio/realguardio/mesh/internal/jose"
 )
 
-// The algorithms of RFC 7518, section 3.1 and RFC 8037 that are accepted, one for each type of key.
-const (
-	es256 = jose.ES256
-	rs256 = jose.RS256
-	eddsa = jose.EdDSA
-)
+// defaultAlgorithms are one for each type of key. Our own issuer has no others.
+var defaultAlgorithms = []string{jose.ES256, jose.RS256, jose.EdDSA}
 
-func allowed(alg string) bool { return alg == es256 || alg == rs256 || alg == eddsa }
+// knownAlgorithms are those that a configuration may name.
+var knownAlgorithms = []string{
+	jose.ES256, jose.ES384, jose.ES512, jose.RS256, jose.RS384, jose.RS512, jose.PS256, jose.PS384, jose.PS512, jose.EdDSA,
+}
 
 // key is a public key of the issuer.
 type key struct {
@@ -34,8 +32,8 @@ type key struct {
 	trusted atomic.Bool
 }
 
-// newKey takes a published key, or says why it is none to verify tokens with.
-func newKey(published jwk.Key) (*key, error) {
+// newKey takes a published key, or says why it is none to verify tokens with by these algorithms.
+func newKey(published jwk.Key, algorithms []string) (*key, error) {
 	k := &key{id: published.KeyID()}
 	if k.id == "" {
 		return nil, fmt.Errorf("it has no kid")
@@ -46,8 +44,8 @@ func newKey(published jwk.Key) (*key, error) {
 	if err := k.take(published); err != nil {
 		return nil, err
 	}
-	if alg := published.Algorithm().String(); alg != "" && alg != k.alg {
-		return nil, fmt.Errorf("its alg %q is not %s", alg, k.alg)
+	if err := k.dedicate(published.Algorithm().String(), algorithms); err != nil {
+		return nil, err
 	}
 	thumbprint, err := published.Thumbprint(crypto.SHA256)
 	if err != nil {
@@ -58,8 +56,23 @@ func newKey(published jwk.Key) (*key, error) {
 	return k, nil
 }
 
-// take takes the key material. Only public keys are taken, each with the one algorithm of its type, so that a public
-// key can never serve as the secret of an HMAC.
+// dedicate gives the key the one algorithm that it verifies by (RFC 8725, section 3.1): the one it was published with or,
+// where it was with none, the first of its type. Only an algorithm of its own type fits a key, so that a public key can
+// never serve as the secret of an HMAC.
+func (k *key) dedicate(published string, algorithms []string) error {
+	for _, alg := range algorithms {
+		if jose.Fits(alg, k.public) && (published == "" || published == alg) {
+			k.alg = alg
+			return nil
+		}
+	}
+	if published == "" {
+		return fmt.Errorf("no algorithm is accepted for its type")
+	}
+	return fmt.Errorf("its alg %q is not accepted, or not for its type", published)
+}
+
+// take takes the key material. Only public keys are taken.
 func (k *key) take(published jwk.Key) error {
 	switch p := published.(type) {
 	case jwk.ECDSAPublicKey:
@@ -67,13 +80,10 @@ func (k *key) take(published jwk.Key) error {
 		if err := p.Raw(&public); err != nil {
 			return fmt.Errorf("read it: %w", err)
 		}
-		if public.Curve != elliptic.P256() {
-			return fmt.Errorf("its curve is not P-256")
-		}
 		if _, err := public.ECDH(); err != nil {
-			return fmt.Errorf("it is not a point of P-256")
+			return fmt.Errorf("it is not a point of its curve")
 		}
-		k.alg, k.public = es256, &public
+		k.public = &public
 	case jwk.RSAPublicKey:
 		var public rsa.PublicKey
 		if err := p.Raw(&public); err != nil {
@@ -83,13 +93,13 @@ func (k *key) take(published jwk.Key) error {
 		if bits := public.N.BitLen(); bits < 2048 || bits > 8192 || public.E < 65537 || public.E%2 == 0 {
 			return fmt.Errorf("its size or exponent is unsafe")
 		}
-		k.alg, k.public = rs256, &public
+		k.public = &public
 	case jwk.OKPPublicKey:
 		var public ed25519.PublicKey
 		if err := p.Raw(&public); err != nil {
 			return fmt.Errorf("it is not Ed25519: %w", err)
 		}
-		k.alg, k.public = eddsa, public
+		k.public = public
 	default:
 		return fmt.Errorf("its type is not that of a public signing key")
 	}

@@ -169,7 +169,7 @@ func (s *keySet) adopt(ctx context.Context, set jwk.Set) {
 	ambiguous := map[string]bool{}
 	for i := range set.Len() {
 		published, _ := set.Key(i)
-		k, err := newKey(published)
+		k, err := newKey(published, s.cfg.Algorithms)
 		if err != nil {
 			s.cfg.Logger.LogAttrs(ctx, slog.LevelDebug, "a published key is not used",
 				slog.String("issuer", s.cfg.Issuer), slog.String("kid", published.KeyID()), slog.String("error", err.Error()))

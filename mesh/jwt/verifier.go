@@ -6,12 +6,15 @@ package jwt
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"sync/atomic"
 	"time"
 
 	"github.com/realguardio/realguardio/mesh"
+	"github.com/realguardio/realguardio/mesh/claims"
 	"github.com/realguardio/realguardio/mesh/internal/jose"
 )
 
@@ -20,11 +23,16 @@ const maxToken = 8 << 10
 
 // Config says which tokens a [Verifier] accepts.
 type Config struct {
-	// Issuer must equal "iss". Required. Keys are found by its discovery document (OpenID Connect Discovery, section 4)
+	// Issuer must equal "iss", to the letter. Required. Keys are found by its discovery document (OpenID Connect Discovery, section 4)
 	// unless JWKSURL or Keys is set.
 	Issuer string
 	// Audiences: one of them must appear in "aud" (RFC 9068, section 4). Required.
 	Audiences []string
+	// Claims reads the tokens of another issuer than ours. Default: they are ours, typed and named as RFC 9068 has it.
+	Claims *claims.Mapping
+	// Algorithms are accepted, each by keys of its own type. A key that is published without its algorithm verifies by
+	// the first of its type. Default: ES256, RS256 and EdDSA.
+	Algorithms []string
 	// JWKSURL is where the issuer's keys are. Default: what discovery says.
 	JWKSURL string
 	// Keys reads the issuer's JWK set in place of HTTP. It is for the issuer's own process.
@@ -53,9 +61,10 @@ type Config struct {
 
 // Verifier verifies access tokens. It is safe for concurrent use.
 type Verifier struct {
-	cfg   Config
-	keys  *keySet
-	cache *cache
+	cfg    Config
+	claims *claims.Reader
+	keys   *keySet
+	cache  *cache
 
 	misses, refused atomic.Uint64
 }
@@ -68,7 +77,11 @@ func New(ctx context.Context, cfg Config) (*Verifier, error) {
 	if err := cfg.complete(); err != nil {
 		return nil, err
 	}
-	v := &Verifier{cfg: cfg, keys: newKeySet(cfg), cache: newCache(cfg.CacheSize)}
+	reader, err := claims.New(claims.Config{Issuer: cfg.Issuer, Audiences: cfg.Audiences, Leeway: cfg.Leeway, Mapping: cfg.Claims})
+	if err != nil {
+		return nil, fmt.Errorf("jwt: %w", err)
+	}
+	v := &Verifier{cfg: cfg, claims: reader, keys: newKeySet(cfg), cache: newCache(cfg.CacheSize)}
 	if err := v.keys.refetch(ctx); err != nil {
 		cfg.Logger.WarnContext(ctx, "the issuer's keys cannot be fetched yet", "issuer", cfg.Issuer, "error", err)
 	}
@@ -84,16 +97,30 @@ func (v *Verifier) Run(ctx context.Context) error {
 // Ready reports whether keys are there and not older than MaxStale.
 func (v *Verifier) Ready() bool { return v.keys.fresh() }
 
+// Issuer is whose tokens are verified.
+func (v *Verifier) Issuer() string { return v.cfg.Issuer }
+
+// Namespace is what the issuer's identifiers are set apart by; empty for ours.
+func (v *Verifier) Namespace() string { return v.claims.Namespace() }
+
+// Known returns whom token speaks for, if it was verified before and still stands.
+func (v *Verifier) Known(token string) (mesh.Identity, bool) {
+	e, s := v.cache.get(token)
+	if e == nil || !e.key.trusted.Load() || !v.cfg.Now().Before(e.identity.Expiry) || !v.keys.fresh() {
+		return mesh.Identity{}, false
+	}
+	s.hits.Add(1)
+	return e.identity, true
+}
+
 // Verify returns whom token speaks for. It does no I/O unless the token names a key that is not known. An error wraps
 // [mesh.ErrCannotVerify] or says why the token is refused; it never holds the token.
 func (v *Verifier) Verify(ctx context.Context, token string) (mesh.Identity, error) {
-	now := v.cfg.Now()
-	if e, s := v.cache.get(token); e != nil && e.key.trusted.Load() && now.Before(e.identity.Expiry) && v.keys.fresh() {
-		s.hits.Add(1)
-		return e.identity, nil
+	if identity, ok := v.Known(token); ok {
+		return identity, nil
 	}
 	v.misses.Add(1)
-	e, err := v.verify(ctx, token, now)
+	e, err := v.verify(ctx, token)
 	if err != nil {
 		if !errors.Is(err, mesh.ErrCannotVerify) {
 			v.refused.Add(1)
@@ -105,7 +132,7 @@ func (v *Verifier) Verify(ctx context.Context, token string) (mesh.Identity, err
 }
 
 // verify does what there is to do about a token that is not remembered.
-func (v *Verifier) verify(ctx context.Context, token string, now time.Time) (*verified, error) {
+func (v *Verifier) verify(ctx context.Context, token string) (*verified, error) {
 	if len(token) > maxToken {
 		return nil, refused("oversized", "the token is too long")
 	}
@@ -113,7 +140,7 @@ func (v *Verifier) verify(ctx context.Context, token string, now time.Time) (*ve
 	if !ok {
 		return nil, refused("malformed", "the token is not a compact JWS")
 	}
-	h, err := parseHeader(jws.Header)
+	h, err := v.parseHeader(jws.Header)
 	if err != nil {
 		return nil, err
 	}
@@ -124,24 +151,25 @@ func (v *Verifier) verify(ctx context.Context, token string, now time.Time) (*ve
 	if err := k.verify(h.alg, jws.Signed, jws.Signature); err != nil {
 		return nil, err
 	}
-	identity, err := v.claims(jws.Payload, now)
+	members, err := jose.Object(jws.Payload)
+	if err != nil {
+		return nil, refused("malformed", "payload: "+err.Error())
+	}
+	identity, err := v.claims.Read(members, jws.Signed, v.cfg.Now())
 	if err != nil {
 		return nil, err
 	}
-	identity.KeyID = k.id
+	identity.KeyID = v.claims.Qualify(k.id)
 	return &verified{token: token, identity: identity, key: k}, nil
 }
 
 func (c *Config) complete() error {
-	switch {
-	case c.Issuer == "":
-		return errors.New("jwt: Issuer is missing")
-	case len(c.Audiences) == 0:
-		return errors.New("jwt: Audiences is missing")
+	if c.Algorithms == nil {
+		c.Algorithms = defaultAlgorithms
 	}
-	for _, a := range c.Audiences {
-		if a == "" {
-			return errors.New("jwt: Audiences has an empty one")
+	for _, alg := range c.Algorithms {
+		if !slices.Contains(knownAlgorithms, alg) {
+			return fmt.Errorf("jwt: algorithm %q is not one of %v", alg, knownAlgorithms)
 		}
 	}
 	setDefault(&c.Leeway, 30*time.Second)

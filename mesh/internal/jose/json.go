@@ -10,7 +10,12 @@ import (
 var (
 	errNotJSON   = errors.New("it is not a JSON object in UTF-8")
 	errDuplicate = errors.New("a member appears twice")
+	errDeep      = errors.New("it is nested too deeply")
 )
+
+// maxDepth is how deep values may be nested. Each level is read again with the one around it, so that what a stranger
+// sends must not have many.
+const maxDepth = 24
 
 // Object decodes a base64url segment that holds a JSON object, as [Members] reads it.
 func Object(segment string) (map[string]json.RawMessage, error) {
@@ -35,7 +40,7 @@ func Members(raw []byte) (map[string]json.RawMessage, error) {
 	if s.space(); s.raw[s.at] != '{' {
 		return nil, errNotJSON
 	}
-	return s.object()
+	return s.object(maxDepth)
 }
 
 // scanner splits JSON that is known to be valid.
@@ -44,8 +49,8 @@ type scanner struct {
 	at  int
 }
 
-// object reads the object that begins here.
-func (s *scanner) object() (map[string]json.RawMessage, error) {
+// object reads the object that begins here, and in it no more than depth levels.
+func (s *scanner) object(depth int) (map[string]json.RawMessage, error) {
 	m := make(map[string]json.RawMessage, 16)
 	for s.next() != '}' {
 		name := Unquote(s.value())
@@ -54,7 +59,7 @@ func (s *scanner) object() (map[string]json.RawMessage, error) {
 		if _, twice := m[name]; twice {
 			return nil, errDuplicate
 		}
-		if err := unambiguous(value); err != nil {
+		if err := unambiguous(value, depth-1); err != nil {
 			return nil, err
 		}
 		m[name] = value
@@ -134,15 +139,17 @@ func Elements(array json.RawMessage) []json.RawMessage {
 }
 
 // unambiguous looks for duplicate names inside of a value.
-func unambiguous(value json.RawMessage) error {
+func unambiguous(value json.RawMessage, depth int) error {
 	switch {
+	case depth == 0 && (value[0] == '{' || value[0] == '['):
+		return errDeep
 	case value[0] == '{':
 		s := scanner{raw: value}
-		_, err := s.object()
+		_, err := s.object(depth)
 		return err
 	case value[0] == '[' && bytes.IndexByte(value, '{') >= 0:
 		for _, e := range Elements(value) {
-			if err := unambiguous(e); err != nil {
+			if err := unambiguous(e, depth-1); err != nil {
 				return err
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"strings"
 	"testing"
 )
 
@@ -57,5 +58,17 @@ func TestADuplicateIsFoundHoweverDeep(t *testing.T) {
 	}
 	if _, err := Members([]byte(`{"x":{"a":1},"y":{"a":1},"z":[{"a":1},{"a":1}],"A":1,"a":1}`)); err != nil {
 		t.Errorf("the same name in different objects: %v", err)
+	}
+}
+
+// TestNestingIsBounded: what is nested deep is read once a level, so that a few kilobytes would keep us busy.
+func TestNestingIsBounded(t *testing.T) {
+	for depth, want := range map[int]error{maxDepth - 2: nil, maxDepth - 1: errDeep, 3000: errDeep} {
+		for _, brackets := range [][2]string{{"[", "]"}, {`{"a":`, "}"}} {
+			raw := `{"a":` + strings.Repeat(brackets[0], depth) + `{}` + strings.Repeat(brackets[1], depth) + `}`
+			if _, err := Members([]byte(raw)); !errors.Is(err, want) {
+				t.Errorf("%d times %s: got %v, want %v", depth, brackets[0], err, want)
+			}
+		}
 	}
 }
