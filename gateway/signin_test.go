@@ -30,7 +30,7 @@ func TestSignInAsNextAuthDoesIt(t *testing.T) {
 	}
 
 	b.token(t)
-	r := b.form(t, "/api/auth/signin/realguardio?prompt=login&redirect_uri=https://evil.example&scope=admin", url.Values{
+	r := b.form(t, "/api/auth/signin/realguardio?prompt=login&max_age=900&acr_values=1&redirect_uri=https://evil.example&scope=admin", url.Values{
 		"csrfToken": {b.csrf}, "json": {"true"}, "callbackUrl": {g.url + "/systems?x=1#top"},
 	})
 	to, err := url.Parse(r.want(t, http.StatusOK, "").json(t)["url"].(string))
@@ -39,7 +39,7 @@ func TestSignInAsNextAuthDoesIt(t *testing.T) {
 	}
 	q := to.Query()
 	if q.Get("code_challenge_method") != "S256" || len(q.Get("code_challenge")) != 43 || len(q.Get("state")) < 26 || len(q.Get("nonce")) < 26 ||
-		q.Get("prompt") != "login" || q.Get("redirect_uri") != g.url+"/api/auth/callback/realguardio" || q.Get("response_type") != "code" ||
+		q.Get("prompt") != "login" || q.Get("max_age") != "900" || q.Get("acr_values") != "1" || q.Get("redirect_uri") != g.url+"/api/auth/callback/realguardio" || q.Get("response_type") != "code" ||
 		!strings.HasPrefix(q.Get("scope"), "openid ") || len(q["scope"]) != 1 || strings.Contains(r.body, clientSecret) {
 		t.Errorf("the authorization URL is %s", to)
 	}

@@ -167,6 +167,9 @@ func (p *Problem) Error() string {
 			text += "; " + problem
 		}
 	}
+	if p.Reason == "INSUFFICIENT_USER_AUTHENTICATION" {
+		text += ": sign out in the browser, then run realguardio login again"
+	}
 	if p.RequestID != "" {
 		text += " (request " + p.RequestID + ")"
 	}

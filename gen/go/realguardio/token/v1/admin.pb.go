@@ -4863,7 +4863,7 @@ const file_realguardio_token_v1_admin_proto_rawDesc = "" +
 	"\bconsents\x18\x01 \x03(\v2\x1d.realguardio.token.v1.ConsentR\bconsents\"@\n" +
 	"\x16RevokeMyConsentRequest\x12&\n" +
 	"\tclient_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\bclientId\"\x19\n" +
-	"\x17RevokeMyConsentResponse2\xa0'\n" +
+	"\x17RevokeMyConsentResponse2\xa5'\n" +
 	"\fAdminService\x12\x80\x01\n" +
 	"\rProvisionUser\x12*.realguardio.token.v1.ProvisionUserRequest\x1a+.realguardio.token.v1.ProvisionUserResponse\"\x16\xda\xe7\x18\x0f\x12\x01\x03*\bcustomer8\x01\x90\x02\x02\x12z\n" +
 	"\fCreateApiKey\x12).realguardio.token.v1.CreateApiKeyRequest\x1a*.realguardio.token.v1.CreateApiKeyResponse\"\x13\xda\xe7\x18\x0f\x12\x01\x03*\bcustomer8\x01\x12x\n" +
@@ -4895,8 +4895,8 @@ const file_realguardio_token_v1_admin_proto_rawDesc = "" +
 	"\fUpdateClient\x12).realguardio.token.v1.UpdateClientRequest\x1a*.realguardio.token.v1.UpdateClientResponse\"b\xda\xe7\x18!\x12\x01\x01\x1a\x11REALGUARDIO_ADMIN\"\x05admin0\x018\x01\x82\xd3\xe4\x93\x024:\x06clientb\x06client2\"/api/v1/clients/{client.client_id}\x90\x02\x02\x12\xd1\x01\n" +
 	"\x12RotateClientSecret\x12/.realguardio.token.v1.RotateClientSecretRequest\x1a0.realguardio.token.v1.RotateClientSecretResponse\"X\xda\xe7\x18!\x12\x01\x01\x1a\x11REALGUARDIO_ADMIN\"\x05admin0\x018\x01\x82\xd3\xe4\x93\x02-:\x01*\"(/api/v1/clients/{client_id}:rotateSecret\x12\xaa\x01\n" +
 	"\x0fListSigningKeys\x12,.realguardio.token.v1.ListSigningKeysRequest\x1a-.realguardio.token.v1.ListSigningKeysResponse\":\xda\xe7\x18\x1f\x12\x01\x01\x1a\x11REALGUARDIO_ADMIN\"\x05admin0\x01\x82\xd3\xe4\x93\x02\x0e\x12\f/api/v1/keys\x90\x02\x01\x12\xb9\x01\n" +
-	"\x11RotateSigningKeys\x12..realguardio.token.v1.RotateSigningKeysRequest\x1a/.realguardio.token.v1.RotateSigningKeysResponse\"C\xda\xe7\x18!\x12\x01\x01\x1a\x11REALGUARDIO_ADMIN\"\x05admin0\x018\x01\x82\xd3\xe4\x93\x02\x18:\x01*\"\x13/api/v1/keys:rotate\x12\xc2\x01\n" +
-	"\x10RevokeSigningKey\x12-.realguardio.token.v1.RevokeSigningKeyRequest\x1a..realguardio.token.v1.RevokeSigningKeyResponse\"O\xda\xe7\x18!\x12\x01\x01\x1a\x11REALGUARDIO_ADMIN\"\x05admin0\x018\x01\x82\xd3\xe4\x93\x02!:\x01*\"\x1c/api/v1/keys/{key_id}:revoke\x90\x02\x022\x80\r\n" +
+	"\x11RotateSigningKeys\x12..realguardio.token.v1.RotateSigningKeysRequest\x1a/.realguardio.token.v1.RotateSigningKeysResponse\"C\xda\xe7\x18!\x12\x01\x01\x1a\x11REALGUARDIO_ADMIN\"\x05admin0\x018\x01\x82\xd3\xe4\x93\x02\x18:\x01*\"\x13/api/v1/keys:rotate\x12\xc7\x01\n" +
+	"\x10RevokeSigningKey\x12-.realguardio.token.v1.RevokeSigningKeyRequest\x1a..realguardio.token.v1.RevokeSigningKeyResponse\"T\xda\xe7\x18&\x12\x01\x01\x1a\x11REALGUARDIO_ADMIN\"\x05admin0\x018\x01B\x03\b\x84\a\x82\xd3\xe4\x93\x02!:\x01*\"\x1c/api/v1/keys/{key_id}:revoke\x90\x02\x022\x80\r\n" +
 	"\x0eAccountService\x12v\n" +
 	"\x05GetMe\x12\".realguardio.token.v1.GetMeRequest\x1a#.realguardio.token.v1.GetMeResponse\"$\xda\xe7\x18\x05\x12\x01\x010\x01\x82\xd3\xe4\x93\x02\x12b\x04user\x12\n" +
 	"/api/v1/me\x90\x02\x01\x12\x96\x01\n" +
