@@ -1,9 +1,13 @@
 package mesh_test
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"testing"
 
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
 
 	"github.com/realguardio/realguardio/mesh"
 	"github.com/realguardio/realguardio/mesh/meshtest"
@@ -27,13 +31,23 @@ func BenchmarkAdmit(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	token := iss.Token(b, meshtest.Claims{SessionID: "s1", GrantID: "g1", Roles: []string{"A"}, Scopes: []string{"a.read", "a.write", "openid"}})
-	ctx := metadata.NewIncomingContext(b.Context(), metadata.Pairs(
-		"authorization", "Bearer "+token, "x-request-id", "req-1", "user-agent", "grpc-go", ":authority", "customer:9101", "content-type", "application/grpc"))
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := admit(ctx, "/test.mesh.v1.Echo/Scoped"); err != nil {
-			b.Fatal(err)
-		}
+	certificate := iss.CA.Client(b, "gateway")
+	connection := peer.NewContext(b.Context(), &peer.Peer{AuthInfo: credentials.TLSInfo{State: tls.ConnectionState{
+		PeerCertificates: []*x509.Certificate{certificate.Certificates[0].Leaf},
+	}}})
+	claims := meshtest.Claims{SessionID: "s1", GrantID: "g1", Roles: []string{"A"}, Scopes: []string{"a.read", "a.write", "openid"}}
+	bearer := iss.Token(b, claims)
+	claims.Extra = map[string]any{"cnf": map[string]any{"x5t#S256": digestOf(certificate)}}
+	for name, token := range map[string]string{"a bearer token": bearer, "a token bound to a certificate": iss.Token(b, claims)} {
+		b.Run(name, func(b *testing.B) {
+			ctx := metadata.NewIncomingContext(connection, metadata.Pairs(
+				"authorization", "Bearer "+token, "x-request-id", "req-1", "user-agent", "grpc-go", ":authority", "customer:9101", "content-type", "application/grpc"))
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := admit(ctx, "/test.mesh.v1.Echo/Scoped"); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }

@@ -17,12 +17,17 @@ const ErrorDomain = "realguardio"
 
 // Reasons that this package gives itself. Services add their own in the same form.
 const (
-	ReasonInvalidField     = "INVALID_FIELD"
-	ReasonNotFound         = "NOT_FOUND"
-	ReasonAlreadyExists    = "ALREADY_EXISTS"
-	ReasonETagMismatch     = "ETAG_MISMATCH"
-	ReasonUnauthenticated  = "UNAUTHENTICATED"
-	ReasonStepUp           = "INSUFFICIENT_USER_AUTHENTICATION"
+	ReasonInvalidField    = "INVALID_FIELD"
+	ReasonNotFound        = "NOT_FOUND"
+	ReasonAlreadyExists   = "ALREADY_EXISTS"
+	ReasonETagMismatch    = "ETAG_MISMATCH"
+	ReasonUnauthenticated = "UNAUTHENTICATED"
+	ReasonStepUp          = "INSUFFICIENT_USER_AUTHENTICATION"
+	// ReasonUnprovenKey refuses a token that is bound to a key, because the caller has not proven to hold it.
+	ReasonUnprovenKey = "UNPROVEN_KEY"
+	// ReasonInvalidDPoPProof and ReasonUseDPoPNonce are "invalid_dpop_proof" and "use_dpop_nonce" of RFC 9449.
+	ReasonInvalidDPoPProof = "INVALID_DPOP_PROOF"
+	ReasonUseDPoPNonce     = "USE_DPOP_NONCE"
 	ReasonCallerKind       = "CALLER_KIND"
 	ReasonWorkload         = "WORKLOAD"
 	ReasonRoleMissing      = "ROLE_MISSING"

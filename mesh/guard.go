@@ -99,6 +99,7 @@ type guardConfig struct {
 	Revocations Revocations
 	WorkloadIDs WorkloadIDs
 	Credential  func(ctx context.Context, authorization string) (token string, err error)
+	DPoP        *DPoP
 	Decided     func(ctx context.Context, d Decision)
 	Now         func() time.Time
 }
@@ -187,15 +188,15 @@ func (g *guard) decide(ctx context.Context, method string) (*caller, error) {
 	if rule.Public {
 		return nil, nil
 	}
-	token, err := g.token(ctx)
+	s, err := g.credential(ctx)
 	if err != nil {
 		return nil, err
 	}
-	id, err := g.cfg.Verifier.Verify(ctx, token)
+	id, err := g.cfg.Verifier.Verify(ctx, s.token)
 	if err != nil {
 		return nil, unverified(err)
 	}
-	c := &caller{identity: id, token: token}
+	c := &caller{identity: id, token: s.token}
 	if id.Expiry.IsZero() {
 		return nil, because("no_expiry", Unauthenticated(ReasonUnauthenticated))
 	}
@@ -205,9 +206,8 @@ func (g *guard) decide(ctx context.Context, method string) (*caller, error) {
 	if rule.Sensitive && g.cfg.Revocations.Stale() {
 		return nil, because("stale_revocations", Unavailable("the revocation feed"))
 	}
-	if id.Confirmation.Bound() {
-		// Whoever sends it must prove to hold a key, and nobody has checked that they do.
-		return nil, because("unproven_key", Unauthenticated(ReasonUnauthenticated))
+	if err := g.prove(ctx, method, s, id.Confirmation); err != nil {
+		return nil, err
 	}
 	if err := g.hold(ctx, &c.identity, rule); err != nil {
 		return nil, err
@@ -229,26 +229,32 @@ func (g *guard) hold(ctx context.Context, id *Identity, rule *Rule) error {
 	return nil
 }
 
-// token reads the one credential of a call. It refuses two rather than ranking them: a caller able to add metadata
+// credential reads the one credential of a call. It refuses two rather than ranking them: a caller able to add metadata
 // must not be able to choose which of them counts.
-func (g *guard) token(ctx context.Context) (string, error) {
+func (g *guard) credential(ctx context.Context) (sent, error) {
 	values := metadata.ValueFromIncomingContext(ctx, authorizationKey)
 	switch {
 	case len(values) == 0:
-		return "", because("no_credential", Unauthenticated(ReasonUnauthenticated))
+		return sent{}, because("no_credential", Unauthenticated(ReasonUnauthenticated))
 	case len(values) > 1 || strings.Contains(values[0], ","):
-		return "", because("two_credentials", Unauthenticated(ReasonUnauthenticated))
+		return sent{}, because("two_credentials", Unauthenticated(ReasonUnauthenticated))
 	case len(values[0]) > maxToken:
-		return "", because("oversized", Unauthenticated(ReasonUnauthenticated))
+		return sent{}, because("oversized", Unauthenticated(ReasonUnauthenticated))
 	}
 	if token, err := referred(ctx, values[0]); token != "" || err != nil {
-		return token, err
+		return sent{token: token}, err
 	}
-	token, err := g.cfg.Credential(ctx, values[0])
-	if err != nil {
-		return "", unverified(err)
+	s, value := sent{}, values[0]
+	if g.cfg.DPoP != nil {
+		if s.presented, s.proven = asDPoP(value); s.proven {
+			value = "Bearer " + s.presented
+		}
 	}
-	return token, nil
+	var err error
+	if s.token, err = g.cfg.Credential(ctx, value); err != nil {
+		return sent{}, unverified(err)
+	}
+	return s, nil
 }
 
 var errNotBearer = causedError{cause: "not_bearer", text: "the credential is not a bearer token"}

@@ -43,6 +43,9 @@ type ServerConfig struct {
 	// metadata into an access token, which is then verified and forwarded in its place. Default: the value is "Bearer"
 	// and the token.
 	Credential func(ctx context.Context, authorization string) (token string, err error)
+	// DPoP, at an edge, takes tokens that are bound to a key which the caller proves with each call. Default: only tokens
+	// bound to the certificate of the caller's connection are taken, beside bearer tokens.
+	DPoP *DPoP
 	// PassThrough takes the calls of services that are not registered here. Default: they are unimplemented.
 	PassThrough *PassThrough
 
@@ -106,7 +109,7 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 	s := &Server{cfg: cfg, serving: newServing(cfg.Verifier), policies: &Policies{rules: map[string]*Rule{}}, requests: &requests{}}
 	guard, err := newGuard(guardConfig{
 		Policies: s.policies, Verifier: cfg.Verifier, Revocations: cfg.Revocations, WorkloadIDs: cfg.WorkloadIDs,
-		Credential: cfg.Credential, Decided: cfg.Decided, Now: cfg.Now,
+		Credential: cfg.Credential, DPoP: cfg.DPoP, Decided: cfg.Decided, Now: cfg.Now,
 	})
 	if err != nil {
 		return nil, err
@@ -309,6 +312,11 @@ func (c *ServerConfig) complete() error {
 		return fmt.Errorf("mesh: server %s: Logger is missing", c.Name)
 	case c.PassThrough != nil && c.PassThrough.Handler == nil:
 		return fmt.Errorf("mesh: server %s: PassThrough.Handler is missing", c.Name)
+	}
+	if c.DPoP != nil {
+		if err := c.DPoP.complete(); err != nil {
+			return err
+		}
 	}
 	if c.TLS != nil && c.TLS.MinVersion == 0 {
 		c.TLS = c.TLS.Clone()

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/lestrrat-go/jwx/v2/jwk"
+
+	"github.com/realguardio/realguardio/mesh/dpop"
 )
 
 // BadCredential is a value, or values, of the authorization metadata that nobody may be let in with.
@@ -32,6 +34,7 @@ func (iss *Issuer) BadCredentials(t testing.TB) []BadCredential {
 	f.ambiguities()
 	f.forms()
 	f.misused()
+	f.bound()
 	f.times()
 	return f.bad
 }
@@ -234,7 +237,6 @@ func (f *forger) misused() {
 	}
 	f.add("an ID token", f.token(m{"aud": "web", "nonce": "n", "client_id": nil, "scope": nil}, m{"typ": "JWT"}))
 	f.add("a client assertion", f.token(m{"iss": "web", "sub": "web", "aud": f.iss.URL}, m{"typ": "JWT"}))
-	f.add("a token bound to a key", f.token(m{"cnf": m{"jkt": "x"}}, nil))
 	for _, issuer := range []any{"https://evil.example", f.iss.URL + "/", strings.ToUpper(f.iss.URL), nil, "", []string{f.iss.URL}} {
 		f.add("iss "+text(issuer), f.token(m{"iss": issuer}, nil))
 	}
@@ -250,6 +252,30 @@ func (f *forger) misused() {
 	}
 	f.add("roles that are no list", f.token(m{"roles": "REALGUARDIO_ADMIN"}, nil))
 	f.add("a scope that is a list", f.token(m{"scope": []string{"admin"}}, nil))
+}
+
+// bound are tokens that are good for the holder of a key, who is somebody else, and proofs that are no tokens.
+func (f *forger) bound() {
+	key, err := dpop.GenerateKey()
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	proof, err := key.Proof(dpop.Target{Method: "POST", URL: f.iss.URL})
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	byKey := f.token(m{"cnf": m{"jkt": key.Thumbprint()}}, nil)
+	f.add("a proof of DPoP", proof)
+	f.add("a token bound to a key, as a bearer token", byKey)
+	f.bad = append(f.bad,
+		BadCredential{"a token bound to a key, without its proof", []string{"DPoP " + byKey}},
+		BadCredential{"a token that is not bound, as one that is", []string{"DPoP " + f.token(nil, nil)}},
+		BadCredential{"a token bound to a key as DPoP and as a bearer token", []string{"DPoP " + byKey, "Bearer " + byKey}})
+	digest := sha256.Sum256(f.iss.CA.Certificate(f.t, "gateway").Certificate[0])
+	f.add("a token bound to another certificate", f.token(m{"cnf": m{"x5t#S256": encode64(digest[:])}}, nil))
+	for _, cnf := range []any{m{}, m{"jkt": "x"}, m{"jwk": m{}}, m{"jkt": key.Thumbprint(), "x5t#S256": encode64(digest[:])}, "x", []string{}} {
+		f.add("bound by "+text(cnf), f.token(m{"cnf": cnf}, nil))
+	}
 }
 
 func (f *forger) times() {
