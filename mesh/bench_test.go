@@ -32,9 +32,9 @@ func BenchmarkAdmit(b *testing.B) {
 		b.Fatal(err)
 	}
 	certificate := iss.CA.Client(b, "gateway")
-	connection := peer.NewContext(b.Context(), &peer.Peer{AuthInfo: credentials.TLSInfo{State: tls.ConnectionState{
+	connection := peer.NewContext(b.Context(), &peer.Peer{AuthInfo: mesh.AuthInfo(credentials.TLSInfo{State: tls.ConnectionState{
 		PeerCertificates: []*x509.Certificate{certificate.Certificates[0].Leaf},
-	}}})
+	}})})
 	claims := meshtest.Claims{SessionID: "s1", GrantID: "g1", Roles: []string{"A"}, Scopes: []string{"a.read", "a.write", "openid"}}
 	bearer := iss.Token(b, claims)
 	claims.Extra = map[string]any{"cnf": map[string]any{"x5t#S256": digestOf(certificate)}}

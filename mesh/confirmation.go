@@ -2,9 +2,7 @@ package mesh
 
 import (
 	"context"
-	"crypto/sha256"
 	"crypto/subtle"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/http"
@@ -14,7 +12,6 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/metadata"
-	"google.golang.org/grpc/peer"
 
 	"github.com/realguardio/realguardio/mesh/dpop"
 )
@@ -123,24 +120,14 @@ func UnprovenKey(err error) error {
 // showsCertificate reports whether the peer has proven, in the handshake, to hold the key of the certificate with this
 // digest (RFC 8705, section 3). Who issued it does not matter: the issuer of the token has named this one.
 func showsCertificate(ctx context.Context, digest string) bool {
-	p, ok := peer.FromContext(ctx)
-	if !ok {
-		return false
-	}
-	info, ok := p.AuthInfo.(credentials.TLSInfo)
-	if !ok || len(info.State.PeerCertificates) == 0 {
-		return false
-	}
-	return CertificateMatches(info.State.PeerCertificates[0].Raw, digest)
+	c := connectionOf(ctx)
+	return c != nil && c.certificate != "" && subtle.ConstantTimeCompare([]byte(c.certificate), []byte(digest)) == 1
 }
 
-// CertificateMatches reports whether a certificate in DER is the one with this digest: "x5t#S256", in base64url.
-func CertificateMatches(der []byte, digest string) bool {
-	sum := sha256.Sum256(der)
-	var text [thumbprintSize]byte
-	base64.RawURLEncoding.Encode(text[:], sum[:])
-	return subtle.ConstantTimeCompare(text[:], []byte(digest)) == 1
+// certificateOf is the digest of the peer's own certificate, the first that it shows; empty where it shows none.
+func certificateOf(info credentials.TLSInfo) string {
+	if len(info.State.PeerCertificates) == 0 {
+		return ""
+	}
+	return Thumbprint(info.State.PeerCertificates[0])
 }
-
-// thumbprintSize is the length of a SHA-256 digest in base64url.
-const thumbprintSize = 43

@@ -1,6 +1,15 @@
 package mesh
 
-import "context"
+import (
+	"context"
+
+	"google.golang.org/grpc/credentials"
+)
+
+// AuthInfo is what a server knows of a connection.
+func AuthInfo(info credentials.TLSInfo) credentials.AuthInfo {
+	return &connection{TLSInfo: info, certificate: certificateOf(info), kept: &keptTokens{}}
+}
 
 // NewAdmit returns what the guard of a server with these policies asks about each call.
 func NewAdmit(p *Policies, v Verifier, r Revocations) (func(ctx context.Context, method string) (context.Context, error), error) {

@@ -122,8 +122,8 @@ func newGuard(cfg guardConfig) (*guard, error) {
 	case cfg.Revocations == nil:
 		return nil, errors.New("mesh: guard: Revocations is missing")
 	}
-	edge := cfg.Credential != nil
-	if !edge {
+	edge := cfg.Credential != nil || cfg.DPoP != nil
+	if cfg.Credential == nil {
 		cfg.Credential = bearerOnly
 	}
 	if cfg.Decided == nil {

@@ -74,8 +74,10 @@ func (r *ring[V]) put(key string, v V) {
 // a client has sent.
 type connection struct {
 	credentials.TLSInfo
-	kept *keptTokens
-	sent *sentTokens
+	// certificate is the digest of the peer's, as a token that is bound to it says.
+	certificate string
+	kept        *keptTokens
+	sent        *sentTokens
 }
 
 // tlsOf returns what TLS says about the peer that AuthInfo is of.
@@ -106,7 +108,7 @@ func (r referring) ClientHandshake(ctx context.Context, authority string, raw ne
 func (r referring) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
 	conn, info, err := r.TransportCredentials.ServerHandshake(raw)
 	if tls, ok := info.(credentials.TLSInfo); ok && err == nil {
-		info = &connection{TLSInfo: tls, kept: &keptTokens{}}
+		info = &connection{TLSInfo: tls, certificate: certificateOf(tls), kept: &keptTokens{}}
 	}
 	return conn, info, err
 }
