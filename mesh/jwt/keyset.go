@@ -2,15 +2,10 @@ package jwt
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"math/rand/v2"
-	"net/http"
-	"net/url"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -18,11 +13,11 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"github.com/realguardio/realguardio/mesh"
+	"github.com/realguardio/realguardio/mesh/internal/discovery"
 )
 
 const (
-	maxDocument = 1 << 20
-	maxKeys     = 100
+	maxKeys = 100
 	// fetchLimit bounds one fetch whoever waits for it.
 	fetchLimit = 10 * time.Second
 )
@@ -30,7 +25,7 @@ const (
 // keySet holds the issuer's keys as last fetched. Reading takes no lock.
 type keySet struct {
 	cfg     Config
-	client  *http.Client
+	http    *discovery.Client
 	current atomic.Pointer[map[string]*key]
 	// fetched is when keys were last fetched well, in nanoseconds of the Unix epoch; 0: never.
 	fetched           atomic.Int64
@@ -43,10 +38,7 @@ type keySet struct {
 }
 
 func newKeySet(cfg Config) *keySet {
-	client := *cfg.HTTPClient
-	// An issuer that redirects its keys elsewhere is one that somebody else speaks for.
-	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	s := &keySet{cfg: cfg, client: &client, jwks: cfg.JWKSURL}
+	s := &keySet{cfg: cfg, http: discovery.New(cfg.HTTPClient), jwks: cfg.JWKSURL}
 	s.current.Store(&map[string]*key{})
 	return s
 }
@@ -205,58 +197,15 @@ func (s *keySet) document(ctx context.Context) ([]byte, error) {
 		return document, nil
 	}
 	if s.jwks == "" {
-		found, err := s.discover(ctx)
+		found, err := s.http.Endpoint(ctx, s.cfg.Issuer, "jwks_uri")
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("jwt: find keys: %w", err)
 		}
 		s.jwks = found
 	}
-	return s.get(ctx, s.jwks)
-}
-
-// discover asks the issuer where its keys are (OpenID Connect Discovery, section 4).
-func (s *keySet) discover(ctx context.Context) (string, error) {
-	raw, err := s.get(ctx, strings.TrimSuffix(s.cfg.Issuer, "/")+"/.well-known/openid-configuration")
-	if err != nil {
-		return "", err
-	}
-	var metadata struct {
-		Issuer string `json:"issuer"`
-		JWKS   string `json:"jwks_uri"`
-	}
-	if err := json.Unmarshal(raw, &metadata); err != nil {
-		return "", fmt.Errorf("jwt: read discovery document of %s: %w", s.cfg.Issuer, err)
-	}
-	if metadata.Issuer != s.cfg.Issuer { // section 4.3
-		return "", fmt.Errorf("jwt: discovery document of %s is of another issuer", s.cfg.Issuer)
-	}
-	where, err := url.Parse(metadata.JWKS)
-	if err != nil || where.Scheme != "https" && !strings.HasPrefix(s.cfg.Issuer, "http://") {
-		return "", fmt.Errorf("jwt: discovery document of %s: jwks_uri is not an https URL", s.cfg.Issuer)
-	}
-	return metadata.JWKS, nil
-}
-
-func (s *keySet) get(ctx context.Context, from string) ([]byte, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, from, nil)
+	document, err := s.http.Get(ctx, s.jwks)
 	if err != nil {
 		return nil, fmt.Errorf("jwt: fetch keys: %w", err)
 	}
-	req.Header.Set("Accept", "application/json")
-	resp, err := s.client.Do(req)
-	if err != nil {
-		return nil, fmt.Errorf("jwt: fetch keys: %w", err)
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("jwt: fetch %s: %s", from, resp.Status)
-	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxDocument+1))
-	if err != nil {
-		return nil, fmt.Errorf("jwt: fetch %s: %w", from, err)
-	}
-	if len(body) > maxDocument {
-		return nil, fmt.Errorf("jwt: fetch %s: the answer is too large", from)
-	}
-	return body, nil
+	return document, nil
 }
