@@ -45,6 +45,9 @@ type Config struct {
 	// Nonces makes each proof name a value that this server has given out lately, so that nobody can make proofs in
 	// advance (RFC 9449, section 8). Default: none is asked for.
 	Nonces *Nonces
+	// OptionalNonces accepts proofs that name none, too: for clients that do not know of nonces. One that is named must be
+	// good. Default: each proof names one.
+	OptionalNonces bool
 	// MaxAge is how long after its "iat" a proof is accepted. Default: 2 minutes.
 	MaxAge time.Duration
 	// Leeway is how far a client's clock may be ahead. Default: 30 seconds.
@@ -115,7 +118,7 @@ func (c *Checker) Check(ctx context.Context, r Request) (Proof, error) {
 		return Proof{}, err
 	}
 	proof := Proof{Thumbprint: p.key.thumbprint, ID: p.id, IssuedAt: p.issued}
-	if c.cfg.Nonces != nil {
+	if c.cfg.Nonces != nil && (p.nonce != "" || !c.cfg.OptionalNonces) {
 		now := c.cfg.Now()
 		if !c.cfg.Nonces.accepts(p.nonce, now) {
 			return Proof{}, &refusal{ErrUseNonce, "proof_nonce", "the nonce is missing or old"}

@@ -36,7 +36,7 @@ type ClientSpec struct {
 	// Owner is whose an API key is.
 	Owner string
 	// Secret is the client's secret. Empty: a new client gets one, a known one keeps its own. Ignored if Public, and with
-	// JWKS.
+	// JWKS or TLSAuth.
 	Secret         string
 	Public         bool
 	Grants         []string
@@ -48,6 +48,9 @@ type ClientSpec struct {
 	AccessTokenLifetime, RefreshTokenLifetime, IDTokenLifetime time.Duration
 	// JWKS is a JWK Set, for a client that authenticates by private_key_jwt instead of a secret.
 	JWKS string
+	// TLSAuth is for a client that authenticates by a certificate instead; it and the other two are as in oauth.Client.
+	TLSAuth                                 oauth.TLSAuth
+	DPoPBoundTokens, CertificateBoundTokens bool
 	// OpaqueTokens, PKCEOptional, RequirePushedRequests and BackchannelLogoutURI are as in oauth.Client.
 	OpaqueTokens, PKCEOptional, RequirePushedRequests bool
 	BackchannelLogoutURI                              string
@@ -64,13 +67,14 @@ func (s *Service) EnsureClient(ctx context.Context, spec ClientSpec) (secret str
 		AccessTokenLifetime: spec.AccessTokenLifetime, RefreshTokenLifetime: spec.RefreshTokenLifetime,
 		IDTokenLifetime: spec.IDTokenLifetime, JWKS: spec.JWKS, OpaqueTokens: spec.OpaqueTokens, PKCEOptional: spec.PKCEOptional,
 		RequirePushedRequests: spec.RequirePushedRequests, BackchannelLogoutURI: spec.BackchannelLogoutURI,
+		TLSAuth: spec.TLSAuth, DPoPBoundTokens: spec.DPoPBoundTokens, CertificateBoundTokens: spec.CertificateBoundTokens,
 		IDAlg: spec.IDTokenAlg, AccessAlg: spec.AccessTokenAlg, Created: s.now(),
 	}
 	if c.Kind == "" {
 		c.Kind = Application
 	}
 	keep := false
-	if !c.Public && c.JWKS == "" {
+	if c.HasSecret() {
 		secret = spec.Secret
 		if secret == "" {
 			known, err := s.store.Client(ctx, spec.ID)

@@ -31,10 +31,14 @@ func (s *Service) openCore(ctx context.Context, cfg Config, counters *metrics) (
 	if err != nil {
 		return nil, err
 	}
+	proofs, err := newProofs(cfg, s.redis)
+	if err != nil {
+		return nil, err
+	}
 	s.oauth, err = oauth.New(oauth.Config{
 		Issuer: cfg.Issuer, MACKey: cfg.TokenMACKey, Clients: s.store, Accounts: s.store, Grants: s.store, Consents: s.store,
 		Codes: s.redis, Devices: s.redis, Pushes: s.redis, Assertions: s.redis, Attempts: s.redis, Marks: s.redis, Revocations: s.store,
-		Passwords: authenticator, Keys: s.ring,
+		Passwords: authenticator, Keys: s.ring, Proofs: proofs, ClientAuthorities: cfg.MutualTLS.Authorities,
 		Reused: counters.reused.Inc, KeyUsed: s.usage.Used, Now: cfg.Now, Logger: cfg.Logger,
 	})
 	if err != nil {
@@ -87,12 +91,13 @@ func (s *Service) openPages(cfg Config, authenticator *account.Authenticator, co
 	if err != nil {
 		return err
 	}
-	s.handler, err = web.New(web.Config{
+	s.handlers, err = web.New(web.Config{
 		OAuth: s.oauth, Passwords: authenticator, Sessions: s.store, Transactions: s.redis, Attempts: s.redis, Clients: s.store,
 		Recovery: s.accounts, Mail: cfg.Mail != nil, Home: cfg.Home, Own: s.store, OwnPassword: s.accounts,
 		Upstreams: upstreams, Federation: &account.Federation{Identities: s.store, Lifecycle: s.accounts, Now: cfg.Now, Logger: cfg.Logger},
 		Record: s.store.Record, Counters: counters, JWKS: s.ring.JWKS, GrantInUse: s.deprecated.inUse, Origin: s.origins.Has,
-		Address: cfg.ClientAddress, Logger: cfg.Logger, Now: cfg.Now,
+		MutualTLS: web.MutualTLS{Origin: cfg.MutualTLS.Origin, Authorities: cfg.MutualTLS.Authorities != nil, Proxies: cfg.MutualTLS.Proxies},
+		Address:   cfg.ClientAddress, Logger: cfg.Logger, Now: cfg.Now,
 	})
 	return err
 }

@@ -32,6 +32,7 @@ import (
 	"github.com/realguardio/realguardio/services/token/sqlstore"
 	"github.com/realguardio/realguardio/services/token/upstream"
 	"github.com/realguardio/realguardio/services/token/usage"
+	"github.com/realguardio/realguardio/services/token/web"
 )
 
 // Config says what a Service works with. What has no default is required.
@@ -69,6 +70,10 @@ type Config struct {
 	RevocationPoll time.Duration
 	// KeyUseInterval is how often it is stored when API keys were last used. Default: a minute.
 	KeyUseInterval time.Duration
+	// DPoPNonces says whether proofs have to name a nonce. Default: NoncesOffered.
+	DPoPNonces NoncePolicy
+	// MutualTLS says how clients show certificates. Default: they cannot.
+	MutualTLS MutualTLS
 	// Mail says which mail server takes the letters to people, with their links. Nil for none: links are then to be handed
 	// over by an operator (see PasswordLink), and nobody can ask for one.
 	Mail *MailConfig
@@ -113,7 +118,7 @@ type Service struct {
 	postman *letters.Postman
 	// breached is nil without a further list of passwords.
 	breached   *breached.File
-	handler    http.Handler
+	handlers   web.Handlers
 	log        *slog.Logger
 	now        func() time.Time
 	deprecated deprecatedGrants
@@ -132,7 +137,7 @@ func New(cfg Config) (*Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("token: %w", err)
 	}
-	s := &Service{log: cfg.Logger, now: cfg.Now, redis: redisstore.New(cfg.Redis), audit: audit.NewService(cfg.DB, "token")}
+	s := &Service{log: cfg.Logger, now: cfg.Now, redis: redisstore.New(cfg.Redis, cfg.Now), audit: audit.NewService(cfg.DB, "token")}
 	s.store = sqlstore.New(cfg.DB, func(kind revocation.Kind) { counters.revoked(kind); s.revocations.Notify(); s.logouts.Wake() })
 	s.revocations = revocation.NewService(revocation.Config{
 		Store: s.store, Nudges: s.redis, Logger: cfg.Logger, Heartbeat: cfg.RevocationHeartbeat, Poll: cfg.RevocationPoll,
@@ -173,6 +178,7 @@ func (cfg *Config) complete() error {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
+	problems = append(problems, cfg.completeBinding())
 	return errors.Join(problems...)
 }
 
@@ -190,7 +196,10 @@ func checkIssuer(issuer string, plaintext bool) error {
 }
 
 // Handler serves everything under the issuer's URL.
-func (s *Service) Handler() http.Handler { return s.handler }
+func (s *Service) Handler() http.Handler { return s.handlers.Issuer }
+
+// MutualTLSHandler serves what is at MutualTLS.Origin, for a listener that asks its clients for certificates.
+func (s *Service) MutualTLSHandler() http.Handler { return s.handlers.MutualTLS }
 
 // JWKS returns the published keys, as a verifier in the issuer's own process reads them.
 func (s *Service) JWKS(context.Context) ([]byte, error) { return s.ring.JWKS(), nil }

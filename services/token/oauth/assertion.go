@@ -91,7 +91,7 @@ func memberText(members map[string]json.RawMessage, name string) (value string) 
 // proves tells whether an assertion proves that it comes from the client now, and that for the first time (RFC 7523,
 // section 3). Without the memory of earlier ones none proves anything.
 func (s *Server) proves(ctx context.Context, client *Client, a assertion) (bool, error) {
-	if client.JWKS == "" || !a.signedBy(client) {
+	if client.JWKS == "" || client.TLSAuth.By != ByNothing || !a.signedBy(client) {
 		return false, nil
 	}
 	now := s.Now()

@@ -29,7 +29,9 @@ type Authorization struct {
 	Resources []string
 	// Challenge is the PKCE S256 challenge; empty only where the client may do without.
 	Challenge string
-	Prompts   []string
+	// JKT is the thumbprint of the DPoP key that the code is for (RFC 9449, section 10); empty for any.
+	JKT     string
+	Prompts []string
 	// MaxAge is how long ago the person may have signed in; negative: any time.
 	MaxAge    time.Duration
 	LoginHint string

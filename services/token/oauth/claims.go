@@ -50,24 +50,6 @@ type AccessClaims struct {
 	keyID string
 }
 
-// Confirmation binds a token to a key (RFC 7800, section 3.1), in one of two ways. Both values are SHA-256 digests in
-// base64url.
-type Confirmation struct {
-	// JKT is the thumbprint of the key of DPoP proofs (RFC 9449, section 6.1).
-	JKT string `json:"jkt,omitempty"`
-	// X5T is the digest of a client's certificate (RFC 8705, section 3.1).
-	X5T string `json:"x5t#S256,omitempty"`
-}
-
-// tokenType says how the token is sent: with a proof for each request (RFC 9449, section 5), or as a bearer token, be it
-// over a connection that proves the key (RFC 8705, section 3).
-func (c *Confirmation) tokenType() string {
-	if c != nil && c.JKT != "" {
-		return "DPoP"
-	}
-	return "Bearer"
-}
-
 // HasScope tells whether the token carries a scope.
 func (c *AccessClaims) HasScope(scope string) bool {
 	return slices.Contains(strings.Fields(c.Scope), scope)

@@ -69,8 +69,15 @@ type Client struct {
 	// SecretPrefix is what may be shown of the secret: its first characters.
 	SecretPrefix string
 	// JWKS is a JWK Set of public keys. A client that has one authenticates by private_key_jwt (OpenID Connect Core,
-	// section 9) and has no secret.
+	// section 9), or by a certificate in it if TLSAuth says so, and has no secret.
 	JWKS string
+	// TLSAuth is how a client authenticates by mutual TLS. One that does has no secret.
+	TLSAuth TLSAuth
+	// DPoPBoundTokens refuses token requests without a DPoP proof (RFC 9449, section 5.2).
+	DPoPBoundTokens bool
+	// CertificateBoundTokens binds access tokens to the certificate of the connection on which they were asked for, and
+	// refuses requests without one (RFC 8705, section 3.4).
+	CertificateBoundTokens bool
 	// Public clients have no secret and must use PKCE.
 	Public       bool
 	Grants       []string
@@ -112,6 +119,9 @@ func (c *Client) Live(now time.Time) bool {
 
 // Allows tells whether the client is registered for a grant type.
 func (c *Client) Allows(grant string) bool { return slices.Contains(c.Grants, grant) }
+
+// HasSecret tells whether the client is one that authenticates by a secret.
+func (c *Client) HasSecret() bool { return !c.Public && c.JWKS == "" && c.TLSAuth.By == ByNothing }
 
 // accessTokenLifetime is how long an access token that is issued now may live: not longer than the client.
 func (c *Client) accessTokenLifetime(now time.Time) time.Duration {
@@ -173,7 +183,7 @@ func (c *Client) RotateSecret(until time.Time) string {
 // settleSecret takes the secret from a client that does not authenticate by one. A client that does, and has none, gets
 // one that nobody knows: it is closed until it is given another.
 func (c *Client) settleSecret() {
-	if c.Public || c.JWKS != "" {
+	if !c.HasSecret() {
 		c.SecretHash, c.SecretPrefix = nil, ""
 		c.PreviousSecretHash, c.PreviousSecretUntil = nil, time.Time{}
 		return

@@ -7,6 +7,8 @@ import (
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rsa"
+	"crypto/x509"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,6 +17,7 @@ import (
 	"slices"
 	"unicode/utf8"
 
+	"github.com/lestrrat-go/jwx/v2/cert"
 	"github.com/lestrrat-go/jwx/v2/jwk"
 )
 
@@ -31,6 +34,8 @@ type clientKey struct {
 	public crypto.PublicKey
 	// algs are what the type of the key allows, or the one that the client registered it for.
 	algs []string
+	// certificate is the one for the key that the client registered with it; nil without.
+	certificate *x509.Certificate
 }
 
 // checkKeys refuses keys that prove nothing, because they are not secret or can be computed.
@@ -38,8 +43,13 @@ func checkKeys(c *Client) error {
 	if c.JWKS == "" {
 		return nil
 	}
-	if _, err := clientKeys(c.JWKS); err != nil {
+	known, err := clientKeys(c.JWKS)
+	if err != nil {
 		return &MetadataError{"jwks", err.Error()}
+	}
+	without := func(k clientKey) bool { return k.certificate == nil }
+	if c.TLSAuth.By == BySelfSigned && slices.ContainsFunc(known, without) {
+		return &MetadataError{"jwks", "each key must have its certificate in x5c (RFC 8705, section 2.2.2)"}
 	}
 	return nil
 }
@@ -100,7 +110,27 @@ func readClientKey(raw []byte) (clientKey, error) {
 			k.algs = []string{alg}
 		}
 	}
-	return k, nil
+	return k, k.takeCertificate(parsed.X509CertChain())
+}
+
+// takeCertificate reads the first certificate of a chain (RFC 7517, section 4.7), which must be one for the key.
+func (k *clientKey) takeCertificate(chain *cert.Chain) error {
+	if chain == nil || chain.Len() == 0 {
+		return nil
+	}
+	encoded, _ := chain.Get(0)
+	der, err := base64.StdEncoding.DecodeString(string(encoded))
+	if err != nil {
+		return errors.New("must have certificates in x5c that can be read")
+	}
+	if k.certificate, err = x509.ParseCertificate(der); err != nil {
+		return errors.New("must have certificates in x5c that can be read")
+	}
+	same, ok := k.public.(interface{ Equal(crypto.PublicKey) bool })
+	if !ok || !same.Equal(k.certificate.PublicKey) {
+		return errors.New("must have a certificate in x5c that is for the key itself")
+	}
+	return nil
 }
 
 func (k *clientKey) takeEC(key jwk.ECDSAPublicKey) error {
@@ -120,15 +150,28 @@ func (k *clientKey) takeRSA(key jwk.RSAPublicKey) error {
 	if key.Raw(&public) != nil {
 		return errors.New("is not an RSA key that can be read")
 	}
+	if len(key.E()) > 4 {
+		return errExponent()
+	}
+	if err := checkRSA(&public); err != nil {
+		return err
+	}
+	k.public, k.algs = &public, []string{"RS256", "PS256"}
+	return nil
+}
+
+func errExponent() error { return errors.New("must have an odd exponent from 65537 on") }
+
+// checkRSA refuses keys that can be computed from what is public, and those that cost too much to check.
+func checkRSA(public *rsa.PublicKey) error {
 	switch bits := public.N.BitLen(); {
 	case bits < 2048 || bits > 8192: // above, one verification costs more than a stranger should be able to ask for
 		return errors.New("must have 2048 to 8192 bits")
-	case len(key.E()) > 4 || public.E < 65537 || public.E%2 == 0:
-		return errors.New("must have an odd exponent from 65537 on")
+	case public.E < 65537 || public.E%2 == 0:
+		return errExponent()
 	case public.N.Bit(0) == 0 || predictable(public.N):
 		return errors.New("can be factored: it was made by a broken generator")
 	}
-	k.public, k.algs = &public, []string{"RS256", "PS256"}
 	return nil
 }
 

@@ -14,6 +14,8 @@ type Error struct {
 	Description string
 	// RetryAfter is set with CodeSlowDown, unless that is for a device that polls (RFC 8628, section 3.5).
 	RetryAfter time.Duration
+	// ByDPoP says that a resource answers with a challenge of the scheme DPoP, not Bearer (RFC 9449, section 7.1).
+	ByDPoP bool
 }
 
 func (e *Error) Error() string { return e.Code + ": " + e.Description }
@@ -29,6 +31,8 @@ const (
 	CodeInvalidScope            = "invalid_scope"
 	CodeInvalidTarget           = "invalid_target"
 	CodeInvalidToken            = "invalid_token"
+	CodeInvalidDPoPProof        = "invalid_dpop_proof"
+	CodeUseDPoPNonce            = "use_dpop_nonce"
 	CodeInsufficientScope       = "insufficient_scope"
 	CodeAccessDenied            = "access_denied"
 	CodeAuthorizationPending    = "authorization_pending"

@@ -36,8 +36,12 @@ type Grant struct {
 	// Generation numbers the refresh tokens of the family, from 1; Rotated is when the current one was made.
 	Generation int64
 	Rotated    time.Time
-	Created    time.Time
-	Expires    time.Time
+	// BoundTo is the key that who renews must prove; zero for none.
+	BoundTo Confirmation
+	// RotatedBy is the key that was proven by who got the current refresh token for the one before; zero for none.
+	RotatedBy Confirmation
+	Created   time.Time
+	Expires   time.Time
 	// Revoked is zero while the grant lives.
 	Revoked time.Time
 }
@@ -59,11 +63,12 @@ func newGrant(client *Client, user *account.User, scopes []string, now time.Time
 	}
 }
 
-// open stores a new grant and claims its tokens.
+// open stores a new grant and claims its tokens, for a request that has proven a key if sender is not nil.
 //
 // When a code is used twice at once, the replay may have revoked the grant before this stores it. It then stays revoked:
 // this caller, who was first, is answered, with tokens that no one accepts.
-func (s *Server) open(ctx context.Context, client *Client, user *account.User, grant Grant) (claim, error) {
+func (s *Server) open(ctx context.Context, client *Client, user *account.User, grant Grant, sender *Confirmation) (claim, error) {
+	grant.BoundTo = client.binds(sender)
 	if err := s.consented(ctx, client, &grant); err != nil {
 		return claim{}, err
 	}

@@ -20,7 +20,9 @@ type Code struct {
 	RedirectURI string
 	// Challenge is the PKCE S256 challenge (RFC 7636); empty without.
 	Challenge string
-	Nonce     string
+	// JKT is the thumbprint of the DPoP key that alone may redeem it (RFC 9449, section 10); empty for any.
+	JKT   string
+	Nonce string
 	// Grant is the grant that comes of the code. It has its id from the beginning, so that a replay knows what to
 	// revoke even before there is anything.
 	Grant   Grant
@@ -63,7 +65,7 @@ func (s *Server) proveByCode(ctx context.Context, client *Client, _ []string, re
 		return claim{}, s.codeReplayed(ctx, client, code)
 	}
 	if !s.Now().Before(code.Expires) || code.RedirectURI != req.Form.Get("redirect_uri") ||
-		!challengeMet(code.Challenge, req.Form.Get("code_verifier")) {
+		!challengeMet(code.Challenge, req.Form.Get("code_verifier")) || code.JKT != "" && code.JKT != req.sender.value().JKT {
 		return claim{}, errInvalidGrant()
 	}
 	if _, err := code.Grant.narrowed(req.resources); err != nil {
@@ -83,7 +85,7 @@ func (s *Server) proveByCode(ctx context.Context, client *Client, _ []string, re
 	if err != nil {
 		return claim{}, err
 	}
-	proven, err := s.open(ctx, client, &user, code.Grant)
+	proven, err := s.open(ctx, client, &user, code.Grant, req.sender)
 	proven.nonce = code.Nonce
 	return proven, err
 }

@@ -50,7 +50,7 @@ func (s *Server) proveByDevice(ctx context.Context, client *Client, _ []string, 
 	if err != nil {
 		return claim{}, err
 	}
-	return s.open(ctx, client, &user, d.Grant)
+	return s.open(ctx, client, &user, d.Grant, req.sender)
 }
 
 // notAnswered tells a device to come again, later if it came too soon.

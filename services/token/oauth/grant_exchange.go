@@ -70,7 +70,7 @@ func (s *Server) proveByExchange(ctx context.Context, client *Client, scopes []s
 		return claim{}, err
 	}
 	derived, err := s.exchanged(ctx, client, exchange{
-		token: req.Form.Get("subject_token"), scopes: scopes, audience: audience, confirmation: req.Confirmation,
+		token: req.Form.Get("subject_token"), scopes: scopes, audience: audience, confirmation: req.sender,
 	})
 	return claim{exchanged: &derived}, err
 }

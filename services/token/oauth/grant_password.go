@@ -33,5 +33,5 @@ func (s *Server) proveByPassword(ctx context.Context, client *Client, scopes []s
 	now := s.Now()
 	grant := newGrant(client, &user, scopes, now)
 	grant.AuthTime, grant.Methods, grant.Audience = now, []string{account.MethodPassword}, req.resources
-	return s.open(ctx, client, &user, grant)
+	return s.open(ctx, client, &user, grant, req.sender)
 }

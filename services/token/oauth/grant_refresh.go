@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // refreshToken is grant id, generation, and a keyed authentication code over both and the grant's secret. Nothing is
@@ -53,8 +52,8 @@ func (s *Server) authenticRefreshToken(ctx context.Context, token string) (Grant
 }
 
 // proveByRefreshToken renews (RFC 6749, section 6) and rotates: the token given is spent. One conditional UPDATE decides
-// which of several callers rotates; the others, when they come within graceWindow and before the successor is used, get
-// the identical successor. Any other spent token ends the family, as one of the two who have it must be a thief.
+// which of several callers rotates; the others, when they come within graceWindow, with the same DPoP key or certificate, and
+// before the successor is used, get the identical successor. Any other spent token ends the family, as one of the two who have it must be a thief.
 func (s *Server) proveByRefreshToken(ctx context.Context, client *Client, scopes []string, req TokenRequest) (claim, error) {
 	token := req.Form.Get("refresh_token")
 	if token == "" {
@@ -79,6 +78,10 @@ func (s *Server) proveByRefreshToken(ctx context.Context, client *Client, scopes
 		return claim{}, fmt.Errorf("looking up a grant: %w", err)
 	}
 	now := s.Now()
+	// Whoever brings it without its key has it from somewhere else, and can do nothing with it, nor to it.
+	if g.BoundTo != (Confirmation{}) && g.BoundTo != req.sender.value() {
+		return claim{}, errInvalidGrant()
+	}
 	if g.ClientID != client.ID || !g.Revoked.IsZero() || !now.Before(g.Expires) {
 		return claim{}, errInvalidGrant()
 	}
@@ -95,16 +98,17 @@ func (s *Server) proveByRefreshToken(ctx context.Context, client *Client, scopes
 	if err := s.consented(ctx, client, &g); err != nil {
 		return claim{}, err
 	}
-	if err := s.rotate(ctx, client, g, generation, now); err != nil {
+	if err := s.rotate(ctx, client, g, generation, req.sender); err != nil {
 		return claim{}, err
 	}
 	return claim{user: &user, scopes: scopes, grant: &g, refreshToken: s.refreshToken(&g, generation+1)}, nil
 }
 
-// rotate spends generation, or accepts that it was spent a moment ago.
-func (s *Server) rotate(ctx context.Context, client *Client, g Grant, generation int64, now time.Time) error {
+// rotate spends generation, or accepts that it was spent a moment ago, by whom has proven the same key.
+func (s *Server) rotate(ctx context.Context, client *Client, g Grant, generation int64, sender *Confirmation) error {
+	now := s.Now()
 	if generation == g.Generation {
-		err := s.Grants.Rotate(ctx, g.ID, generation, now)
+		err := s.Grants.Rotate(ctx, g.ID, generation, sender.value(), client.binds(sender), now)
 		if err == nil {
 			return nil
 		}
@@ -119,7 +123,7 @@ func (s *Server) rotate(ctx context.Context, client *Client, g Grant, generation
 			return errInvalidGrant()
 		}
 	}
-	if generation == g.Generation-1 && now.Before(g.Rotated.Add(graceWindow)) {
+	if generation == g.Generation-1 && now.Before(g.Rotated.Add(graceWindow)) && g.RotatedBy == sender.value() {
 		return nil
 	}
 	s.Logger.WarnContext(ctx, "a spent refresh token was used again; its family is revoked",

@@ -49,16 +49,13 @@ func (s *Server) parseAccessToken(token string) (claims AccessClaims, ok bool) {
 }
 
 // UserInfo tells about the person a token speaks for, as they are now (OpenID Connect Core, section 5.3).
-func (s *Server) UserInfo(ctx context.Context, token string) (PersonClaims, error) {
-	claims, err := s.AccessToken(ctx, token)
+func (s *Server) UserInfo(ctx context.Context, p Presented) (PersonClaims, error) {
+	claims, err := s.presented(ctx, p)
 	if err != nil {
 		return nil, err
 	}
 	if !slices.Contains(claims.Audience, AudienceAPI) && !slices.Contains(claims.Audience, audienceToken) {
 		return nil, errInvalidToken() // it was narrowed to somebody else, who shall not use it here
-	}
-	if claims.Confirmation != nil {
-		return nil, errInvalidToken() // who sends it has not proven to hold its key
 	}
 	if !claims.HasScope(ScopeOpenID) || claims.Caller != "user" {
 		return nil, refuse(CodeInsufficientScope, "the access token was not issued with the scope openid")

@@ -124,6 +124,6 @@ func (s *Server) introspectRefreshToken(ctx context.Context, client *Client, tok
 	}
 	return &AccessClaims{
 		Issuer: s.Issuer, Subject: g.UserID, ClientID: g.ClientID, Scope: strings.Join(g.Scopes, " "), SessionID: g.SessionID, GrantID: g.ID,
-		IssuedAt: g.Rotated.Unix(), Expiry: g.Expires.Unix(),
+		IssuedAt: g.Rotated.Unix(), Expiry: g.Expires.Unix(), Confirmation: g.BoundTo.told(),
 	}, nil
 }

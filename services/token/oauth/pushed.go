@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/realguardio/realguardio/mesh/dpop"
 	"github.com/realguardio/realguardio/services/token/account"
 )
 
@@ -31,6 +32,16 @@ type Pushed struct {
 	Browser string
 }
 
+// PushRequest is a request to the endpoint where authorization requests are pushed (RFC 9126, section 2.1).
+type PushRequest struct {
+	Credentials Credentials
+	Form        url.Values
+	// Address is where it came from.
+	Address string
+	// Proof binds the code to the key that it proves (RFC 9449, section 10.1); without Proofs in it to none.
+	Proof dpop.Request
+}
+
 // PushResponse is the answer to a client that pushes a request (RFC 9126, section 2.2).
 type PushResponse struct {
 	RequestURI string `json:"request_uri"`
@@ -38,19 +49,19 @@ type PushResponse struct {
 }
 
 // Push checks an authorization request as if it had come by a browser and keeps it for a moment (RFC 9126, section 2.1).
-func (s *Server) Push(ctx context.Context, cred Credentials, form url.Values, address string) (PushResponse, error) {
-	client, err := s.Authenticate(ctx, cred)
+func (s *Server) Push(ctx context.Context, req PushRequest) (PushResponse, error) {
+	client, err := s.Authenticate(ctx, req.Credentials)
 	if err != nil {
 		return PushResponse{}, err
 	}
-	if form.Has("request_uri") {
+	if req.Form.Has("request_uri") {
 		return PushResponse{}, refuse(CodeInvalidRequest, "request_uri must not be pushed")
 	}
-	if err := s.limitPushes(ctx, &client, address); err != nil {
+	if err := s.limitPushes(ctx, &client, req.Address); err != nil {
 		return PushResponse{}, err
 	}
 	request := url.Values{}
-	for name, values := range form {
+	for name, values := range req.Form {
 		if name != "client_secret" && name != "client_assertion" && name != "client_assertion_type" {
 			request[name] = values
 		}
@@ -63,12 +74,34 @@ func (s *Server) Push(ctx context.Context, cred Credentials, form url.Values, ad
 	if err != nil {
 		return PushResponse{}, err
 	}
+	if err := s.bindPushed(ctx, &client, &a, req); err != nil {
+		return PushResponse{}, err
+	}
 	id := rand.Text() + rand.Text()
 	a.Pushed = hashCode(id)
 	if err := s.Pushes.PutPushed(ctx, a.Pushed, Pushed{Request: a, Expires: s.Now().Add(pushedLifetime)}, pushedLifetime); err != nil {
 		return PushResponse{}, fmt.Errorf("storing a pushed request: %w", err)
 	}
 	return PushResponse{RequestURI: requestURIPrefix + id, ExpiresIn: int64(pushedLifetime / time.Second)}, nil
+}
+
+// bindPushed binds the code that will come of a pushed request to the key of its DPoP proof, as the parameter dpop_jkt does.
+func (s *Server) bindPushed(ctx context.Context, client *Client, a *Authorization, req PushRequest) error {
+	if len(req.Proof.Proofs) == 0 {
+		return nil
+	}
+	if a.ResponseType != ResponseCode || client.CertificateBoundTokens {
+		return refuse(CodeInvalidRequest, "no DPoP proof goes with this request: nothing that comes of it can be bound to its key")
+	}
+	key, err := s.provenKey(ctx, client, req.Proof, req.Address)
+	if err != nil {
+		return err
+	}
+	if a.JKT != "" && a.JKT != key {
+		return refuse(CodeInvalidRequest, "dpop_jkt is another key than that of the DPoP proof")
+	}
+	a.JKT = key
+	return nil
 }
 
 func (s *Server) limitPushes(ctx context.Context, client *Client, address string) error {

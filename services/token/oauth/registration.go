@@ -28,7 +28,9 @@ const maxName = 800
 
 // Narrower tells whether the client may do less than before, or authenticates in another way.
 func (c *Client) Narrower(before *Client) bool {
-	return !covers(c.Scopes, before.Scopes) || !covers(c.Grants, before.Grants) || c.Public != before.Public || c.JWKS != before.JWKS
+	authenticates := c.Public != before.Public || c.JWKS != before.JWKS || c.TLSAuth != before.TLSAuth
+	bound := c.DPoPBoundTokens && !before.DPoPBoundTokens || c.CertificateBoundTokens && !before.CertificateBoundTokens
+	return !covers(c.Scopes, before.Scopes) || !covers(c.Grants, before.Grants) || authenticates || bound
 }
 
 // Reregister makes a client that was changed whole: see Validate. A client that ceased to be public or to have keys of its
@@ -50,7 +52,8 @@ func (c *Client) Validate() error {
 		}
 	}
 	for _, check := range []func(*Client) error{
-		checkNames, checkGrants, checkScopes, checkURIs, checkLifetime, checkAmounts, checkAuthentication, checkKeys, checkLogoutURI, checkRequests, checkOpaque,
+		checkNames, checkGrants, checkScopes, checkURIs, checkLifetime, checkAmounts, checkAuthentication, checkTLSAuth, checkKeys,
+		checkLogoutURI, checkRequests, checkOpaque, checkBinding,
 	} {
 		if err := check(c); err != nil {
 			return err
@@ -154,12 +157,30 @@ func checkAuthentication(c *Client) error {
 	switch secret := len(c.SecretHash) > 0; {
 	case c.Public && c.JWKS != "":
 		return &MetadataError{"jwks", "a public client does not authenticate, by keys neither"}
+	case c.Public && c.TLSAuth.By != ByNothing:
+		return &MetadataError{"public", "a public client does not authenticate, by a certificate neither"}
 	case c.Public && secret:
 		return &MetadataError{"public", "a public client has no secret"}
 	case c.JWKS != "" && secret:
 		return &MetadataError{"jwks", "a client that authenticates by keys has no secret"}
-	case !c.Public && c.JWKS == "" && !secret:
-		return &MetadataError{"public", "a client that is not public has a secret, or keys"}
+	case c.TLSAuth.By != ByNothing && secret:
+		return &MetadataError{"jwks", "a client that authenticates by a certificate has no secret"}
+	case c.HasSecret() && !secret:
+		return &MetadataError{"public", "a client that is not public has a secret, keys, or a certificate"}
+	}
+	return nil
+}
+
+// checkBinding keeps tokens that have to be bound from ways on which nobody proves a key, and from being bound twice.
+func checkBinding(c *Client) error {
+	switch {
+	case !c.DPoPBoundTokens && !c.CertificateBoundTokens:
+	case c.DPoPBoundTokens && c.CertificateBoundTokens:
+		return &MetadataError{"dpopBoundAccessTokens", "a token is bound to one key: by DPoP, or to a certificate"}
+	case c.Allows(GrantImplicit):
+		return &MetadataError{"grantTypes", "tokens of the implicit grant cannot be bound to a key"}
+	case c.Kind == KindAPIKey:
+		return &MetadataError{"kind", "an API key has no key of its own to bind tokens to"}
 	}
 	return nil
 }

@@ -34,6 +34,9 @@ func (a *Authorization) read(form url.Values, client *Client) error {
 	if err := a.readChallenge(form, client); err != nil {
 		return err
 	}
+	if err := a.readKey(form, client); err != nil {
+		return err
+	}
 	var err error
 	if a.Scopes, err = within(parseScopes(form.Get("scope")), client.Scopes); err != nil {
 		return err
@@ -82,6 +85,19 @@ func (a *Authorization) readChallenge(form url.Values, client *Client) error {
 		return refuse(CodeInvalidRequest, "code_challenge_method must be S256")
 	case len(a.Challenge) != 43 || strings.ContainsFunc(a.Challenge, notBase64URL):
 		return refuse(CodeInvalidRequest, "code_challenge is not the S256 of anything")
+	}
+	return nil
+}
+
+// readKey reads the thumbprint of the DPoP key that the code is for (RFC 9449, section 10).
+func (a *Authorization) readKey(form url.Values, client *Client) error {
+	a.JKT = form.Get("dpop_jkt")
+	switch {
+	case a.JKT == "":
+	case len(a.JKT) != 43 || strings.ContainsFunc(a.JKT, notBase64URL):
+		return refuse(CodeInvalidRequest, "dpop_jkt is not the thumbprint of a key")
+	case a.ResponseType != ResponseCode || client.CertificateBoundTokens:
+		return refuse(CodeInvalidRequest, "dpop_jkt does not go with this request: nothing that comes of it can be bound to a DPoP key")
 	}
 	return nil
 }

@@ -131,7 +131,7 @@ func (s *Server) Approve(ctx context.Context, a *Authorization, client *Client, 
 	if a.ResponseType != ResponseCode {
 		return s.implicit(ctx, a, client, user, grant)
 	}
-	code := Code{ClientID: client.ID, Challenge: a.Challenge, Nonce: a.Nonce, Grant: grant, Expires: now.Add(codeLifetime)}
+	code := Code{ClientID: client.ID, Challenge: a.Challenge, JKT: a.JKT, Nonce: a.Nonce, Grant: grant, Expires: now.Add(codeLifetime)}
 	if a.RedirectGiven {
 		code.RedirectURI = a.RedirectURI
 	}

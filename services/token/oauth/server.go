@@ -2,6 +2,7 @@ package oauth
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -28,7 +29,7 @@ const (
 	TokensLive = MaxAccessTokenLifetime + clockLeeway
 )
 
-// Config says what a Server works with. Everything is required.
+// Config says what a Server works with. Everything is required unless it says what its absence means.
 type Config struct {
 	// Issuer is the "iss" of every token: the URL under which the server is reached, without a trailing slash.
 	Issuer string
@@ -44,6 +45,10 @@ type Config struct {
 	Pushes   PushedStore
 	// Assertions keeps client assertions from being used twice.
 	Assertions AssertionStore
+	// Proofs checks DPoP proofs.
+	Proofs Proofs
+	// ClientAuthorities are who the certificates come from that clients authenticate by (tls_client_auth). Nil for none.
+	ClientAuthorities *x509.CertPool
 	// Attempts bounds what strangers can have us keep, and how often codes can be guessed.
 	Attempts    account.Attempts
 	Marks       RevokedGrants
@@ -96,9 +101,12 @@ const (
 	AuthPost  AuthMethod = "client_secret_post"
 	// AuthPrivateKeyJWT is an assertion that is signed with a key of the client's own.
 	AuthPrivateKeyJWT AuthMethod = "private_key_jwt"
+	// AuthTLS and AuthSelfSignedTLS are a certificate, of an authority or of the client's own (RFC 8705, section 2).
+	AuthTLS           AuthMethod = "tls_client_auth"
+	AuthSelfSignedTLS AuthMethod = "self_signed_tls_client_auth"
 )
 
-// AuthMethods is the list of them.
+// AuthMethods is the list of those that need no mutual TLS.
 var AuthMethods = []AuthMethod{AuthBasic, AuthPost, AuthPrivateKeyJWT, AuthNone}
 
 // Credentials are what a client sent to authenticate itself.
@@ -108,6 +116,9 @@ type Credentials struct {
 	ClientID  string
 	Secret    string
 	Assertion string
+	// Certificates are what the sender has proven to hold by mutual TLS: its own certificate, and then those between it and
+	// an authority. They go beside any method, and authenticate with AuthNone.
+	Certificates []*x509.Certificate
 }
 
 // Authenticate returns the client whose credentials these are. Any failure is the same invalid_client.
@@ -135,7 +146,7 @@ func (s *Server) Authenticate(ctx context.Context, cred Credentials) (Client, er
 	case AuthBasic, AuthPost:
 		authentic = !client.Public && client.hasSecret(cred.Secret, s.Now())
 	case AuthNone:
-		authentic = client.Public
+		authentic = client.Public || s.hasCertificate(&client, cred.Certificates)
 	case AuthPrivateKeyJWT:
 		if client.Live(s.Now()) { // or the assertion is not spent on it
 			authentic, err = s.proves(ctx, &client, asserted)

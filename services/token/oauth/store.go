@@ -39,9 +39,10 @@ type GrantStore interface {
 	// consent is ErrStale where that was taken back since.
 	OpenGrant(ctx context.Context, g Grant, consented bool) error
 	Grant(ctx context.Context, id string) (Grant, error)
-	// Rotate moves a live grant, whose login session lives too, from generation from to the next. Of several callers
-	// racing for one generation exactly one moves it; the others, like callers with an older one, get ErrStale.
-	Rotate(ctx context.Context, id string, from int64, now time.Time) error
+	// Rotate moves a live grant, whose login session lives too, from generation from to the next, and notes by which key. One
+	// that is bound to none is bound to bind from then on. Of several callers racing for one generation exactly one moves
+	// it; the others, like callers with an older one, get ErrStale.
+	Rotate(ctx context.Context, id string, from int64, by, bind Confirmation, now time.Time) error
 	// RevokeGrant ends a grant, known or not yet, with all its tokens, which expire before until. Ending one that is
 	// over changes nothing.
 	RevokeGrant(ctx context.Context, g Grant, now, until time.Time) error

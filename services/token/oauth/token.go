@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/realguardio/realguardio/mesh/dpop"
 	"github.com/realguardio/realguardio/services/token/account"
 )
 
@@ -18,10 +19,12 @@ type TokenRequest struct {
 	// Address is where it came from.
 	Address string
 
-	// Confirmation is the key that the client has proven to hold, by DPoP or mutual TLS, and that the access token is to be
-	// bound to; nil for a bearer token.
-	Confirmation *Confirmation
+	// Proof is what is to be proven by DPoP; without Proofs in it nothing is.
+	Proof dpop.Request
 
+	// sender is the key that Proof, or the certificate among the credentials, has proven: the one that the access token is to be
+	// bound to. Nil for a bearer token.
+	sender *Confirmation
 	// resources are the values of "resource", all of them known.
 	resources []string
 }
@@ -86,11 +89,14 @@ func (s *Server) Token(ctx context.Context, req TokenRequest) (TokenResponse, er
 	if _, err := within(scopes, client.Scopes); err != nil && grantType != GrantTokenExchange {
 		return TokenResponse{}, err
 	}
+	if req.sender, err = s.sender(ctx, &client, &req); err != nil {
+		return TokenResponse{}, err
+	}
 	proven, err := prove(ctx, &client, scopes, req)
 	if err != nil {
 		return TokenResponse{}, err
 	}
-	proven.confirmation = req.Confirmation
+	proven.confirmation = req.sender
 	if proven.exchanged != nil {
 		return s.issueExchanged(&client, proven.exchanged)
 	}

@@ -1,5 +1,5 @@
 // Package redisstore keeps in Redis what lives for minutes and is shared by all replicas: codes, login transactions,
-// counters of attempts, the memory of revoked grants, and nudges. All of it may be lost without anything coming back to
+// counters of attempts, which assertions and proofs were used, the memory of revoked grants, and nudges. All of it may be lost without anything coming back to
 // life; what must not be lost is in sqlstore.
 //
 // Keys begin with "rgt:". A server that cannot be reached is oauth.ErrUnavailable.
@@ -19,10 +19,13 @@ import (
 )
 
 // Store is safe for concurrent use.
-type Store struct{ redis redis.UniversalClient }
+type Store struct {
+	redis redis.UniversalClient
+	now   func() time.Time
+}
 
-// New returns a Store.
-func New(client redis.UniversalClient) *Store { return &Store{client} }
+// New returns a Store. now tells the time.
+func New(client redis.UniversalClient, now func() time.Time) *Store { return &Store{client, now} }
 
 func failed(doing string, err error) error {
 	return fmt.Errorf("%s: %w: %w", doing, oauth.ErrUnavailable, err)
@@ -118,12 +121,26 @@ func (s *Store) MarkedRevoked(ctx context.Context, id string) (bool, error) {
 
 // UseAssertion implements oauth.AssertionStore.
 func (s *Store) UseAssertion(ctx context.Context, hash string, keep time.Duration) (bool, error) {
-	err := s.redis.SetArgs(ctx, "rgt:assertion:"+hash, "1", redis.SetArgs{Mode: "NX", TTL: keep}).Err()
+	return s.once(ctx, "using a client assertion", "rgt:assertion:"+hash, keep)
+}
+
+// Use implements dpop.Replays.
+func (s *Store) Use(ctx context.Context, key string, until time.Time) (bool, error) {
+	keep := until.Sub(s.now())
+	if keep < time.Millisecond { // Redis has no shorter life
+		keep = time.Millisecond
+	}
+	return s.once(ctx, "using a DPoP proof", "rgt:dpop:"+key, keep)
+}
+
+// once reports whether this is the first time that a key comes up within keep.
+func (s *Store) once(ctx context.Context, doing, key string, keep time.Duration) (bool, error) {
+	err := s.redis.SetArgs(ctx, key, "1", redis.SetArgs{Mode: "NX", TTL: keep}).Err()
 	if errors.Is(err, redis.Nil) {
 		return false, nil
 	}
 	if err != nil {
-		return false, failed("using a client assertion", err)
+		return false, failed(doing, err)
 	}
 	return true, nil
 }

@@ -16,6 +16,9 @@ import (
 func (a *admin) CreateClient(ctx context.Context, req *tokenv1.CreateClientRequest) (*tokenv1.CreateClientResponse, error) {
 	c := oauth.Client{ID: resourceid.New("app"), Kind: oauth.KindApplication}
 	described := registration(req)
+	if err := oneCertificate(described); err != nil {
+		return nil, err
+	}
 	for _, set := range clientFields {
 		set(&c, described)
 	}
@@ -82,7 +85,7 @@ func (a *admin) DisableClient(ctx context.Context, req *tokenv1.DisableClientReq
 // register stores a new client and returns it with its secret, which is nowhere else.
 func (a *admin) register(ctx context.Context, c oauth.Client) (oauth.Client, string, error) {
 	secret := ""
-	if !c.Public && c.JWKS == "" {
+	if c.HasSecret() {
 		secret = c.GiveSecret()
 	}
 	c.Created = a.Now().Truncate(time.Microsecond) // as it is stored

@@ -37,15 +37,64 @@ var clientFields = map[string]func(to *oauth.Client, from *tokenv1.Client){
 	"id_token_lifetime": func(to *oauth.Client, from *tokenv1.Client) {
 		to.IDTokenLifetime = from.GetIdTokenLifetime().AsDuration()
 	},
-	"opaque_access_tokens":     func(to *oauth.Client, from *tokenv1.Client) { to.OpaqueTokens = from.GetOpaqueAccessTokens() },
-	"jwks":                     func(to *oauth.Client, from *tokenv1.Client) { to.JWKS = from.GetJwks() },
-	"id_token_signing_alg":     func(to *oauth.Client, from *tokenv1.Client) { to.IDAlg = keys.Alg(from.GetIdTokenSigningAlg()) },
-	"access_token_signing_alg": func(to *oauth.Client, from *tokenv1.Client) { to.AccessAlg = keys.Alg(from.GetAccessTokenSigningAlg()) },
-	"pkce_optional":            func(to *oauth.Client, from *tokenv1.Client) { to.PKCEOptional = from.GetPkceOptional() },
-	"backchannel_logout_uri":   func(to *oauth.Client, from *tokenv1.Client) { to.BackchannelLogoutURI = from.GetBackchannelLogoutUri() },
+	"opaque_access_tokens":        func(to *oauth.Client, from *tokenv1.Client) { to.OpaqueTokens = from.GetOpaqueAccessTokens() },
+	"jwks":                        func(to *oauth.Client, from *tokenv1.Client) { to.JWKS = from.GetJwks() },
+	"id_token_signing_alg":        func(to *oauth.Client, from *tokenv1.Client) { to.IDAlg = keys.Alg(from.GetIdTokenSigningAlg()) },
+	"access_token_signing_alg":    func(to *oauth.Client, from *tokenv1.Client) { to.AccessAlg = keys.Alg(from.GetAccessTokenSigningAlg()) },
+	"pkce_optional":               func(to *oauth.Client, from *tokenv1.Client) { to.PKCEOptional = from.GetPkceOptional() },
+	"backchannel_logout_uri":      func(to *oauth.Client, from *tokenv1.Client) { to.BackchannelLogoutURI = from.GetBackchannelLogoutUri() },
+	"tls_client_auth_subject_dn":  byCertificate(oauth.BySubjectDN, (*tokenv1.Client).GetTlsClientAuthSubjectDn),
+	"tls_client_auth_san_dns":     byCertificate(oauth.BySANDNS, (*tokenv1.Client).GetTlsClientAuthSanDns),
+	"tls_client_auth_san_uri":     byCertificate(oauth.BySANURI, (*tokenv1.Client).GetTlsClientAuthSanUri),
+	"tls_client_auth_san_ip":      byCertificate(oauth.BySANIP, (*tokenv1.Client).GetTlsClientAuthSanIp),
+	"tls_client_auth_san_email":   byCertificate(oauth.BySANEmail, (*tokenv1.Client).GetTlsClientAuthSanEmail),
+	"self_signed_tls_client_auth": bySelfSigned,
+	"dpop_bound_access_tokens":    func(to *oauth.Client, from *tokenv1.Client) { to.DPoPBoundTokens = from.GetDpopBoundAccessTokens() },
+	"tls_client_certificate_bound_access_tokens": func(to *oauth.Client, from *tokenv1.Client) {
+		to.CertificateBoundTokens = from.GetTlsClientCertificateBoundAccessTokens()
+	},
 	"require_pushed_authorization_requests": func(to *oauth.Client, from *tokenv1.Client) {
 		to.RequirePushedRequests = from.GetRequirePushedAuthorizationRequests()
 	},
+}
+
+// byCertificate sets one way to tell the certificate of a client, in the place of any other, or takes it away.
+func byCertificate(by oauth.TLSAuthBy, name func(*tokenv1.Client) string) func(to *oauth.Client, from *tokenv1.Client) {
+	return func(to *oauth.Client, from *tokenv1.Client) {
+		switch given := name(from); {
+		case given != "":
+			to.TLSAuth = oauth.TLSAuth{By: by, Name: given}
+		case to.TLSAuth.By == by:
+			to.TLSAuth = oauth.TLSAuth{}
+		}
+	}
+}
+
+func bySelfSigned(to *oauth.Client, from *tokenv1.Client) {
+	switch {
+	case from.GetSelfSignedTlsClientAuth():
+		to.TLSAuth = oauth.TLSAuth{By: oauth.BySelfSigned}
+	case to.TLSAuth.By == oauth.BySelfSigned:
+		to.TLSAuth = oauth.TLSAuth{}
+	}
+}
+
+// oneCertificate refuses a certificate that is told in more than one way (RFC 8705, section 2.1.2).
+func oneCertificate(c *tokenv1.Client) error {
+	ways := 0
+	for _, name := range []string{c.GetTlsClientAuthSubjectDn(), c.GetTlsClientAuthSanDns(), c.GetTlsClientAuthSanUri(),
+		c.GetTlsClientAuthSanIp(), c.GetTlsClientAuthSanEmail()} {
+		if name != "" {
+			ways++
+		}
+	}
+	if c.GetSelfSignedTlsClientAuth() {
+		ways++
+	}
+	if ways > 1 {
+		return mesh.InvalidField("tlsClientAuthSubjectDn", "a certificate is told in one way: by its subject, by one other name, or as one that is self-signed")
+	}
+	return nil
 }
 
 // registration is what a request to create a client says of it.
@@ -59,6 +108,11 @@ func registration(req *tokenv1.CreateClientRequest) *tokenv1.Client {
 		AccessTokenSigningAlg: req.GetAccessTokenSigningAlg(), PkceOptional: req.GetPkceOptional(),
 		BackchannelLogoutUri:               req.GetBackchannelLogoutUri(),
 		RequirePushedAuthorizationRequests: req.GetRequirePushedAuthorizationRequests(),
+		TlsClientAuthSubjectDn:             req.GetTlsClientAuthSubjectDn(),
+		TlsClientAuthSanDns:                req.GetTlsClientAuthSanDns(), TlsClientAuthSanUri: req.GetTlsClientAuthSanUri(),
+		TlsClientAuthSanIp: req.GetTlsClientAuthSanIp(), TlsClientAuthSanEmail: req.GetTlsClientAuthSanEmail(),
+		SelfSignedTlsClientAuth: req.GetSelfSignedTlsClientAuth(), DpopBoundAccessTokens: req.GetDpopBoundAccessTokens(),
+		TlsClientCertificateBoundAccessTokens: req.GetTlsClientCertificateBoundAccessTokens(),
 	}
 }
 
@@ -69,6 +123,9 @@ func (a *admin) UpdateClient(ctx context.Context, req *tokenv1.UpdateClientReque
 	id := req.GetClient().GetClientId()
 	fields, err := changedFields(req.GetClient(), req.GetUpdateMask())
 	if err != nil {
+		return nil, err
+	}
+	if err := oneCertificate(req.GetClient()); err != nil {
 		return nil, err
 	}
 	entry := audit.Entry{Time: a.Now(), Action: "client.update", Details: map[string]string{"fields": strings.Join(fields, " ")}}
@@ -138,7 +195,7 @@ func (a *admin) RotateClientSecret(ctx context.Context, req *tokenv1.RotateClien
 	if err != nil {
 		return nil, err
 	}
-	if c.Public || c.JWKS != "" {
+	if !c.HasSecret() {
 		return nil, mesh.FailedPrecondition("CLIENT_WITHOUT_SECRET", "the client does not authenticate by a secret")
 	}
 	c, secret, err := a.rotate(ctx, c, "client.secret.rotate", req.GetOverlap().AsDuration())

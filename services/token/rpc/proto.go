@@ -68,7 +68,7 @@ func apiKeyToProto(c oauth.Client) *tokenv1.ApiKey {
 }
 
 func clientToProto(c oauth.Client) *tokenv1.Client {
-	return &tokenv1.Client{
+	told := &tokenv1.Client{
 		ClientId: c.ID, Name: c.Name, GrantTypes: c.Grants, RedirectUris: c.RedirectURIs, PostLogoutRedirectUris: c.PostLogoutURIs,
 		Scopes: c.Scopes, Public: c.Public, FirstParty: c.FirstParty, OpaqueAccessTokens: c.OpaqueTokens, Jwks: c.JWKS,
 		IdTokenSigningAlg: string(c.IDAlg), AccessTokenSigningAlg: string(c.AccessAlg),
@@ -79,8 +79,24 @@ func clientToProto(c oauth.Client) *tokenv1.Client {
 		BackchannelLogoutUri:               c.BackchannelLogoutURI,
 		RequirePushedAuthorizationRequests: c.RequirePushedRequests,
 		Disabled:                           !c.Disabled.IsZero(), CreateTime: timestamppb.New(c.Created),
-		PreviousSecretExpireTime: timestamp(c.PreviousSecretUntil),
+		PreviousSecretExpireTime: timestamp(c.PreviousSecretUntil), DpopBoundAccessTokens: c.DPoPBoundTokens,
+		TlsClientCertificateBoundAccessTokens: c.CertificateBoundTokens,
 	}
+	switch by, name := c.TLSAuth.By, c.TLSAuth.Name; by {
+	case oauth.BySubjectDN:
+		told.TlsClientAuthSubjectDn = name
+	case oauth.BySANDNS:
+		told.TlsClientAuthSanDns = name
+	case oauth.BySANURI:
+		told.TlsClientAuthSanUri = name
+	case oauth.BySANIP:
+		told.TlsClientAuthSanIp = name
+	case oauth.BySANEmail:
+		told.TlsClientAuthSanEmail = name
+	case oauth.BySelfSigned:
+		told.SelfSignedTlsClientAuth = true
+	}
+	return told
 }
 
 // timestamp is unset for the zero time.

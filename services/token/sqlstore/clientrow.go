@@ -19,13 +19,13 @@ var errFields = errors.New("the row has not as many fields as columns")
 const clientColumns = `id, name, kind, owner, secret_hash, public, grants, redirect_uris, post_logout_uris, scopes, first_party,
 	access_token_lifetime, access_alg, id_alg, created_at, disabled_at, previous_secret_hash, previous_secret_until, secret_prefix,
 	expires_at, last_used_at, jwks, opaque_tokens, refresh_token_lifetime, id_token_lifetime, pkce_optional,
-	require_pushed_requests, backchannel_logout_uri, epoch`
+	require_pushed_requests, backchannel_logout_uri, epoch, tls_auth_by, tls_auth_name, dpop_bound_tokens, certificate_bound_tokens`
 
 // betweenFields is the unit separator of ASCII. No field can hold one: names are text without control characters, and the
 // others are numbers, hexadecimal, JSON, or lists of identifiers and URIs.
 const betweenFields = "\x1f"
 
-// clientRow is a client as one text. The row is all that a client credentials request asks of the database, and twenty-nine
+// clientRow is a client as one text. The row is all that a client credentials request asks of the database, and thirty-three
 // columns by themselves cost the driver three times as much as one.
 const clientRow = `concat_ws('` + betweenFields + `', ` + clientColumns + `)`
 
@@ -42,6 +42,7 @@ func scanClient(row scanner) (oauth.Client, error) {
 		PreviousSecretHash: f.hex(), PreviousSecretUntil: f.time(), SecretPrefix: f.text(), Expires: f.time(), LastUsed: f.time(),
 		JWKS: f.text(), OpaqueTokens: f.bool(), RefreshTokenLifetime: f.duration(), IDTokenLifetime: f.duration(), PKCEOptional: f.bool(),
 		RequirePushedRequests: f.bool(), BackchannelLogoutURI: f.text(), Epoch: f.number(),
+		TLSAuth: oauth.TLSAuth{By: oauth.TLSAuthBy(f.text()), Name: f.text()}, DPoPBoundTokens: f.bool(), CertificateBoundTokens: f.bool(),
 	}
 	if f.err == nil && !f.ended {
 		f.err = errFields

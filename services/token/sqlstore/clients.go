@@ -17,7 +17,7 @@ import (
 
 const insertClient = `INSERT INTO clients (` + clientColumns + `)
 	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26,
-		$27, $28, $29)`
+		$27, $28, $29, $30, $31, $32, $33)`
 
 // Client implements oauth.ClientStore. It is all that a client credentials request asks of the database.
 func (s *Store) Client(ctx context.Context, id string) (oauth.Client, error) {
@@ -41,7 +41,7 @@ func clientValues(c *oauth.Client) []any {
 		string(c.IDAlg), sqldb.Micros(c.Created), sqldb.Micros(c.Disabled), hex.EncodeToString(c.PreviousSecretHash),
 		sqldb.Micros(c.PreviousSecretUntil), c.SecretPrefix, sqldb.Micros(c.Expires), sqldb.Micros(c.LastUsed), c.JWKS, c.OpaqueTokens,
 		c.RefreshTokenLifetime.Microseconds(), c.IDTokenLifetime.Microseconds(), c.PKCEOptional, c.RequirePushedRequests,
-		c.BackchannelLogoutURI, c.Epoch,
+		c.BackchannelLogoutURI, c.Epoch, string(c.TLSAuth.By), c.TLSAuth.Name, c.DPoPBoundTokens, c.CertificateBoundTokens,
 	}
 }
 
@@ -100,7 +100,9 @@ func putClient(ctx context.Context, q sqldb.Querier, c *oauth.Client, keepSecret
 		access_alg = excluded.access_alg, id_alg = excluded.id_alg, expires_at = excluded.expires_at, jwks = excluded.jwks,
 		opaque_tokens = excluded.opaque_tokens, refresh_token_lifetime = excluded.refresh_token_lifetime,
 		id_token_lifetime = excluded.id_token_lifetime, pkce_optional = excluded.pkce_optional,
-		require_pushed_requests = excluded.require_pushed_requests, backchannel_logout_uri = excluded.backchannel_logout_uri`, clientValues(c)...)
+		require_pushed_requests = excluded.require_pushed_requests, backchannel_logout_uri = excluded.backchannel_logout_uri,
+		tls_auth_by = excluded.tls_auth_by, tls_auth_name = excluded.tls_auth_name, dpop_bound_tokens = excluded.dpop_bound_tokens,
+		certificate_bound_tokens = excluded.certificate_bound_tokens`, clientValues(c)...)
 	return err
 }
 

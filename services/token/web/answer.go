@@ -32,6 +32,10 @@ func statusOf(e *oauth.Error) int {
 	switch e.Code {
 	case oauth.CodeInvalidClient, oauth.CodeInvalidToken:
 		return http.StatusUnauthorized
+	case oauth.CodeInvalidDPoPProof, oauth.CodeUseDPoPNonce:
+		if e.ByDPoP {
+			return http.StatusUnauthorized
+		}
 	case oauth.CodeInsufficientScope:
 		return http.StatusForbidden
 	case oauth.CodeSlowDown:
@@ -78,12 +82,18 @@ func (h *handler) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	}{e.Code, e.Description})
 }
 
-// refuseBearer writes an error of a resource that is asked with an access token (RFC 6750, section 3).
+// refuseBearer writes an error of a resource that is asked with an access token (RFC 6750, section 3; RFC 9449,
+// section 7.1).
 func (h *handler) refuseBearer(w http.ResponseWriter, r *http.Request, err error) {
 	e := h.tell(w, r, err)
-	challenge := `Bearer realm="realguardio", error="` + e.Code + `", error_description="` + e.Description + `"`
+	challenge := `realm="realguardio", error="` + e.Code + `", error_description="` + e.Description + `"`
 	if e.Code == oauth.CodeInsufficientScope {
 		challenge += `, scope="openid"`
+	}
+	if e.ByDPoP {
+		challenge = "DPoP " + challenge + ", " + dpopAlgs()
+	} else {
+		challenge = "Bearer " + challenge
 	}
 	w.Header().Set("WWW-Authenticate", challenge)
 	answer(w, statusOf(e), struct {

@@ -27,7 +27,7 @@ func (h *handler) crossOrigin(next http.Handler) http.Handler {
 		allowed := origin != "" && h.Origin(r.Context(), origin)
 		if allowed {
 			header.Set("Access-Control-Allow-Origin", origin)
-			header.Set("Access-Control-Expose-Headers", "Retry-After, WWW-Authenticate, X-Request-Id")
+			header.Set("Access-Control-Expose-Headers", "DPoP-Nonce, Retry-After, WWW-Authenticate, X-Request-Id")
 		}
 		if r.Method != http.MethodOptions || r.Header.Get("Access-Control-Request-Method") == "" {
 			next.ServeHTTP(w, r)
@@ -35,7 +35,7 @@ func (h *handler) crossOrigin(next http.Handler) http.Handler {
 		}
 		if allowed {
 			header.Set("Access-Control-Allow-Methods", methods)
-			header.Set("Access-Control-Allow-Headers", "Authorization, Content-Type")
+			header.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, DPoP")
 			header.Set("Access-Control-Max-Age", "600")
 		}
 		w.WriteHeader(http.StatusNoContent)

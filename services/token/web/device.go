@@ -18,7 +18,7 @@ const (
 
 // authorizeDevice is the device authorization endpoint (RFC 8628, section 3.1).
 func (h *handler) authorizeDevice(w http.ResponseWriter, r *http.Request) {
-	form, cred, err := clientForm(r)
+	form, cred, err := h.clientForm(r)
 	var response oauth.DeviceResponse
 	if err == nil {
 		response, err = h.OAuth.AuthorizeDevice(r.Context(), oauth.DeviceRequest{Credentials: cred, Form: form, Address: h.Address(r)})

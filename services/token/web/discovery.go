@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"slices"
 
+	"github.com/realguardio/realguardio/mesh/dpop"
 	"github.com/realguardio/realguardio/services/token/keys"
 	"github.com/realguardio/realguardio/services/token/oauth"
 )
@@ -43,6 +44,9 @@ type metadata struct {
 	IntrospectionAuthAlgs []string             `json:"introspection_endpoint_auth_signing_alg_values_supported"`
 	BackchannelLogout     bool                 `json:"backchannel_logout_supported"`
 	BackchannelSession    bool                 `json:"backchannel_logout_session_supported"`
+	DPoPAlgs              []string             `json:"dpop_signing_alg_values_supported"`
+	CertificateBound      bool                 `json:"tls_client_certificate_bound_access_tokens"`
+	Aliases               map[string]string    `json:"mtls_endpoint_aliases,omitempty"`
 	IssInResponse         bool                 `json:"authorization_response_iss_parameter_supported"`
 	ClaimsParameter       bool                 `json:"claims_parameter_supported"`
 	RequestParameter      bool                 `json:"request_parameter_supported"`
@@ -65,6 +69,7 @@ func (h *handler) discovery(w http.ResponseWriter, _ *http.Request) {
 	for _, s := range oauth.Scopes {
 		scopes = append(scopes, s.Name)
 	}
+	methods := h.authMethods()
 	public(w)
 	answer(w, http.StatusOK, metadata{
 		Issuer:                h.issuer,
@@ -91,14 +96,17 @@ func (h *handler) discovery(w http.ResponseWriter, _ *http.Request) {
 		Prompts:               []string{"none", "login", "consent", "select_account"},
 		ACRs:                  []string{"1"},
 		ChallengeMethods:      []string{"S256"},
-		TokenAuth:             oauth.AuthMethods,
-		RevocationAuth:        oauth.AuthMethods,
-		IntrospectionAuth:     []oauth.AuthMethod{oauth.AuthBasic, oauth.AuthPost, oauth.AuthPrivateKeyJWT},
+		TokenAuth:             methods,
+		RevocationAuth:        methods,
+		IntrospectionAuth:     slices.DeleteFunc(slices.Clone(methods), func(m oauth.AuthMethod) bool { return m == oauth.AuthNone }),
 		TokenAuthAlgs:         oauth.AssertionAlgs,
 		RevocationAuthAlgs:    oauth.AssertionAlgs,
 		IntrospectionAuthAlgs: oauth.AssertionAlgs,
 		BackchannelLogout:     true,
 		BackchannelSession:    true,
+		DPoPAlgs:              dpop.Algorithms(),
+		CertificateBound:      h.MutualTLS.offered(),
+		Aliases:               h.aliases(),
 		IssInResponse:         true,
 		ClaimsParameter:       true,
 	})

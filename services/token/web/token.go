@@ -13,10 +13,12 @@ import (
 
 // token is the token endpoint (RFC 6749, section 3.2).
 func (h *handler) token(w http.ResponseWriter, r *http.Request) {
-	form, cred, err := clientForm(r)
+	form, cred, err := h.clientForm(r)
 	var response oauth.TokenResponse
 	if err == nil {
-		response, err = h.OAuth.Token(r.Context(), oauth.TokenRequest{Credentials: cred, Form: form, Address: h.Address(r)})
+		response, err = h.OAuth.Token(r.Context(), oauth.TokenRequest{
+			Credentials: cred, Form: form, Address: h.Address(r), Proof: h.proof(w, r),
+		})
 	}
 	grant := form.Get("grant_type")
 	if !slices.Contains(oauth.GrantTypes, grant) {
@@ -35,12 +37,12 @@ func (h *handler) token(w http.ResponseWriter, r *http.Request) {
 
 // push is the pushed authorization request endpoint (RFC 9126).
 func (h *handler) push(w http.ResponseWriter, r *http.Request) {
-	form, cred, err := clientForm(r)
+	form, cred, err := h.clientForm(r)
 	if err != nil {
 		h.refuse(w, r, err)
 		return
 	}
-	response, err := h.OAuth.Push(r.Context(), cred, form, h.Address(r))
+	response, err := h.OAuth.Push(r.Context(), oauth.PushRequest{Credentials: cred, Form: form, Address: h.Address(r), Proof: h.proof(w, r)})
 	if err != nil {
 		h.refuse(w, r, err)
 		return
@@ -50,7 +52,7 @@ func (h *handler) push(w http.ResponseWriter, r *http.Request) {
 
 // revoke is the revocation endpoint (RFC 7009).
 func (h *handler) revoke(w http.ResponseWriter, r *http.Request) {
-	form, cred, err := clientForm(r)
+	form, cred, err := h.clientForm(r)
 	if err == nil {
 		err = h.OAuth.Revoke(r.Context(), cred, form.Get("token"))
 	}
@@ -63,7 +65,7 @@ func (h *handler) revoke(w http.ResponseWriter, r *http.Request) {
 
 // introspect is the introspection endpoint (RFC 7662).
 func (h *handler) introspect(w http.ResponseWriter, r *http.Request) {
-	form, cred, err := clientForm(r)
+	form, cred, err := h.clientForm(r)
 	if err != nil {
 		h.refuse(w, r, err)
 		return
@@ -98,11 +100,14 @@ func accepts(r *http.Request, media string) bool {
 }
 
 // clientForm is what these have in common.
-func clientForm(r *http.Request) (url.Values, oauth.Credentials, error) {
+func (h *handler) clientForm(r *http.Request) (url.Values, oauth.Credentials, error) {
 	form, err := strictForm(r)
 	if err != nil {
 		return nil, oauth.Credentials{}, err
 	}
 	cred, err := credentials(r, form)
+	if err == nil {
+		cred.Certificates, err = h.certificates(r)
+	}
 	return form, cred, err
 }

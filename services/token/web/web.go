@@ -96,6 +96,8 @@ type Config struct {
 	// Record adds an entry to the audit log.
 	Record   func(context.Context, audit.Entry) error
 	Counters Counters
+	// MutualTLS is how clients show certificates. Default: they cannot.
+	MutualTLS MutualTLS
 	// JWKS returns the published keys.
 	JWKS func() []byte
 	// GrantInUse tells whether some client may use a deprecated grant: discovery is silent about it otherwise.
@@ -123,19 +125,27 @@ type handler struct {
 	keepHTTPS bool
 }
 
-// New returns the handler of everything under the issuer's URL.
-func New(cfg Config) (http.Handler, error) {
+// Handlers are what there is to serve.
+type Handlers struct {
+	// Issuer is everything under the issuer's URL.
+	Issuer http.Handler
+	// MutualTLS is what is at [MutualTLS.Origin], for connections on which the client is asked for a certificate.
+	MutualTLS http.Handler
+}
+
+// New returns the handlers.
+func New(cfg Config) (_ Handlers, err error) {
 	renderer, err := pages.New()
 	if err != nil {
-		return nil, err
+		return Handlers{}, err
 	}
 	assets, err := pages.Assets()
 	if err != nil {
-		return nil, err
+		return Handlers{}, err
 	}
 	issuer, err := url.Parse(cfg.OAuth.Issuer)
 	if err != nil {
-		return nil, fmt.Errorf("parsing the issuer: %w", err)
+		return Handlers{}, fmt.Errorf("parsing the issuer: %w", err)
 	}
 	if cfg.Address == nil {
 		cfg.Address = peer
@@ -148,9 +158,10 @@ func New(cfg Config) (http.Handler, error) {
 	}
 	// Behind a proxy that rewrites Host the browser still names the issuer.
 	if err := h.sameOrigin.AddTrustedOrigin(issuer.Scheme + "://" + issuer.Host); err != nil {
-		return nil, fmt.Errorf("trusting the issuer's own origin: %w", err)
+		return Handlers{}, fmt.Errorf("trusting the issuer's own origin: %w", err)
 	}
-	return h.guarded(h.routes()), nil
+	all := h.guarded(h.routes())
+	return Handlers{Issuer: all, MutualTLS: h.forPrograms(all)}, nil
 }
 
 // loopback tells whether a host name is this machine's own.

@@ -28,6 +28,9 @@ var memberOf = map[string]string{
 	"id-token-alg": "idTokenSigningAlg", "access-token-alg": "accessTokenSigningAlg", "pkce-optional": "pkceOptional",
 	"require-pushed-requests": "requirePushedAuthorizationRequests", "backchannel-logout-uri": "backchannelLogoutUri",
 	"access-token-lifetime": "accessTokenLifetime", "refresh-token-lifetime": "refreshTokenLifetime", "id-token-lifetime": "idTokenLifetime",
+	"tls-subject-dn": "tlsClientAuthSubjectDn", "tls-san-dns": "tlsClientAuthSanDns", "tls-san-uri": "tlsClientAuthSanUri",
+	"tls-san-ip": "tlsClientAuthSanIp", "tls-san-email": "tlsClientAuthSanEmail", "tls-self-signed": "selfSignedTlsClientAuth",
+	"dpop-bound": "dpopBoundAccessTokens", "certificate-bound": "tlsClientCertificateBoundAccessTokens",
 }
 
 func newClientsUpdate(w World) *cobra.Command {
@@ -102,6 +105,8 @@ func (r *registration) changes(given func(flag string) bool) (object, error) {
 var emptied = object{
 	"opaqueAccessTokens": false, "pkceOptional": false, "requirePushedAuthorizationRequests": false,
 	"jwks": "", "idTokenSigningAlg": "", "accessTokenSigningAlg": "", "backchannelLogoutUri": "",
+	"tlsClientAuthSubjectDn": "", "tlsClientAuthSanDns": "", "tlsClientAuthSanUri": "", "tlsClientAuthSanIp": "", "tlsClientAuthSanEmail": "",
+	"selfSignedTlsClientAuth": false, "dpopBoundAccessTokens": false, "tlsClientCertificateBoundAccessTokens": false,
 }
 
 func newClientsRotateSecret(w World) *cobra.Command {

@@ -38,6 +38,14 @@ type client struct {
 	RequirePushedRequests  bool     `json:"requirePushedAuthorizationRequests,omitempty"`
 	BackchannelLogoutURI   string   `json:"backchannelLogoutUri,omitempty"`
 	Disabled               bool     `json:"disabled,omitempty"`
+	TLSSubjectDN           string   `json:"tlsClientAuthSubjectDn,omitempty"`
+	TLSSanDNS              string   `json:"tlsClientAuthSanDns,omitempty"`
+	TLSSanURI              string   `json:"tlsClientAuthSanUri,omitempty"`
+	TLSSanIP               string   `json:"tlsClientAuthSanIp,omitempty"`
+	TLSSanEmail            string   `json:"tlsClientAuthSanEmail,omitempty"`
+	SelfSignedTLS          bool     `json:"selfSignedTlsClientAuth,omitempty"`
+	DPoPBound              bool     `json:"dpopBoundAccessTokens,omitempty"`
+	CertificateBound       bool     `json:"tlsClientCertificateBoundAccessTokens,omitempty"`
 }
 
 // lifetimes are the durations of a client in the form that flags have them.
@@ -114,6 +122,14 @@ func (r *registration) declare(s *settings.Set, needed ...settings.Check) {
 	s.String(&r.jwksFile, "jwks-file", "JWK Set of its public keys: it authenticates by private_key_jwt and has no secret", settings.File)
 	s.String(&r.IDTokenSigningAlg, "id-token-alg", "ES256, RS256 or EdDSA (default RS256, with --first-party ES256)")
 	s.String(&r.AccessTokenSigningAlg, "access-token-alg", "ES256, RS256 or EdDSA (default ES256)")
+	s.String(&r.TLSSubjectDN, "tls-subject-dn", "subject of its certificate: it authenticates by mutual TLS and has no secret (RFC 8705)")
+	s.String(&r.TLSSanDNS, "tls-san-dns", "the same, by a DNS name in the certificate")
+	s.String(&r.TLSSanURI, "tls-san-uri", "the same, by a URI in it")
+	s.String(&r.TLSSanIP, "tls-san-ip", "the same, by an IP address in it")
+	s.String(&r.TLSSanEmail, "tls-san-email", "the same, by an e-mail address in it")
+	s.Bool(&r.SelfSignedTLS, "tls-self-signed", "the same, by a certificate of its own that stands in --jwks-file as x5c")
+	s.Bool(&r.DPoPBound, "dpop-bound", "must prove a key by DPoP, to which its tokens are bound (RFC 9449)")
+	s.Bool(&r.CertificateBound, "certificate-bound", "must come over mutual TLS, to whose certificate its tokens are bound (RFC 8705)")
 	s.Bool(&r.PKCEOptional, "pkce-optional", "may do without PKCE, for a client with a secret that does not know it")
 	s.Bool(&r.RequirePushedRequests, "require-pushed-requests", "must push its authorization requests (RFC 9126)")
 	s.String(&r.BackchannelLogoutURI, "backchannel-logout-uri", "told when a session ends that it was opened in")

@@ -838,8 +838,25 @@ type Client struct {
 	RequirePushedAuthorizationRequests bool `protobuf:"varint,20,opt,name=require_pushed_authorization_requests,json=requirePushedAuthorizationRequests,proto3" json:"require_pushed_authorization_requests,omitempty"`
 	// When the secret before the last rotation ends. Unset: there is none.
 	PreviousSecretExpireTime *timestamppb.Timestamp `protobuf:"bytes,21,opt,name=previous_secret_expire_time,json=previousSecretExpireTime,proto3" json:"previous_secret_expire_time,omitempty"`
-	unknownFields            protoimpl.UnknownFields
-	sizeCache                protoimpl.SizeCache
+	// Authenticates by mutual TLS, with a certificate of a trusted authority that has this name, and by nothing else (RFC 8705,
+	// section 2.1). At most one of the five is set. This one is the subject, as in RFC 4514: `CN=reports,O=Example,C=US`.
+	TlsClientAuthSubjectDn string `protobuf:"bytes,22,opt,name=tls_client_auth_subject_dn,json=tlsClientAuthSubjectDn,proto3" json:"tls_client_auth_subject_dn,omitempty"`
+	// A DNS name among the certificate's alternative names.
+	TlsClientAuthSanDns string `protobuf:"bytes,23,opt,name=tls_client_auth_san_dns,json=tlsClientAuthSanDns,proto3" json:"tls_client_auth_san_dns,omitempty"`
+	// A URI among them.
+	TlsClientAuthSanUri string `protobuf:"bytes,24,opt,name=tls_client_auth_san_uri,json=tlsClientAuthSanUri,proto3" json:"tls_client_auth_san_uri,omitempty"`
+	// An IP address among them.
+	TlsClientAuthSanIp string `protobuf:"bytes,25,opt,name=tls_client_auth_san_ip,json=tlsClientAuthSanIp,proto3" json:"tls_client_auth_san_ip,omitempty"`
+	// An e-mail address among them.
+	TlsClientAuthSanEmail string `protobuf:"bytes,26,opt,name=tls_client_auth_san_email,json=tlsClientAuthSanEmail,proto3" json:"tls_client_auth_san_email,omitempty"`
+	// Authenticates by mutual TLS with one of the certificates in `jwks`, which stand there as `x5c` (RFC 8705, section 2.2).
+	SelfSignedTlsClientAuth bool `protobuf:"varint,27,opt,name=self_signed_tls_client_auth,json=selfSignedTlsClientAuth,proto3" json:"self_signed_tls_client_auth,omitempty"`
+	// Asks for tokens with a DPoP proof only, and gets tokens that are bound to its key (RFC 9449, section 5.2).
+	DpopBoundAccessTokens bool `protobuf:"varint,28,opt,name=dpop_bound_access_tokens,json=dpopBoundAccessTokens,proto3" json:"dpop_bound_access_tokens,omitempty"`
+	// Asks for tokens over mutual TLS only, and gets tokens that are bound to its certificate (RFC 8705, section 3.4).
+	TlsClientCertificateBoundAccessTokens bool `protobuf:"varint,29,opt,name=tls_client_certificate_bound_access_tokens,json=tlsClientCertificateBoundAccessTokens,proto3" json:"tls_client_certificate_bound_access_tokens,omitempty"`
+	unknownFields                         protoimpl.UnknownFields
+	sizeCache                             protoimpl.SizeCache
 }
 
 func (x *Client) Reset() {
@@ -1019,6 +1036,62 @@ func (x *Client) GetPreviousSecretExpireTime() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Client) GetTlsClientAuthSubjectDn() string {
+	if x != nil {
+		return x.TlsClientAuthSubjectDn
+	}
+	return ""
+}
+
+func (x *Client) GetTlsClientAuthSanDns() string {
+	if x != nil {
+		return x.TlsClientAuthSanDns
+	}
+	return ""
+}
+
+func (x *Client) GetTlsClientAuthSanUri() string {
+	if x != nil {
+		return x.TlsClientAuthSanUri
+	}
+	return ""
+}
+
+func (x *Client) GetTlsClientAuthSanIp() string {
+	if x != nil {
+		return x.TlsClientAuthSanIp
+	}
+	return ""
+}
+
+func (x *Client) GetTlsClientAuthSanEmail() string {
+	if x != nil {
+		return x.TlsClientAuthSanEmail
+	}
+	return ""
+}
+
+func (x *Client) GetSelfSignedTlsClientAuth() bool {
+	if x != nil {
+		return x.SelfSignedTlsClientAuth
+	}
+	return false
+}
+
+func (x *Client) GetDpopBoundAccessTokens() bool {
+	if x != nil {
+		return x.DpopBoundAccessTokens
+	}
+	return false
+}
+
+func (x *Client) GetTlsClientCertificateBoundAccessTokens() bool {
+	if x != nil {
+		return x.TlsClientCertificateBoundAccessTokens
+	}
+	return false
+}
+
 type CreateClientRequest struct {
 	state                  protoimpl.MessageState `protogen:"open.v1"`
 	Name                   string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -1047,8 +1120,25 @@ type CreateClientRequest struct {
 	BackchannelLogoutUri string `protobuf:"bytes,16,opt,name=backchannel_logout_uri,json=backchannelLogoutUri,proto3" json:"backchannel_logout_uri,omitempty"`
 	// Pushed authorization requests only (RFC 9126).
 	RequirePushedAuthorizationRequests bool `protobuf:"varint,17,opt,name=require_pushed_authorization_requests,json=requirePushedAuthorizationRequests,proto3" json:"require_pushed_authorization_requests,omitempty"`
-	unknownFields                      protoimpl.UnknownFields
-	sizeCache                          protoimpl.SizeCache
+	// Authenticates by mutual TLS, with a certificate of a trusted authority that has this name, and by nothing else (RFC 8705,
+	// section 2.1). At most one of the five is set. This one is the subject, as in RFC 4514: `CN=reports,O=Example,C=US`.
+	TlsClientAuthSubjectDn string `protobuf:"bytes,18,opt,name=tls_client_auth_subject_dn,json=tlsClientAuthSubjectDn,proto3" json:"tls_client_auth_subject_dn,omitempty"`
+	// A DNS name among the certificate's alternative names.
+	TlsClientAuthSanDns string `protobuf:"bytes,19,opt,name=tls_client_auth_san_dns,json=tlsClientAuthSanDns,proto3" json:"tls_client_auth_san_dns,omitempty"`
+	// A URI among them.
+	TlsClientAuthSanUri string `protobuf:"bytes,20,opt,name=tls_client_auth_san_uri,json=tlsClientAuthSanUri,proto3" json:"tls_client_auth_san_uri,omitempty"`
+	// An IP address among them.
+	TlsClientAuthSanIp string `protobuf:"bytes,21,opt,name=tls_client_auth_san_ip,json=tlsClientAuthSanIp,proto3" json:"tls_client_auth_san_ip,omitempty"`
+	// An e-mail address among them.
+	TlsClientAuthSanEmail string `protobuf:"bytes,22,opt,name=tls_client_auth_san_email,json=tlsClientAuthSanEmail,proto3" json:"tls_client_auth_san_email,omitempty"`
+	// Authenticates by mutual TLS with one of the certificates in `jwks`, which stand there as `x5c` (RFC 8705, section 2.2).
+	SelfSignedTlsClientAuth bool `protobuf:"varint,23,opt,name=self_signed_tls_client_auth,json=selfSignedTlsClientAuth,proto3" json:"self_signed_tls_client_auth,omitempty"`
+	// Asks for tokens with a DPoP proof only, and gets tokens that are bound to its key (RFC 9449, section 5.2).
+	DpopBoundAccessTokens bool `protobuf:"varint,24,opt,name=dpop_bound_access_tokens,json=dpopBoundAccessTokens,proto3" json:"dpop_bound_access_tokens,omitempty"`
+	// Asks for tokens over mutual TLS only, and gets tokens that are bound to its certificate (RFC 8705, section 3.4).
+	TlsClientCertificateBoundAccessTokens bool `protobuf:"varint,25,opt,name=tls_client_certificate_bound_access_tokens,json=tlsClientCertificateBoundAccessTokens,proto3" json:"tls_client_certificate_bound_access_tokens,omitempty"`
+	unknownFields                         protoimpl.UnknownFields
+	sizeCache                             protoimpl.SizeCache
 }
 
 func (x *CreateClientRequest) Reset() {
@@ -1196,6 +1286,62 @@ func (x *CreateClientRequest) GetBackchannelLogoutUri() string {
 func (x *CreateClientRequest) GetRequirePushedAuthorizationRequests() bool {
 	if x != nil {
 		return x.RequirePushedAuthorizationRequests
+	}
+	return false
+}
+
+func (x *CreateClientRequest) GetTlsClientAuthSubjectDn() string {
+	if x != nil {
+		return x.TlsClientAuthSubjectDn
+	}
+	return ""
+}
+
+func (x *CreateClientRequest) GetTlsClientAuthSanDns() string {
+	if x != nil {
+		return x.TlsClientAuthSanDns
+	}
+	return ""
+}
+
+func (x *CreateClientRequest) GetTlsClientAuthSanUri() string {
+	if x != nil {
+		return x.TlsClientAuthSanUri
+	}
+	return ""
+}
+
+func (x *CreateClientRequest) GetTlsClientAuthSanIp() string {
+	if x != nil {
+		return x.TlsClientAuthSanIp
+	}
+	return ""
+}
+
+func (x *CreateClientRequest) GetTlsClientAuthSanEmail() string {
+	if x != nil {
+		return x.TlsClientAuthSanEmail
+	}
+	return ""
+}
+
+func (x *CreateClientRequest) GetSelfSignedTlsClientAuth() bool {
+	if x != nil {
+		return x.SelfSignedTlsClientAuth
+	}
+	return false
+}
+
+func (x *CreateClientRequest) GetDpopBoundAccessTokens() bool {
+	if x != nil {
+		return x.DpopBoundAccessTokens
+	}
+	return false
+}
+
+func (x *CreateClientRequest) GetTlsClientCertificateBoundAccessTokens() bool {
+	if x != nil {
+		return x.TlsClientCertificateBoundAccessTokens
 	}
 	return false
 }
@@ -4623,7 +4769,7 @@ const file_realguardio_token_v1_admin_proto_rawDesc = "" +
 	"\xbaH\ar\x05\x10\x01\x18\xc8\x01R\x04name\"^\n" +
 	"\x15RegisterPanelResponse\x12\x1b\n" +
 	"\tclient_id\x18\x01 \x01(\tR\bclientId\x12(\n" +
-	"\rclient_secret\x18\x02 \x01(\tB\x03\x80\x01\x01R\fclientSecret\"\xd0\b\n" +
+	"\rclient_secret\x18\x02 \x01(\tB\x03\x80\x01\x01R\fclientSecret\"\xe9\f\n" +
 	"\x06Client\x12\x1b\n" +
 	"\tclient_id\x18\x01 \x01(\tR\bclientId\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1f\n" +
@@ -4650,7 +4796,15 @@ const file_realguardio_token_v1_admin_proto_rawDesc = "" +
 	"\rpkce_optional\x18\x12 \x01(\bR\fpkceOptional\x12>\n" +
 	"\x16backchannel_logout_uri\x18\x13 \x01(\tB\b\xbaH\x05r\x03\x18\xd0\x0fR\x14backchannelLogoutUri\x12Q\n" +
 	"%require_pushed_authorization_requests\x18\x14 \x01(\bR\"requirePushedAuthorizationRequests\x12Y\n" +
-	"\x1bprevious_secret_expire_time\x18\x15 \x01(\v2\x1a.google.protobuf.TimestampR\x18previousSecretExpireTime\"\xa6\t\n" +
+	"\x1bprevious_secret_expire_time\x18\x15 \x01(\v2\x1a.google.protobuf.TimestampR\x18previousSecretExpireTime\x12D\n" +
+	"\x1atls_client_auth_subject_dn\x18\x16 \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\x16tlsClientAuthSubjectDn\x12>\n" +
+	"\x17tls_client_auth_san_dns\x18\x17 \x01(\tB\b\xbaH\x05r\x03\x18\xfd\x01R\x13tlsClientAuthSanDns\x12>\n" +
+	"\x17tls_client_auth_san_uri\x18\x18 \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\x13tlsClientAuthSanUri\x12;\n" +
+	"\x16tls_client_auth_san_ip\x18\x19 \x01(\tB\a\xbaH\x04r\x02\x18-R\x12tlsClientAuthSanIp\x12B\n" +
+	"\x19tls_client_auth_san_email\x18\x1a \x01(\tB\b\xbaH\x05r\x03\x18\xfe\x01R\x15tlsClientAuthSanEmail\x12<\n" +
+	"\x1bself_signed_tls_client_auth\x18\x1b \x01(\bR\x17selfSignedTlsClientAuth\x127\n" +
+	"\x18dpop_bound_access_tokens\x18\x1c \x01(\bR\x15dpopBoundAccessTokens\x12Y\n" +
+	"*tls_client_certificate_bound_access_tokens\x18\x1d \x01(\bR%tlsClientCertificateBoundAccessTokens\"\xbf\r\n" +
 	"\x13CreateClientRequest\x12\x1e\n" +
 	"\x04name\x18\x01 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x01\x18\xc8\x01R\x04name\x12\xe0\x01\n" +
@@ -4674,7 +4828,15 @@ const file_realguardio_token_v1_admin_proto_rawDesc = "" +
 	"\"\x04\b\x80\xa3\x052\x02\b<R\x0fidTokenLifetime\x12#\n" +
 	"\rpkce_optional\x18\x0f \x01(\bR\fpkceOptional\x12>\n" +
 	"\x16backchannel_logout_uri\x18\x10 \x01(\tB\b\xbaH\x05r\x03\x18\xd0\x0fR\x14backchannelLogoutUri\x12Q\n" +
-	"%require_pushed_authorization_requests\x18\x11 \x01(\bR\"requirePushedAuthorizationRequests\"v\n" +
+	"%require_pushed_authorization_requests\x18\x11 \x01(\bR\"requirePushedAuthorizationRequests\x12D\n" +
+	"\x1atls_client_auth_subject_dn\x18\x12 \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\x16tlsClientAuthSubjectDn\x12>\n" +
+	"\x17tls_client_auth_san_dns\x18\x13 \x01(\tB\b\xbaH\x05r\x03\x18\xfd\x01R\x13tlsClientAuthSanDns\x12>\n" +
+	"\x17tls_client_auth_san_uri\x18\x14 \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\x13tlsClientAuthSanUri\x12;\n" +
+	"\x16tls_client_auth_san_ip\x18\x15 \x01(\tB\a\xbaH\x04r\x02\x18-R\x12tlsClientAuthSanIp\x12B\n" +
+	"\x19tls_client_auth_san_email\x18\x16 \x01(\tB\b\xbaH\x05r\x03\x18\xfe\x01R\x15tlsClientAuthSanEmail\x12<\n" +
+	"\x1bself_signed_tls_client_auth\x18\x17 \x01(\bR\x17selfSignedTlsClientAuth\x127\n" +
+	"\x18dpop_bound_access_tokens\x18\x18 \x01(\bR\x15dpopBoundAccessTokens\x12Y\n" +
+	"*tls_client_certificate_bound_access_tokens\x18\x19 \x01(\bR%tlsClientCertificateBoundAccessTokens\"v\n" +
 	"\x14CreateClientResponse\x124\n" +
 	"\x06client\x18\x01 \x01(\v2\x1c.realguardio.token.v1.ClientR\x06client\x12(\n" +
 	"\rclient_secret\x18\x02 \x01(\tB\x03\x80\x01\x01R\fclientSecret\"c\n" +
