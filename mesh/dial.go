@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"slices"
 	"strings"
 	"time"
@@ -36,6 +37,8 @@ type DialConfig struct {
 	// Insecure dials plaintext and sends tokens over it, for anyone on the way to read and use. It is for a test, or for
 	// a peer on the same host behind nothing but a loopback address.
 	Insecure bool
+	// WorkloadIDs are those of the workloads that [Forward] connects to. Default: of the form [WorkloadID].
+	WorkloadIDs WorkloadIDs
 	// Propagation decides whose token is sent. Required.
 	Propagation Propagation
 	// Timeout is the deadline of a call whose context has none. Streams get none. Default: 10 seconds.
@@ -64,6 +67,8 @@ func Dial(cfg DialConfig) (*grpc.ClientConn, error) {
 		return nil, fmt.Errorf("mesh: dial %s: TLS is missing; a token is not sent over plaintext", cfg.Target)
 	case cfg.TLS != nil && cfg.TLSSource != nil, (cfg.TLS != nil || cfg.TLSSource != nil) && cfg.Insecure:
 		return nil, fmt.Errorf("mesh: dial %s: TLS, TLSSource and Insecure exclude each other", cfg.Target)
+	case cfg.Insecure && carriesCallers(cfg.Propagation):
+		return nil, fmt.Errorf("mesh: dial %s: the tokens of callers are not sent over plaintext", cfg.Target)
 	}
 	setDefault(&cfg.Timeout, 10*time.Second)
 	setDefault(&cfg.MaxMessage, 4<<20)
@@ -123,10 +128,42 @@ func (cfg *DialConfig) transport() (credentials.TransportCredentials, error) {
 		return insecure.NewCredentials(), nil
 	case cfg.TLSSource != nil:
 		sourced, err := newSourced(cfg.TLSSource)
-		return referring{sourced}, err
+		return referring{cfg.within(sourced)}, err
 	default:
-		return referring{newTLS(cfg.TLS)}, nil
+		return referring{cfg.within(newTLS(cfg.TLS))}, nil
 	}
+}
+
+// within keeps a connection that sends callers' tokens as they are inside the trust domain: whoever gets one could use it.
+func (cfg *DialConfig) within(c credentials.TransportCredentials) credentials.TransportCredentials {
+	if _, ok := cfg.Propagation.(forward); !ok {
+		return c
+	}
+	return trusting{c, cfg.WorkloadIDs}
+}
+
+// trusting is transport security to the workloads of one trust domain alone.
+type trusting struct {
+	credentials.TransportCredentials
+	ids WorkloadIDs
+}
+
+func (t trusting) ClientHandshake(ctx context.Context, authority string, raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	conn, info, err := t.TransportCredentials.ClientHandshake(ctx, authority, raw)
+	if err != nil {
+		return nil, nil, err
+	}
+	if peer, ok := info.(credentials.TLSInfo); ok && len(peer.State.PeerCertificates) > 0 {
+		if _, ok := t.ids.Name(peer.State.PeerCertificates[0]); ok {
+			return conn, info, nil
+		}
+	}
+	_ = conn.Close()
+	return nil, nil, fmt.Errorf("mesh: the server is no workload of %s, so that no token is forwarded to it", t.ids.Domain())
+}
+
+func (t trusting) Clone() credentials.TransportCredentials {
+	return trusting{t.TransportCredentials.Clone(), t.ids}
 }
 
 // outgoing puts the token, the request id and a deadline on calls.
@@ -142,7 +179,7 @@ type outgoing struct {
 func (o *outgoing) unary(ctx context.Context, method string, req, reply any, conn *grpc.ClientConn,
 	invoke grpc.UnaryInvoker, opts ...grpc.CallOption,
 ) error {
-	ctx, token, err := o.prepare(ctx)
+	ctx, token, err := o.prepare(ctx, method)
 	if err != nil {
 		return err
 	}
@@ -166,7 +203,7 @@ func (o *outgoing) unary(ctx context.Context, method string, req, reply any, con
 func (o *outgoing) stream(ctx context.Context, desc *grpc.StreamDesc, conn *grpc.ClientConn, method string,
 	open grpc.Streamer, opts ...grpc.CallOption,
 ) (grpc.ClientStream, error) {
-	ctx, token, err := o.prepare(ctx)
+	ctx, token, err := o.prepare(ctx, method)
 	if err != nil {
 		return nil, err
 	}
@@ -181,7 +218,7 @@ func (o *outgoing) stream(ctx context.Context, desc *grpc.StreamDesc, conn *grpc
 // prepare gives a call its metadata, and returns the token among it. A handler that has set one of ours is refused
 // rather than overruled: it has either copied its caller's metadata or tried to speak for someone else, and both are
 // faults to be found.
-func (o *outgoing) prepare(ctx context.Context) (_ context.Context, token string, err error) {
+func (o *outgoing) prepare(ctx context.Context, method string) (_ context.Context, token string, err error) {
 	if md, ok := metadata.FromOutgoingContext(ctx); ok {
 		for _, key := range []string{authorizationKey, requestIDKey, traceparentKey, tracestateKey} {
 			if len(md.Get(key)) > 0 {
@@ -189,7 +226,7 @@ func (o *outgoing) prepare(ctx context.Context) (_ context.Context, token string
 			}
 		}
 	}
-	if token, err = o.propagation.bearer(ctx); err != nil {
+	if token, err = o.propagation.bearer(ctx, method); err != nil {
 		return nil, "", err
 	}
 	pairs := make([]string, 0, 6)
@@ -211,18 +248,25 @@ func (o *outgoing) prepare(ctx context.Context) (_ context.Context, token string
 	return metadata.AppendToOutgoingContext(ctx, pairs...), token, nil
 }
 
-// answered keeps a refusal of this part's own token from being taken for a refusal of its caller's.
+// answered keeps a refusal of a token that this part has got for its calls from being taken for a refusal of its caller's.
 func (o *outgoing) answered(ctx context.Context, method, token string, err error) error {
-	own, ok := o.propagation.(asService)
+	p, ok := o.propagation.(substitute)
 	if !ok || status.Code(err) != codes.Unauthenticated {
 		return err
 	}
-	if source, ok := own.source.(interface{ Refused(token string) }); ok {
-		source.Refused(token)
+	p.refused(ctx, method, token)
+	if !p.own(ctx, token, err) {
+		return err
 	}
 	o.log.LogAttrs(ctx, slog.LevelError, "a peer refuses this part's own token",
 		slog.String("target", o.target), slog.String("method", method), slog.String("request_id", RequestID(ctx)))
-	return &refusal{cause: "service_token_refused", status: statusOf(Unavailable(serviceOf(method))), err: err}
+	return &refusal{cause: "own_token_refused", status: statusOf(Unavailable(serviceOf(method))), err: err}
+}
+
+// outlived reports whether a token that this part has got was good until now.
+func (s *answeredStream) outlived(err error) bool {
+	p, ok := s.outgoing.propagation.(substitute)
+	return ok && s.accepted && status.Code(err) == codes.Unauthenticated && p.own(s.Context(), s.token, err)
 }
 
 // answeredStream is answered for what comes after the opening. Once a message has come, the token was good: a stream
@@ -249,17 +293,11 @@ func (s *answeredStream) RecvMsg(m any) error {
 	case err == nil:
 		s.accepted = true
 		return nil
-	case s.accepted && s.outgoing.own() && status.Code(err) == codes.Unauthenticated:
-		return &refusal{cause: "service_token_ended", status: statusOf(Unavailable(serviceOf(s.method))), err: err}
+	case s.outlived(err):
+		return &refusal{cause: "own_token_ended", status: statusOf(Unavailable(serviceOf(s.method))), err: err}
 	default:
 		return s.outgoing.answered(s.Context(), s.method, s.token, err)
 	}
-}
-
-// own reports whether calls carry this part's own token.
-func (o *outgoing) own() bool {
-	_, ok := o.propagation.(asService)
-	return ok
 }
 
 // serviceOf returns "package.Service" of a method.

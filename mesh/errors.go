@@ -32,6 +32,7 @@ const (
 	ReasonWorkload         = "WORKLOAD"
 	ReasonRoleMissing      = "ROLE_MISSING"
 	ReasonScopeMissing     = "SCOPE_MISSING"
+	ReasonBoundToken       = "BOUND_TOKEN"
 	ReasonDependencyDown   = "DEPENDENCY_DOWN"
 	ReasonDeadlineExceeded = "DEADLINE_EXCEEDED"
 	ReasonCancelled        = "CANCELLED"

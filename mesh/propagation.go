@@ -3,15 +3,27 @@ package mesh
 import (
 	"context"
 	"fmt"
+	"strings"
+	"sync"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
 )
 
 // Propagation decides whose token goes with the calls of a connection. It is chosen where the connection is dialled,
 // so that no handler can forget or change it.
 type Propagation interface {
-	// bearer returns the token of one call, or a status.
-	bearer(ctx context.Context) (string, error)
+	// bearer returns the token of one call of method, "/package.Service/Method", or a status.
+	bearer(ctx context.Context, method string) (string, error)
+}
+
+// substitute is a [Propagation] whose tokens may be others than their callers'.
+type substitute interface {
+	// own reports whether it is this part's doing, and not its caller's, that a peer did not accept a token of bearer's.
+	own(ctx context.Context, token string, err error) bool
+	// refused is told of a token of bearer's that a peer did not accept.
+	refused(ctx context.Context, method, token string)
 }
 
 // TokenSource gives the token of this process. It caches: Token is asked before every call. Where it also has a method
@@ -20,18 +32,150 @@ type TokenSource interface {
 	Token(ctx context.Context) (string, error)
 }
 
+// carriesCallers reports whether p sends the tokens of callers, or what was got for them.
+func carriesCallers(p Propagation) bool {
+	switch p.(type) {
+	case forward, *exchanging:
+		return true
+	}
+	return false
+}
+
 // Forward sends on the very token with which the caller of the current RPC was let in. A call made where nobody was let
-// in is refused with UNAUTHENTICATED before anything is sent. It is for parts of one trust domain.
+// in is refused with UNAUTHENTICATED before anything is sent. It is for parts of one trust domain: it connects to nobody but
+// a workload of that, and a token that is bound to its sender's key cannot be sent on by it (see [ForwardBound]).
 func Forward() Propagation { return forward{} }
 
-type forward struct{}
+// ForwardBound is [Forward], except that a token that is bound to its sender's key is exchanged for one that is bound to the
+// certificate of this part, and may do the same.
+func ForwardBound(x *Exchanges) Propagation {
+	return forward{bound: &exchanging{exchanges: x, plain: newTrade(Callee{Bind: true}), whose: fromCaller}}
+}
 
-func (forward) bearer(ctx context.Context) (string, error) {
+type forward struct{ bound *exchanging }
+
+func (p forward) bearer(ctx context.Context, method string) (string, error) {
+	c := callerFrom(ctx)
+	switch {
+	case c == nil:
+		return "", because("nobody_to_forward", Unauthenticated(ReasonUnauthenticated))
+	case !c.identity.Confirmation.Bound():
+		return c.token, nil
+	case p.bound == nil:
+		return "", because("bound_token", FailedPrecondition(ReasonBoundToken,
+			"the access token is bound to its sender's key and cannot be sent on to another service"))
+	}
+	return p.bound.bearer(ctx, method)
+}
+
+func (p forward) own(ctx context.Context, token string, err error) bool {
+	c := callerFrom(ctx)
+	return p.bound != nil && c != nil && c.token != token && p.bound.own(ctx, token, err)
+}
+
+func (p forward) refused(ctx context.Context, method, token string) {
+	if p.bound != nil {
+		p.bound.refused(ctx, method, token)
+	}
+}
+
+// Exchange sends a token that x gets for that of the caller of the current RPC (RFC 8693): for nobody but to, and in which
+// this part is the actor. It is for callees outside of the trust domain, and wherever a token shall do no more than it has
+// to. A call made where nobody was let in is refused with UNAUTHENTICATED before anything is sent.
+func Exchange(x *Exchanges, to Callee) Propagation { return newExchanging(x, to, fromCaller) }
+
+// ExchangePerCall is [Exchange] of the token that [WithBearer] has put into the context of the call, as [PerCall] sends it,
+// and sends nothing where there is none.
+func ExchangePerCall(x *Exchanges, to Callee) Propagation { return newExchanging(x, to, fromContext) }
+
+// exchanging sends tokens that are got for those of callers.
+type exchanging struct {
+	exchanges *Exchanges
+	whose     func(ctx context.Context) (subject, error)
+	// plain is what is asked for where the method does not say more.
+	plain trade
+	// methods has what is asked for by method, where that matters: a trade for each string.
+	methods *sync.Map
+	to      Callee
+}
+
+func newExchanging(x *Exchanges, to Callee, whose func(context.Context) (subject, error)) *exchanging {
+	p := &exchanging{exchanges: x, whose: whose, plain: newTrade(to), to: to}
+	if to.MethodScopes {
+		p.methods = &sync.Map{}
+	}
+	return p
+}
+
+func fromCaller(ctx context.Context) (subject, error) {
 	c := callerFrom(ctx)
 	if c == nil {
-		return "", because("nobody_to_forward", Unauthenticated(ReasonUnauthenticated))
+		return subject{}, because("nobody_to_forward", Unauthenticated(ReasonUnauthenticated))
 	}
-	return c.token, nil
+	return subject{token: c.token, identity: &c.identity}, nil
+}
+
+func fromContext(ctx context.Context) (subject, error) {
+	token, _ := ctx.Value(bearerKey{}).(string)
+	return subject{token: token}, nil
+}
+
+func (p *exchanging) bearer(ctx context.Context, method string) (string, error) {
+	s, err := p.whose(ctx)
+	if err != nil || s.token == "" {
+		return "", err
+	}
+	return p.exchanges.get(ctx, s, p.trade(method))
+}
+
+// own is false where the answer is the same for every token of the caller's: their sign-in is too old, or has ended.
+func (p *exchanging) own(_ context.Context, token string, err error) bool {
+	switch Reason(err) {
+	case ReasonStepUp, string(TokenEnded), string(ClientEnded), string(SubjectEnded):
+		return false
+	}
+	return token != ""
+}
+
+func (p *exchanging) refused(ctx context.Context, method, token string) {
+	if s, err := p.whose(ctx); err == nil && token != "" {
+		p.exchanges.refused(s, p.trade(method), token)
+	}
+}
+
+// trade is what a token is exchanged for that goes with a call of method.
+func (p *exchanging) trade(method string) trade {
+	if p.methods == nil {
+		return p.plain
+	}
+	if t, known := p.methods.Load(method); known {
+		return t.(trade)
+	}
+	t := p.plain
+	if rule, known := linkedRule(method); !known {
+		return t // it may be a name that somebody made up: there is no end of those
+	} else if len(rule.AllScopes) > 0 {
+		to := p.to
+		to.Scopes = rule.AllScopes
+		t = newTrade(to)
+	}
+	p.methods.Store(method, t)
+	return t
+}
+
+// linkedRule returns the rule of a method that is linked into this program.
+func linkedRule(method string) (Rule, bool) {
+	service, name, _ := strings.Cut(strings.TrimPrefix(method, "/"), "/")
+	d, err := protoregistry.GlobalFiles.FindDescriptorByName(protoreflect.FullName(service))
+	desc, ok := d.(protoreflect.ServiceDescriptor)
+	if err != nil || !ok || desc.Methods().ByName(protoreflect.Name(name)) == nil {
+		return Rule{}, false
+	}
+	policies, err := NewPolicies(desc)
+	if err != nil {
+		return Rule{}, false
+	}
+	return policies.Rule(method)
 }
 
 // AsService sends a token of this process, whoever the caller of the current RPC is.
@@ -39,7 +183,15 @@ func AsService(source TokenSource) Propagation { return asService{source} }
 
 type asService struct{ source TokenSource }
 
-func (p asService) bearer(ctx context.Context) (string, error) {
+func (asService) own(context.Context, string, error) bool { return true }
+
+func (p asService) refused(_ context.Context, _, token string) {
+	if source, ok := p.source.(interface{ Refused(token string) }); ok {
+		source.Refused(token)
+	}
+}
+
+func (p asService) bearer(ctx context.Context, _ string) (string, error) {
 	token, err := p.source.Token(ctx)
 	if err != nil {
 		// The issuer may be there and refuse this part; which of the two it is, the source says in the log.
@@ -58,13 +210,13 @@ type perCall struct{}
 
 type bearerKey struct{}
 
-func (perCall) bearer(ctx context.Context) (string, error) {
+func (perCall) bearer(ctx context.Context, _ string) (string, error) {
 	token, _ := ctx.Value(bearerKey{}).(string)
 	return token, nil
 }
 
-// WithBearer gives token to the calls made with the returned context over connections dialled with [PerCall]. Other
-// connections do not look at it.
+// WithBearer gives token to the calls made with the returned context over connections dialled with [PerCall] or
+// [ExchangePerCall]. Other connections do not look at it.
 func WithBearer(ctx context.Context, token string) context.Context {
 	return context.WithValue(ctx, bearerKey{}, token)
 }
@@ -74,4 +226,4 @@ func Anonymous() Propagation { return anonymous{} }
 
 type anonymous struct{}
 
-func (anonymous) bearer(context.Context) (string, error) { return "", nil }
+func (anonymous) bearer(context.Context, string) (string, error) { return "", nil }

@@ -12,7 +12,8 @@ import (
 // tokenTTL is how long the tokens of the token endpoint live.
 const tokenTTL = 5 * time.Minute
 
-// serveToken is the client credentials grant with client_secret_basic (RFC 6749, sections 4.4 and 2.3.1).
+// serveToken is the client credentials grant (RFC 6749, section 4.4) and token exchange (RFC 8693), with client_secret_basic
+// (RFC 6749, section 2.3.1).
 func (iss *Issuer) serveToken(w http.ResponseWriter, r *http.Request) {
 	id, secret, ok := r.BasicAuth()
 	id, errID := url.QueryUnescape(id)
@@ -24,7 +25,12 @@ func (iss *Issuer) serveToken(w http.ResponseWriter, r *http.Request) {
 		refuseToken(w, http.StatusUnauthorized, "invalid_client")
 		return
 	}
-	if r.PostFormValue("grant_type") != "client_credentials" {
+	switch r.PostFormValue("grant_type") {
+	case "client_credentials":
+	case grantExchange:
+		iss.serveExchange(w, r, id)
+		return
+	default:
 		refuseToken(w, http.StatusBadRequest, "unsupported_grant_type")
 		return
 	}

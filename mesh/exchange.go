@@ -1,0 +1,251 @@
+package mesh
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+)
+
+const (
+	// exchangeLimit bounds one exchange, whoever waits for it.
+	exchangeLimit = 10 * time.Second
+	// refusedFor is how long an exchange that failed is not tried again, so that calls do not become exchanges.
+	refusedFor = time.Second
+	// minTraded is how long a token is held even when peers refuse it, so that their trouble does not become the issuer's.
+	minTraded = 5 * time.Second
+)
+
+// ErrSubjectToken is what an [Exchanger] wraps when the token that it was given is not good, or not any more: its holder is
+// told that they are not authenticated.
+var ErrSubjectToken = errors.New("mesh: the token is not good for an exchange")
+
+// ErrNoScope is what an [Exchanger] wraps when the token has none of the scopes that were asked for.
+var ErrNoScope = errors.New("mesh: the token has none of the scopes")
+
+// Exchanger gets tokens for others, as this process (RFC 8693). It is safe for concurrent use. Neither its errors nor its
+// logs hold a token. An error that wraps neither [ErrSubjectToken] nor [ErrNoScope] is this part's or its issuer's fault.
+type Exchanger interface {
+	Exchange(ctx context.Context, req ExchangeRequest) (Exchanged, error)
+}
+
+// ExchangeRequest is what a token is asked for.
+type ExchangeRequest struct {
+	// SubjectToken is the token that is given. It is a secret.
+	SubjectToken string
+	// Audience is whom the new token is for. Empty: whom the old one is for.
+	Audience string
+	// Scopes are what the new token may carry. Empty: what the old one does.
+	Scopes []string
+	// Bind asks for a token that is bound to this process's certificate (RFC 8705, section 3).
+	Bind bool
+}
+
+// String leaves the token out.
+func (r ExchangeRequest) String() string {
+	return fmt.Sprintf("exchange for %q with scopes %q", r.Audience, strings.Join(r.Scopes, " "))
+}
+
+// GoString leaves the token out as well.
+func (r ExchangeRequest) GoString() string { return r.String() }
+
+// Exchanged is a token that was got for another.
+type Exchanged struct {
+	Token  string
+	Expiry time.Time
+}
+
+// Callee is who is called with exchanged tokens, and what those may be used for.
+type Callee struct {
+	// Audience is the callee's, such as "urn:realguardio:customer". Empty: that of the caller's token.
+	Audience string
+	// Scopes are carried on as far as the caller's token has them; a caller who has none of them is refused with
+	// PERMISSION_DENIED. Empty: all that the caller has.
+	Scopes []string
+	// MethodScopes carries on only what the rule of the method demands that is called: the least, at the price of a token for
+	// each set of scopes that is demanded. It is for callees that look at no other scope of their callers. Where the rule
+	// demands none, or is not linked into this program, Scopes decides.
+	MethodScopes bool
+	// Bind has tokens bound to this part's certificate, so that nobody else can use them. In exchange for a token that is bound
+	// to a key they always are.
+	Bind bool
+}
+
+// ExchangesConfig says what [Exchanges] work with.
+type ExchangesConfig struct {
+	// Exchanger gets the tokens. Required.
+	Exchanger Exchanger
+	// Revocations end what is remembered. Default: [NoRevocations].
+	Revocations Revocations
+	// Size is how many tokens are remembered. Default: 10000, about 25 MB when full.
+	Size int
+	// Logger is told of exchanges that fail for another reason than their caller. Default: nobody.
+	Logger *slog.Logger
+	// Now tells the time. Default: time.Now.
+	Now func() time.Time
+}
+
+// Exchanges exchange the tokens of callers for those that calls are made with, and remember them. They are safe for
+// concurrent use, and are meant to be shared by the connections of a process.
+//
+// What is remembered is kept by the whole token it was got for, and used until either of the two expires. It is renewed
+// ahead of that where it is used. Of calls that need the same token one asks for it.
+type Exchanges struct {
+	cfg    ExchangesConfig
+	traded *tradedTokens
+	flight flights
+}
+
+// ExchangeStats counts what [Exchanges] did since they were made.
+type ExchangeStats struct {
+	// Hits are calls for which the token was there.
+	Hits uint64
+	// Misses are exchanges that were begun, those included that renewed a token ahead.
+	Misses uint64
+	// Failures are those that gave no token.
+	Failures uint64
+}
+
+// NewExchanges makes exchanges.
+func NewExchanges(cfg ExchangesConfig) (*Exchanges, error) {
+	if cfg.Exchanger == nil {
+		return nil, errors.New("mesh: exchanges: Exchanger is missing")
+	}
+	if cfg.Revocations == nil {
+		cfg.Revocations = NoRevocations()
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	setDefault(&cfg.Size, 10_000)
+	return &Exchanges{cfg: cfg, traded: newTradedTokens(cfg.Size)}, nil
+}
+
+// Stats returns what was done so far.
+func (x *Exchanges) Stats() ExchangeStats {
+	return ExchangeStats{Hits: x.traded.hits(), Misses: x.flight.begun.Load(), Failures: x.flight.failed.Load()}
+}
+
+// Token returns the token with which to.Audience is called on behalf of whom token speaks for. It is for an edge that holds
+// its callers' tokens itself; services dial with [Exchange]. The error is a status.
+func (x *Exchanges) Token(ctx context.Context, token string, to Callee) (string, error) {
+	return x.get(ctx, subject{token: token}, newTrade(to))
+}
+
+// subject is whose token is exchanged.
+type subject struct {
+	token string
+	// identity is what the token says; nil where that is not known here.
+	identity *Identity
+}
+
+// get returns the token that t stands for.
+func (x *Exchanges) get(ctx context.Context, s subject, t trade) (string, error) {
+	if s.identity != nil && x.cfg.Revocations.Revoked(*s.identity) {
+		x.traded.drop(tradeKey{s.token, t.id})
+		return "", because("revoked", Ended(x.cfg.Revocations, *s.identity))
+	}
+	key, now := tradeKey{s.token, t.id}, x.cfg.Now().UnixNano()
+	if held := x.traded.get(key, now); held != nil {
+		if held.refused != nil {
+			return "", held.refused
+		}
+		if held.due(now) {
+			x.fetch(ctx, s, t, held) // and this call goes on with what there is
+		}
+		x.traded.hit(s.token)
+		return held.token, nil
+	}
+	select {
+	case got := <-x.fetch(ctx, s, t, nil):
+		if got.refused != nil {
+			return "", got.refused
+		}
+		return got.token, nil
+	case <-ctx.Done():
+		return "", ended(status.FromContextError(ctx.Err()).Code())
+	}
+}
+
+// fetch begins an exchange, or joins the one that is under way. It does not end with the call that began it, because others
+// may wait for it; exchangeLimit ends it.
+func (x *Exchanges) fetch(ctx context.Context, s subject, t trade, before *traded) <-chan *traded {
+	key := tradeKey{s.token, t.id}
+	// Nothing that the handler has put into its call's metadata goes to the issuer.
+	ctx = metadata.NewOutgoingContext(context.WithoutCancel(ctx), metadata.MD{})
+	return x.flight.join(key, func() *traded {
+		if held := x.traded.get(key, x.cfg.Now().UnixNano()); held != nil && held != before {
+			return held // the exchange before this one has got it
+		}
+		ctx, cancel := context.WithTimeout(ctx, exchangeLimit)
+		defer cancel()
+		x.flight.begun.Add(1)
+		got := x.exchange(ctx, s, t, before)
+		if got.refused != nil {
+			x.flight.failed.Add(1)
+			if before != nil && !errors.Is(got.refused.err, ErrSubjectToken) { // it is good for its last third
+				before.putOff(x.cfg.Now().Add(refusedFor))
+				return got
+			}
+		}
+		x.traded.put(key, got)
+		return got
+	})
+}
+
+func (x *Exchanges) exchange(ctx context.Context, s subject, t trade, before *traded) *traded {
+	asked := x.cfg.Now()
+	req := ExchangeRequest{SubjectToken: s.token, Audience: t.audience, Scopes: t.scopes, Bind: t.bind}
+	if s.identity != nil {
+		req.Bind = req.Bind || s.identity.Confirmation.Bound()
+		if len(t.scopes) > 0 {
+			req.Scopes = slices.DeleteFunc(slices.Clone(t.scopes), func(scope string) bool { return !s.identity.HasScope(scope) })
+		}
+	}
+	var got Exchanged
+	err := ErrNoScope
+	if len(t.scopes) == 0 || len(req.Scopes) > 0 {
+		got, err = x.cfg.Exchanger.Exchange(ctx, req)
+	}
+	if err == nil && (got.Token == "" || !got.Expiry.After(asked)) {
+		err = errors.New("the issuer gave a token that is none, or has expired")
+	}
+	if err != nil {
+		return &traded{refused: x.refusal(ctx, t, err), asked: asked.UnixNano(), expiry: x.cfg.Now().Add(refusedFor).UnixNano()}
+	}
+	return newTraded(got, s, asked, before)
+}
+
+// refusal is what the caller is told who gets no token.
+func (x *Exchanges) refusal(ctx context.Context, t trade, err error) *refusal {
+	switch {
+	case errors.Is(err, ErrSubjectToken):
+		return &refusal{cause: "subject_token", status: statusOf(Unauthenticated(ReasonUnauthenticated)), err: err}
+	case errors.Is(err, ErrNoScope):
+		return &refusal{cause: "scope_missing", err: err, status: statusOf(refuse(codes.PermissionDenied, ReasonScopeMissing,
+			"a scope is missing", map[string]string{"scope": strings.Join(t.scopes, " ")}))}
+	}
+	x.cfg.Logger.LogAttrs(ctx, slog.LevelError, "a token cannot be exchanged",
+		slog.String("audience", t.audience), slog.String("request_id", RequestID(ctx)), slog.Any("error", err))
+	return &refusal{cause: "no_exchange", err: fmt.Errorf("exchange a token: %w", err), status: statusOf(refuse(codes.Unavailable,
+		ReasonDependencyDown, "a token for the next service cannot be had now", map[string]string{"dependency": "the issuer"}))}
+}
+
+// refused drops a token of get's that a peer did not accept, so that the next call gets another: unless it is so young that
+// another one would be no better.
+func (x *Exchanges) refused(s subject, t trade, token string) {
+	key, now := tradeKey{s.token, t.id}, x.cfg.Now().UnixNano()
+	if held := x.traded.get(key, now); held != nil && held.token == token && now-held.asked >= int64(minTraded) {
+		x.traded.drop(key)
+	}
+}
