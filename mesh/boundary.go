@@ -92,6 +92,9 @@ func (s *namingStream) SendMsg(m any) error {
 func (b *boundary) write(ctx context.Context, c *call, method string, start time.Time, err, public error) {
 	code := status.Code(public)
 	level := levelOf(method, code)
+	if r, ok := errors.AsType[*refusal](err); ok && r.cause == causeOverloaded {
+		level = slog.LevelDebug // told once for many, by load
+	}
 	if !b.log.Enabled(ctx, level) {
 		return
 	}

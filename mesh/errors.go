@@ -39,6 +39,7 @@ const (
 	ReasonUnimplemented    = "UNIMPLEMENTED"
 	ReasonMessageTooLarge  = "MESSAGE_TOO_LARGE"
 	ReasonMalformedMessage = "MALFORMED_MESSAGE"
+	ReasonOverloaded       = "OVERLOADED"
 	ReasonInternal         = "INTERNAL"
 )
 

@@ -131,7 +131,7 @@ func (s *checkedStream) received(err error) error {
 	case codes.ResourceExhausted:
 		return refuse(codes.ResourceExhausted, ReasonMessageTooLarge, "the message is too large", nil)
 	case codes.Internal:
-		return refuse(codes.InvalidArgument, ReasonMalformedMessage, "the message cannot be read", nil)
+		return malformed()
 	default: // io.EOF among them, which handlers compare
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/recovery"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/reflection"
@@ -73,6 +74,11 @@ type ServerConfig struct {
 	MaxMessage int
 	// MaxStreams is the number of calls at a time on one connection. Default: 1000.
 	MaxStreams uint32
+	// Limits bound what all callers together may cost.
+	Limits Limits
+	// Shed is told of everything that is refused for lack of room: one of [ShedCall] and its kin. It must not block. It is
+	// for metrics.
+	Shed func(what string)
 	// Now tells the time. Default: time.Now.
 	Now func() time.Time
 }
@@ -257,44 +263,56 @@ func (s *Server) passThrough(p *PassThrough) error {
 func (s *Server) options(guard *guard) []grpc.ServerOption {
 	b := &boundary{log: s.cfg.Logger.With("part", s.cfg.Name), now: s.cfg.Now, callLimit: s.cfg.CallLimit, strangers: !s.cfg.TrustsTraces()}
 	recovering := recovery.WithRecoveryHandlerContext(recovered)
+	load := newLoad(s.cfg, s.policies.rules)
 	streams := slices.Clone(s.cfg.StreamInterceptors)
 	if s.cfg.PassThrough != nil {
 		streams = append([]grpc.StreamServerInterceptor{guard.known}, streams...)
 	}
 	options := []grpc.ServerOption{
+		grpc.Creds(s.transport()),
 		grpc.ChainUnaryInterceptor(append(slices.Clone(s.cfg.UnaryInterceptors),
 			b.unary,
 			recovery.UnaryServerInterceptor(recovering),
+			load.unary,
 			guard.unary,
 			s.requests.unary,
 		)...),
 		grpc.ChainStreamInterceptor(append(streams,
 			b.stream,
 			recovery.StreamServerInterceptor(recovering),
+			load.stream,
 			s.lifetime.stream,
 			// Again, because lifetime runs the rest in a goroutine of its own.
 			recovery.StreamServerInterceptor(recovering),
 		)...),
+		grpc.ForceServerCodecV2(newLenient()),
 		grpc.MaxRecvMsgSize(s.cfg.MaxMessage),
 		grpc.MaxConcurrentStreams(s.cfg.MaxStreams),
 		grpc.MaxHeaderListSize(2 * maxToken),
-		grpc.ConnectionTimeout(10 * time.Second),
+		grpc.ConnectionTimeout(s.cfg.Limits.HandshakeTime),
 		grpc.WaitForHandlers(true),
 		grpc.KeepaliveParams(keepalive.ServerParameters{
 			MaxConnectionIdle: 15 * time.Minute, Time: time.Minute, Timeout: 10 * time.Second,
+			// Clients then look their peers up again, and find replicas that are new. Streams go on as long as they like.
+			MaxConnectionAge: 30 * time.Minute,
 		}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: minPing, PermitWithoutStream: true}),
 	}
 	for _, h := range s.cfg.StatsHandlers {
 		options = append(options, grpc.StatsHandler(h))
 	}
-	if s.cfg.TLS != nil {
-		options = append(options, grpc.Creds(referring{credentials.NewTLS(s.cfg.TLS)}))
-	}
 	if s.cfg.PassThrough != nil {
 		options = append(options, grpc.UnknownServiceHandler(s.cfg.PassThrough.Handler))
 	}
 	return options
+}
+
+func (s *Server) transport() credentials.TransportCredentials {
+	security := insecure.NewCredentials()
+	if s.cfg.TLS != nil {
+		security = newTLS(s.cfg.TLS)
+	}
+	return referring{&connections{TransportCredentials: security, limits: s.cfg.Limits, shed: s.cfg.Shed}}
 }
 
 // minPing is how often a client may ask whether the server lives.
@@ -326,6 +344,10 @@ func (c *ServerConfig) complete() error {
 	setDefault(&c.DrainTime, 10*time.Second)
 	setDefault(&c.MaxMessage, 1<<20)
 	setDefault(&c.MaxStreams, 1000)
+	c.Limits.complete()
+	if c.Shed == nil {
+		c.Shed = func(string) {}
+	}
 	if c.Now == nil {
 		c.Now = time.Now
 	}

@@ -431,3 +431,7 @@ func TestTooMuchIsRefused(t *testing.T) {
 		t.Errorf("the server does not live on: %v", err)
 	}
 }
+
+func healthCheck(ctx context.Context, conn *grpc.ClientConn) (*healthv1.HealthCheckResponse, error) {
+	return healthv1.NewHealthClient(conn).Check(ctx, &healthv1.HealthCheckRequest{})
+}

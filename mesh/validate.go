@@ -9,7 +9,6 @@ import (
 	"buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
 	"buf.build/go/protovalidate"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
@@ -39,8 +38,8 @@ func (r *requests) unary(ctx context.Context, req any, _ *grpc.UnaryServerInfo, 
 // check refuses a message that breaks its rules, naming every field.
 func (r *requests) check(message any) error {
 	m, ok := message.(proto.Message)
-	if !ok {
-		return refuse(codes.InvalidArgument, ReasonInvalidField, "the request is not a message", nil)
+	if !ok || isUnreadable(m) {
+		return malformed()
 	}
 	err := r.validator.Validate(m)
 	if err == nil {

@@ -23,6 +23,7 @@ type Metrics struct {
 	server     *grpcprom.ServerMetrics
 	client     *grpcprom.ClientMetrics
 	decisions  *prometheus.CounterVec
+	shed       *prometheus.CounterVec
 	// admitted are the counters of decisions that let somebody in, by method: these are on everybody's way.
 	admitted sync.Map
 }
@@ -38,8 +39,12 @@ func New(registerer prometheus.Registerer) (*Metrics, error) {
 			Name: "mesh_decisions_total",
 			Help: "Decisions of the guard: admitted, or refused by the true cause, which the caller is not told.",
 		}, []string{"method", "decision", "cause"}),
+		shed: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "mesh_shed_total",
+			Help: "Calls, streams, connections and handshakes that a server refused because it had too much to do.",
+		}, []string{"what"}),
 	}
-	for _, c := range []prometheus.Collector{m.server, m.client, m.decisions} {
+	for _, c := range []prometheus.Collector{m.server, m.client, m.decisions, m.shed} {
 		if err := registerer.Register(c); err != nil {
 			return nil, fmt.Errorf("register metrics: %w", err)
 		}
@@ -47,10 +52,11 @@ func New(registerer prometheus.Registerer) (*Metrics, error) {
 	return m, nil
 }
 
-// Server makes a server count its calls, their time, and the guard's decisions.
+// Server makes a server count its calls, their time, the guard's decisions, and what is shed.
 func (m *Metrics) Server(cfg *mesh.ServerConfig) {
 	cfg.UnaryInterceptors = append(cfg.UnaryInterceptors, m.server.UnaryServerInterceptor())
 	cfg.StreamInterceptors = append(cfg.StreamInterceptors, m.server.StreamServerInterceptor())
+	cfg.Shed = func(what string) { m.shed.WithLabelValues(what).Inc() }
 	before := cfg.Decided
 	cfg.Decided = func(ctx context.Context, d mesh.Decision) {
 		m.decided(d)

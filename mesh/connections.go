@@ -1,0 +1,74 @@
+package mesh
+
+import (
+	"container/list"
+	"errors"
+	"net"
+	"sync"
+	"sync/atomic"
+
+	"google.golang.org/grpc/credentials"
+)
+
+var errTooManyConnections = errors.New("mesh: too many connections")
+
+// connections is transport security that bounds how many connections a server has.
+type connections struct {
+	credentials.TransportCredentials
+	limits Limits
+	shed   func(what string)
+
+	open atomic.Int64
+	mu   sync.Mutex
+	// shaking are the connections in their handshake, the oldest first.
+	shaking list.List // of net.Conn
+}
+
+func (c *connections) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	if c.open.Add(1) > int64(c.limits.Connections) {
+		c.open.Add(-1)
+		c.shed(ShedConnection)
+		return nil, nil, errTooManyConnections
+	}
+	place := c.begin(raw)
+	conn, info, err := c.TransportCredentials.ServerHandshake(raw)
+	c.end(place)
+	if err != nil {
+		c.open.Add(-1)
+		return nil, nil, err
+	}
+	return &counted{Conn: conn, open: &c.open}, info, nil
+}
+
+// begin notes a handshake. Where there are too many it ends the oldest: honest ones are over in milliseconds, so that who
+// only holds places is the first to lose them.
+func (c *connections) begin(raw net.Conn) *list.Element {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.shaking.Len() >= c.limits.Handshakes {
+		_ = c.shaking.Remove(c.shaking.Front()).(net.Conn).Close()
+		c.shed(ShedHandshake)
+	}
+	return c.shaking.PushBack(raw)
+}
+
+func (c *connections) end(place *list.Element) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.shaking.Remove(place) // nothing, where it was ended
+}
+
+// Clone returns c: the count is of the server.
+func (c *connections) Clone() credentials.TransportCredentials { return c }
+
+// counted is a connection that is counted until it is closed.
+type counted struct {
+	net.Conn
+	open   *atomic.Int64
+	closed sync.Once
+}
+
+func (c *counted) Close() error {
+	c.closed.Do(func() { c.open.Add(-1) })
+	return c.Conn.Close()
+}

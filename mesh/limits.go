@@ -1,0 +1,220 @@
+package mesh
+
+import (
+	"container/list"
+	"context"
+	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/types/known/durationpb"
+)
+
+// Limits bound what all callers of a server together may cost it. What is beyond them is refused before anything is
+// verified: calls and streams with UNAVAILABLE and the reason OVERLOADED, connections by closing them.
+type Limits struct {
+	// Calls is how many calls that are not streams may be in progress. Default: 1000.
+	Calls int
+	// Queue is how many more may wait for their turn, and QueueTime how long each. Default: 1000, 100 milliseconds.
+	Queue     int
+	QueueTime time.Duration
+	// Streams is how many streams may be open. Default: 10,000. Health checks, which are never refused for calls, may have
+	// as many of their own.
+	Streams int
+	// Connections is how many connections may be open. Default: 10,000.
+	Connections int
+	// Handshakes is how many connections may be in their handshake. One more ends the oldest, which is the least likely to
+	// be an honest one. Default: 500.
+	Handshakes int
+	// HandshakeTime is how long a handshake may take. Default: 10 seconds.
+	HandshakeTime time.Duration
+}
+
+func (l *Limits) complete() {
+	setDefault(&l.Calls, 1000)
+	setDefault(&l.Queue, 1000)
+	setDefault(&l.QueueTime, 100*time.Millisecond)
+	setDefault(&l.Streams, 10_000)
+	setDefault(&l.Connections, 10_000)
+	setDefault(&l.Handshakes, 500)
+	setDefault(&l.HandshakeTime, 10*time.Second)
+}
+
+// What a server has shed, as [ServerConfig.Shed] is told.
+const (
+	ShedCall       = "call"
+	ShedStream     = "stream"
+	ShedConnection = "connection"
+	ShedHandshake  = "handshake"
+)
+
+// causeOverloaded is the cause of what is refused for lack of room.
+const causeOverloaded = "overloaded"
+
+// tellShedding is how often the log says that there is too much to do.
+const tellShedding = 10 * time.Second
+
+// load lets in as many calls as there is room for.
+type load struct {
+	rules                  map[string]*Rule
+	calls, streams, probes *gate
+	refused                *refusal
+	shed                   func(what string)
+	log                    *slog.Logger
+	now                    func() time.Time
+	told                   atomic.Int64
+	count                  atomic.Int64
+}
+
+func newLoad(cfg ServerConfig, rules map[string]*Rule) *load {
+	overloaded := refuse(codes.Unavailable, ReasonOverloaded, "the server has too much to do", nil,
+		&errdetails.RetryInfo{RetryDelay: durationpb.New(time.Second)})
+	l := &load{rules: rules, refused: because(causeOverloaded, overloaded), shed: cfg.Shed, log: cfg.Logger.With("part", cfg.Name), now: cfg.Now}
+	l.calls = newGate(cfg.Limits.Calls, cfg.Limits.Queue, cfg.Limits.QueueTime)
+	l.streams = newGate(cfg.Limits.Streams, 0, 0)
+	l.probes = newGate(cfg.Limits.Streams, 0, 0)
+	return l
+}
+
+func (l *load) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
+	if isHealth(info.FullMethod) {
+		return next(ctx, req)
+	}
+	if !l.calls.enter(ctx) {
+		return nil, l.refuse(ctx, ShedCall)
+	}
+	defer l.calls.leave()
+	return next(ctx, req)
+}
+
+func (l *load) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) error {
+	g, what := l.streams, ShedStream
+	switch rule := l.rules[info.FullMethod]; {
+	case isHealth(info.FullMethod):
+		g = l.probes
+	case rule != nil && !rule.Streaming: // on its way through an edge
+		g, what = l.calls, ShedCall
+	}
+	if !g.enter(ss.Context()) {
+		return l.refuse(ss.Context(), what)
+	}
+	defer g.leave()
+	return next(srv, ss)
+}
+
+// refuse counts a refusal. The log has one line for many: there is no time to write each.
+func (l *load) refuse(ctx context.Context, what string) error {
+	l.shed(what)
+	l.count.Add(1)
+	now, told := l.now().UnixNano(), l.told.Load()
+	if now-told >= int64(tellShedding) && l.told.CompareAndSwap(told, now) {
+		l.log.LogAttrs(ctx, slog.LevelWarn, "too much to do: refusing calls", slog.Int64("refused", l.count.Swap(0)))
+	}
+	return l.refused
+}
+
+func isHealth(method string) bool { return strings.HasPrefix(method, "/grpc.health.v1.Health/") }
+
+// gate lets a number in at a time, and a number wait in order. Entering and leaving takes no lock while nobody waits.
+type gate struct {
+	limit  int64
+	inside atomic.Int64
+
+	queue    int
+	patience time.Duration
+	waiting  atomic.Int64
+	mu       sync.Mutex
+	line     list.List // of chan struct{}, closed when the place of one who left is handed over
+}
+
+func newGate(limit, queue int, patience time.Duration) *gate {
+	return &gate{limit: int64(limit), queue: queue, patience: patience}
+}
+
+// enter reports whether there is room, now or soon. Who is let in calls leave.
+func (g *gate) enter(ctx context.Context) bool { return g.try() || g.queue > 0 && g.wait(ctx) }
+
+func (g *gate) try() bool {
+	for {
+		n := g.inside.Load()
+		if n >= g.limit {
+			return false
+		}
+		if g.inside.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
+}
+
+func (g *gate) wait(ctx context.Context) bool {
+	turn := make(chan struct{})
+	g.mu.Lock()
+	if g.line.Len() >= g.queue {
+		g.mu.Unlock()
+		return false
+	}
+	place := g.line.PushBack(turn)
+	g.waiting.Add(1)
+	g.mu.Unlock()
+	// Who left before that did not see this one wait.
+	if g.try() {
+		if !g.stepOut(place, turn) {
+			g.leave() // two places were got
+		}
+		return true
+	}
+	timer := time.NewTimer(g.patience)
+	defer timer.Stop()
+	select {
+	case <-turn:
+		return true
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	return !g.stepOut(place, turn)
+}
+
+// stepOut leaves the line, and reports whether that came before the turn did.
+func (g *gate) stepOut(place *list.Element, turn chan struct{}) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	select {
+	case <-turn:
+		return false
+	default:
+	}
+	g.line.Remove(place)
+	g.waiting.Add(-1)
+	return true
+}
+
+// leave hands the place to the first who waits, or gives it up.
+func (g *gate) leave() {
+	for !g.hand() {
+		g.inside.Add(-1)
+		// Somebody may have begun to wait before that, and seen no place.
+		if g.waiting.Load() == 0 || !g.try() {
+			return
+		}
+	}
+}
+
+func (g *gate) hand() bool {
+	if g.waiting.Load() == 0 {
+		return false
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	first := g.line.Front()
+	if first == nil {
+		return false
+	}
+	close(g.line.Remove(first).(chan struct{}))
+	g.waiting.Add(-1)
+	return true
+}
