@@ -21,6 +21,7 @@ import (
 	"github.com/realguardio/realguardio/gateway/ratelimit"
 	"github.com/realguardio/realguardio/gateway/rest"
 	"github.com/realguardio/realguardio/mesh"
+	"github.com/realguardio/realguardio/mesh/tracing"
 )
 
 // Backend is a part that requests go on to.
@@ -82,9 +83,10 @@ type Config struct {
 	GRPCTLS *tls.Config
 	// GRPCInsecure serves native gRPC in plaintext: only behind a TLS-terminating proxy on the same host.
 	GRPCInsecure bool
-	// Calls are interceptors for metrics and traces of native gRPC.
-	UnaryInterceptors  []grpc.UnaryServerInterceptor
-	StreamInterceptors []grpc.StreamServerInterceptor
+	// Instrument adds metrics and traces to the native gRPC server. Default: nothing is added.
+	Instrument func(*mesh.ServerConfig)
+	// Tracer makes spans of HTTP requests. Default: none.
+	Tracer *tracing.Tracer
 
 	// Registerer gets the metrics. Default: they are not shown.
 	Registerer prometheus.Registerer
@@ -142,6 +144,9 @@ func (cfg *Config) complete() (*url.URL, error) {
 	}
 	if cfg.Part == "" {
 		cfg.Part = "gateway"
+	}
+	if cfg.Instrument == nil {
+		cfg.Instrument = func(*mesh.ServerConfig) {}
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now

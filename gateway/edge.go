@@ -15,6 +15,8 @@ import (
 	"github.com/realguardio/realguardio/gateway/problem"
 	"github.com/realguardio/realguardio/gateway/ratelimit"
 	"github.com/realguardio/realguardio/mesh"
+	"github.com/realguardio/realguardio/mesh/telemetry"
+	"github.com/realguardio/realguardio/mesh/tracing"
 )
 
 // edge is what every HTTP request meets, once, before its route.
@@ -26,6 +28,7 @@ type edge struct {
 	headers    fixedHeaders
 	perAddress *ratelimit.Limiter[netip.Addr]
 	metrics    *metrics
+	tracer     *tracing.Tracer
 	log        *slog.Logger
 	now        func() time.Time
 }
@@ -39,19 +42,21 @@ func (g *Gateway) newEdge(public *url.URL) (http.Handler, error) {
 	g.perSignIn = ratelimit.New[string](g.cfg.Limits.SignIn, g.cfg.Now)
 	return &edge{
 		next: g.newMux(), problems: g.problems, trusted: g.cfg.TrustedProxies, cors: g.cfg.CORSOrigins, headers: newFixedHeaders(g.cookies.Secure && !loopback(public.Hostname())),
-		perAddress: ratelimit.New[netip.Addr](g.cfg.Limits.Address, g.cfg.Now), metrics: m, log: g.cfg.Logger, now: g.cfg.Now,
+		perAddress: ratelimit.New[netip.Addr](g.cfg.Limits.Address, g.cfg.Now), metrics: m, tracer: g.cfg.Tracer, log: g.cfg.Logger, now: g.cfg.Now,
 	}, nil
 }
 
 func (e *edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := e.now()
-	ctx := mesh.WithRequestID(r.Context(), r.Header.Get("X-Request-Id"))
+	r = r.WithContext(mesh.WithRequestID(r.Context(), r.Header.Get("X-Request-Id")))
+	ctx, span := e.tracer.Request(w.Header(), r)
 	r = r.WithContext(ctx)
 	client := e.client(r)
 	if len(e.trusted) > 0 { // from here on the remote address is the client's, and no proxy's
 		r.RemoteAddr = netip.AddrPortFrom(client, 0).String()
 	}
 	out := &recorder{ResponseWriter: w}
+	defer func() { span.Answered(r.Method, r.Pattern, out.code()) }()
 	e.headers.addTo(w.Header())
 	if len(r.TransferEncoding) > 0 {
 		// net/http hides whether a length was given as well, which must end the connection (RFC 9112, section 6.1).
@@ -148,7 +153,7 @@ func (e *edge) crossOrigin(h http.Header, r *http.Request) error {
 	}
 	h.Set("Access-Control-Allow-Origin", origin)
 	h.Add("Vary", "Origin")
-	h.Set("Access-Control-Expose-Headers", "ETag, Retry-After, WWW-Authenticate, X-Request-Id")
+	h.Set("Access-Control-Expose-Headers", "ETag, Retry-After, Server-Timing, WWW-Authenticate, X-Request-Id")
 	h.Set("Cross-Origin-Resource-Policy", "cross-origin")
 	if preflight {
 		h.Set("Access-Control-Allow-Methods", "GET, POST, PUT, PATCH, DELETE")
@@ -194,7 +199,7 @@ func (e *edge) recovered(out *recorder, r *http.Request, p any) {
 		panic(p)
 	}
 	e.log.ErrorContext(r.Context(), "a handler panicked", "panic", fmt.Sprint(p), "stack", string(debug.Stack()),
-		"request_id", mesh.RequestID(r.Context()))
+		"request_id", mesh.RequestID(r.Context()), "trace_id", mesh.TraceID(r.Context()))
 	if out.status == 0 {
 		e.problems.Write(out, r, errPanicked)
 	}
@@ -211,12 +216,10 @@ func (e *edge) record(out *recorder, r *http.Request, start time.Time) {
 		return
 	}
 	e.log.LogAttrs(ctx, slog.LevelInfo, "http",
-		slog.String("method", clip(r.Method, 16)), slog.String("path", clip(r.URL.Path, 256)), slog.Int("status", out.code()),
+		slog.String("method", telemetry.Method(r.Method)), slog.String("path", telemetry.Path(r.URL.Path)), slog.Int("status", out.code()),
 		slog.Int64("bytes", out.bytes), slog.Duration("took", took), slog.String("client", clientOf(r)),
-		slog.String("request_id", mesh.RequestID(ctx)))
+		slog.String("request_id", mesh.RequestID(ctx)), slog.String("trace_id", mesh.TraceID(ctx)))
 }
-
-func clip(s string, n int) string { return s[:min(len(s), n)] }
 
 // slowly limits how often one address may start what costs others work.
 func (g *Gateway) slowly(next http.HandlerFunc) http.HandlerFunc {

@@ -131,11 +131,13 @@ func (g *Gateway) GRPCServer() (*mesh.Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
-	return mesh.NewServer(mesh.ServerConfig{
+	server := mesh.ServerConfig{
 		Name: g.cfg.Part, TLS: g.cfg.GRPCTLS, Insecure: g.cfg.GRPCInsecure,
 		Verifier: g.cfg.Verifier, Revocations: g.cfg.Revocations, Credential: g.grpcCredential, PassThrough: pass,
-		Logger: g.meshLog, UnaryInterceptors: g.cfg.UnaryInterceptors, StreamInterceptors: g.cfg.StreamInterceptors, Now: g.cfg.Now,
-	})
+		Logger: g.meshLog, Now: g.cfg.Now,
+	}
+	g.cfg.Instrument(&server)
+	return mesh.NewServer(server)
 }
 
 // grpcCredential turns an API key in metadata into a token. What it returns is verified by the guard like any other.

@@ -149,7 +149,8 @@ func TestNativeGRPCWhatAServiceSees(t *testing.T) {
 	conn := w.gateway(t).dial(t)
 	ctx := authorized(t.Context(), "Bearer "+w.idp.Token(t, meshtest.Claims{Scopes: []string{"securitysystem.read"}}))
 	ctx = metadata.AppendToOutgoingContext(ctx, "x-user-id", "u-eve", "x-forwarded-client-cert", "evil", "x-forwarded-for", "6.6.6.6", "cookie", "a=b",
-		"evil-bin", "\x00", "grpcgateway-authorization", "evil", "x-request-id", "req-7", "accept-language", "de", "idempotency-key", "a", "idempotency-key", "b")
+		"evil-bin", "\x00", "grpcgateway-authorization", "evil", "x-request-id", "req-7", "accept-language", "de",
+		"traceparent", strangersTrace, "tracestate", "evil=1", "baggage", "user=u-eve", "idempotency-key", "a", "idempotency-key", "b")
 	var headers, trailers metadata.MD
 	client := securitysystemv1.NewSecuritySystemServiceClient(conn)
 	if _, err := client.ListSecuritySystems(ctx, &securitysystemv1.ListSecuritySystemsRequest{}, grpc.Header(&headers), grpc.Trailer(&trailers)); err != nil {
@@ -158,7 +159,11 @@ func TestNativeGRPCWhatAServiceSees(t *testing.T) {
 	md := w.backend.take()[0].metadata
 	for key := range md {
 		switch key {
-		case "authorization", "mesh-token-ref", "x-request-id", "traceparent", "accept-language", ":authority", "content-type", "user-agent", "grpc-accept-encoding":
+		case "traceparent":
+			if len(md[key]) != 1 || md[key][0] == strangersTrace {
+				t.Errorf("the service saw %v", md[key])
+			}
+		case "authorization", "mesh-token-ref", "x-request-id", "accept-language", ":authority", "content-type", "user-agent", "grpc-accept-encoding":
 		default:
 			t.Errorf("the service saw %s = %v", key, md[key])
 		}

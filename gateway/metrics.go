@@ -1,11 +1,12 @@
 package gateway
 
 import (
-	"net/http"
 	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/realguardio/realguardio/mesh/telemetry"
 )
 
 // metrics counts requests by route, never by path: paths hold ids and have no end.
@@ -29,10 +30,5 @@ func (m *metrics) observe(route, method string, status int, took time.Duration) 
 	if route == "" {
 		route = "none"
 	}
-	switch method {
-	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
-	default:
-		method = "other"
-	}
-	m.took.WithLabelValues(route, method, strconv.Itoa(status)).Observe(took.Seconds())
+	m.took.WithLabelValues(route, telemetry.Method(method), strconv.Itoa(status)).Observe(took.Seconds())
 }

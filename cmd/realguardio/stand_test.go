@@ -36,6 +36,8 @@ type stand struct {
 	path string
 	http *http.Client
 	stop func() int
+	// log is what `realguardio dev` has logged; nil for processes of their own.
+	log *lines
 }
 
 // startDev runs `realguardio dev` in this process, on free ports, until the test ends or stop is called, which returns
@@ -45,37 +47,37 @@ func startDev(t *testing.T, args ...string) *stand {
 	ready := filepath.Join(t.TempDir(), "ready.json")
 	ctx, cancel := context.WithCancel(context.Background())
 	arguments := append([]string{"realguardio", "dev", "--random-ports", "--ready-file", ready}, args...)
-	output := &lines{}
+	output, log := &lines{}, &lines{}
 	done := make(chan int, 1)
-	go func() { done <- cli.Main(ctx, cli.World{Args: arguments, Stdout: output, Stderr: output}) }()
+	go func() { done <- cli.Main(ctx, cli.World{Args: arguments, Stdout: output, Stderr: log}) }()
 	stop := sync.OnceValue(func() int {
 		cancel()
 		select {
 		case code := <-done:
 			return code
 		case <-time.After(patience):
-			t.Errorf("realguardio dev does not stop:\n%s", output)
+			t.Errorf("realguardio dev does not stop:\n%s", log)
 			return -1
 		}
 	})
 	t.Cleanup(func() {
 		stop()
 		if t.Failed() {
-			t.Logf("output of realguardio dev:\n%s", output)
+			t.Logf("output of realguardio dev:\n%s%s", output, log)
 		}
 	})
 	eventually(t, "realguardio dev is ready", func() error {
 		select {
 		case code := <-done:
 			done <- code
-			t.Fatalf("realguardio dev ended with %d:\n%s", code, output)
+			t.Fatalf("realguardio dev ended with %d:\n%s", code, log)
 		default:
 		}
 		_, err := os.Stat(ready)
 		return err
 	})
 	s := loadStand(t, ready)
-	s.stop = stop
+	s.stop, s.log = stop, log
 	return s
 }
 

@@ -173,7 +173,7 @@ func (p Writer) Write(w http.ResponseWriter, r *http.Request, err error) {
 	h := w.Header()
 	doc.RequestID = h.Get("X-Request-Id")
 	if doc.Status == http.StatusInternalServerError && mesh.Reason(err) == "" {
-		p.Logger.ErrorContext(r.Context(), "request failed", "requestId", doc.RequestID, "error", err)
+		p.Logger.ErrorContext(r.Context(), "request failed", "request_id", doc.RequestID, "error", err)
 	}
 	h.Del("ETag")
 	h.Set("Content-Type", "application/problem+json")

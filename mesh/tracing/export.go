@@ -78,7 +78,9 @@ func (s bareSpan) Attributes() []attribute.KeyValue {
 	return kept
 }
 
-func (s bareSpan) Status() sdktrace.Status { return sdktrace.Status{Code: s.ReadOnlySpan.Status().Code} }
+func (s bareSpan) Status() sdktrace.Status {
+	return sdktrace.Status{Code: s.ReadOnlySpan.Status().Code}
+}
 
 func (s bareSpan) Events() []sdktrace.Event { return nil }
 

@@ -3,6 +3,7 @@ package tracing
 import (
 	"context"
 	"net/http"
+	"strings"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
@@ -48,6 +49,9 @@ func (s Span) Answered(verb, route string, status int) {
 	}
 	if s.span.IsRecording() {
 		s.span.SetAttributes(attribute.Int("http.response.status_code", status))
+		if _, path, found := strings.Cut(route, " "); found { // a pattern may begin with the method
+			route = path
+		}
 		if route != "" {
 			s.span.SetName(method(verb) + " " + route)
 			s.span.SetAttributes(attribute.String("http.route", route))

@@ -10,6 +10,8 @@ import (
 	"google.golang.org/grpc/status"
 
 	customerv1 "github.com/realguardio/realguardio/gen/go/realguardio/customer/v1"
+	"github.com/realguardio/realguardio/mesh"
+	"github.com/realguardio/realguardio/mesh/tracing"
 	"github.com/realguardio/realguardio/services/internal/resourceid"
 )
 
@@ -34,6 +36,7 @@ type addresser struct {
 	retry     Retry
 	// maxAge is after how long nobody is told of an event any more.
 	maxAge time.Duration
+	tracer *tracing.Tracer
 	log    *slog.Logger
 	now    func() time.Time
 	// settled is called after deliveries were made.
@@ -59,7 +62,10 @@ func (a *addresser) step(ctx context.Context) (more bool, err error) {
 
 // settle makes the deliveries of a notice, or puts it off. It returns an error only where that could not be recorded.
 func (a *addresser) settle(ctx context.Context, n Notice) error {
+	ctx, span := a.tracer.Begin(mesh.WithTraceparent(ctx, n.Traceparent), tracing.Internal, "address notice",
+		tracing.String("messaging.message.id", n.EventID))
 	deliveries, err := a.address(ctx, n)
+	span.End(err)
 	record, cancel := recording(ctx)
 	defer cancel()
 	switch {

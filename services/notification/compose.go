@@ -14,6 +14,7 @@ import (
 
 	customerv1 "github.com/realguardio/realguardio/gen/go/realguardio/customer/v1"
 	notificationv1 "github.com/realguardio/realguardio/gen/go/realguardio/notification/v1"
+	"github.com/realguardio/realguardio/mesh/tracing"
 	"github.com/realguardio/realguardio/services/internal/mail"
 	"github.com/realguardio/realguardio/services/internal/outbox"
 	"github.com/realguardio/realguardio/services/internal/sqldb"
@@ -44,6 +45,8 @@ type Config struct {
 	Retention time.Duration
 	// Poll is how often to look for messages whose time has come. Default: 1 second.
 	Poll time.Duration
+	// Tracer makes spans of what is done about an event, in the trace of the request that caused it. Default: none.
+	Tracer *tracing.Tracer
 	// Logger is told what callers are not. Default: slog.Default().
 	Logger *slog.Logger
 	// Now tells the time. Default: time.Now.
@@ -111,15 +114,15 @@ func (cfg Config) workers(store sqlStore, writer writer, sender Sender) []*worke
 	deliver, purge := work("deliver messages", cfg.Poll), work("delete what is old", purgeEvery)
 
 	consume.step = (&consumer{
-		redis: cfg.Redis, stream: outbox.Stream("securitysystem"), store: store, log: cfg.Logger, now: cfg.Now,
-		taken: address.Nudge,
+		redis: cfg.Redis, stream: outbox.Stream("securitysystem"), store: store, tracer: cfg.Tracer, log: cfg.Logger,
+		now: cfg.Now, taken: address.Nudge,
 	}).step
 	address.step = (&addresser{
-		store: store, directory: customerService{cfg.Customers}, retry: cfg.Retry, maxAge: cfg.MaxAge, log: cfg.Logger,
-		now: cfg.Now, settled: deliver.Nudge,
+		store: store, directory: customerService{cfg.Customers}, retry: cfg.Retry, maxAge: cfg.MaxAge,
+		tracer: cfg.Tracer, log: cfg.Logger, now: cfg.Now, settled: deliver.Nudge,
 	}).step
 	deliver.step = (&deliverer{
-		store: store, writer: writer, sender: sender, retry: cfg.Retry, log: cfg.Logger, now: cfg.Now,
+		store: store, writer: writer, sender: sender, retry: cfg.Retry, tracer: cfg.Tracer, log: cfg.Logger, now: cfg.Now,
 	}).step
 	purge.step = func(ctx context.Context) (bool, error) {
 		n, err := store.Purge(ctx, cfg.Now().Add(-cfg.Retention), purgeBatch)

@@ -12,6 +12,8 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 
 	securitysystemv1 "github.com/realguardio/realguardio/gen/go/realguardio/securitysystem/v1"
+	"github.com/realguardio/realguardio/mesh"
+	"github.com/realguardio/realguardio/mesh/tracing"
 	"github.com/realguardio/realguardio/services/internal/outbox"
 )
 
@@ -28,6 +30,7 @@ type consumer struct {
 	redis  redis.UniversalClient
 	stream string
 	store  NoticeStore
+	tracer *tracing.Tracer
 	log    *slog.Logger
 	now    func() time.Time
 	// taken is called after notices were stored.
@@ -50,6 +53,7 @@ func (c *consumer) step(ctx context.Context) (more bool, err error) {
 		return false, fmt.Errorf("read stream %s: %w", c.stream, err)
 	}
 	var notices []Notice
+	var spans []tracing.Span
 	for _, message := range answer[0].Messages {
 		envelope, at, err := outbox.Decode(message)
 		if at == (outbox.Position{}) {
@@ -69,15 +73,28 @@ func (c *consumer) step(ctx context.Context) (more bool, err error) {
 				"error", errors.Join(err, noticeErr))
 		case ok:
 			notices = append(notices, notice)
+			spans = append(spans, c.begin(ctx, notice))
 		}
 	}
-	if err := c.store.Take(ctx, c.stream, position, notices, c.now()); err != nil {
+	err = c.store.Take(ctx, c.stream, position, notices, c.now())
+	for _, span := range spans {
+		span.End(err)
+	}
+	if err != nil {
 		return false, err
 	}
 	if len(notices) > 0 {
 		c.taken()
 	}
 	return len(answer[0].Messages) == takeBatch, nil
+}
+
+// begin begins the span of taking an event, in the trace of what caused it.
+func (c *consumer) begin(ctx context.Context, n Notice) tracing.Span {
+	_, span := c.tracer.Begin(mesh.WithTraceparent(ctx, n.Traceparent), tracing.Consumer, "process "+c.stream,
+		tracing.String("messaging.system", "redis"), tracing.String("messaging.operation.name", "process"),
+		tracing.String("messaging.destination.name", c.stream), tracing.String("messaging.message.id", n.EventID))
+	return span
 }
 
 // kinds are the events that people are told of.
@@ -108,6 +125,7 @@ func noticeOf(e outbox.Envelope) (n Notice, ok bool, err error) {
 	n = Notice{
 		EventID: e.ID, Kind: kind, Time: e.Time, LocationID: changed.GetLocationId(), LocationName: changed.GetLocationName(),
 		Detail: event.GetDetail(), ActorID: event.GetActor().GetId(), ActorName: event.GetActor().GetName(),
+		Traceparent: e.Traceparent,
 	}
 	switch kind {
 	case Alarm:

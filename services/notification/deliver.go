@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/realguardio/realguardio/mesh"
+	"github.com/realguardio/realguardio/mesh/tracing"
 	"github.com/realguardio/realguardio/services/internal/mail"
 )
 
@@ -32,6 +34,7 @@ type deliverer struct {
 	writer writer
 	sender Sender
 	retry  Retry
+	tracer *tracing.Tracer
 	log    *slog.Logger
 	now    func() time.Time
 }
@@ -57,10 +60,13 @@ func (d *deliverer) step(ctx context.Context) (more bool, err error) {
 // deliver sends one message and records what has become of it. It returns an error only where that could not be
 // recorded.
 func (d *deliverer) deliver(ctx context.Context, c Claim) error {
+	ctx, span := d.tracer.Begin(mesh.WithTraceparent(ctx, c.Notice.Traceparent), tracing.Client, "send mail",
+		tracing.String("messaging.system", "smtp"), tracing.String("messaging.message.id", c.Delivery.ID))
 	message, err := d.writer.write(c.Delivery, c.Notice)
 	if err == nil {
 		err = d.sender.Send(ctx, message)
 	}
+	span.End(err)
 	record, cancel := recording(ctx)
 	defer cancel()
 	id, attempts := c.Delivery.ID, c.Delivery.Attempts

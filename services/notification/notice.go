@@ -37,6 +37,8 @@ type Notice struct {
 	// ActorID and ActorName are who did it. There may be no name.
 	ActorID   string
 	ActorName string
+	// Traceparent is where in a trace it happened; empty for nowhere.
+	Traceparent string
 	// Attempts is how often it was tried to find out whom the notice concerns.
 	Attempts int
 }

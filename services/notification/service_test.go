@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -49,6 +50,21 @@ func TestPeopleAreToldOfWhatConcernsThem(t *testing.T) {
 			if c.Kind != mesh.KindWorkload || c.Subject != "notification" || len(c.Roles) > 0 {
 				w.Errorf("asked as %v", c)
 			}
+		}
+	})
+}
+
+func TestWhatIsDoneAboutAnEventIsInTheTraceOfItsCause(t *testing.T) {
+	eachWorld(t, func(w *world) {
+		w.run(w.service())
+		w.publish("evt_1", alarm, "panel_1", func(e *outbox.Envelope) {
+			e.Traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+		})
+		w.publish("evt_2", alarm, "panel_1", func(e *outbox.Envelope) { e.Traceparent = "made up by somebody" })
+		w.settled()
+		traces := slices.Sorted(slices.Values(w.people.traces))
+		if diff := gocmp.Diff([]string{"", "0af7651916cd43dd8448eb211c80319c"}, traces); diff != "" || len(w.got()) != 4 {
+			w.Errorf("%s, %v", diff, w.got())
 		}
 	})
 }

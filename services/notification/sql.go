@@ -17,7 +17,7 @@ var schema embed.FS
 // sqlStore is the [NoticeStore] and [DeliveryStore] of the service's database.
 type sqlStore struct{ db *sqldb.DB }
 
-const noticeColumns = `event_id, kind, time, location_id, location_name, alarm, mode, detail, actor_id, actor_name, attempts`
+const noticeColumns = `event_id, kind, time, location_id, location_name, alarm, mode, detail, actor_id, actor_name, traceparent, attempts`
 
 func (s sqlStore) Position(ctx context.Context, stream string) (outbox.Position, error) {
 	var p outbox.Position
@@ -34,10 +34,10 @@ func (s sqlStore) Take(ctx context.Context, stream string, to outbox.Position, n
 		for _, n := range notices {
 			_, err := tx.Exec(ctx, `
 				INSERT INTO notice (event_id, kind, time, location_id, location_name, alarm, mode, detail, actor_id, actor_name,
-					settled, attempts, due_time)
-				VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, FALSE, 0, $11) ON CONFLICT (event_id) DO NOTHING`,
+					traceparent, settled, attempts, due_time)
+				VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, FALSE, 0, $12) ON CONFLICT (event_id) DO NOTHING`,
 				n.EventID, n.Kind, sqldb.Micros(n.Time), n.LocationID, n.LocationName, n.Alarm, n.Mode, n.Detail,
-				n.ActorID, n.ActorName, sqldb.Micros(due))
+				n.ActorID, n.ActorName, n.Traceparent, sqldb.Micros(due))
 			if err != nil {
 				return err
 			}
@@ -88,7 +88,7 @@ func (s sqlStore) ClaimNotices(ctx context.Context, now, until time.Time, n int)
 // fields are where to scan noticeColumns to.
 func (n *Notice) fields(micros *int64) []any {
 	return []any{&n.EventID, &n.Kind, micros, &n.LocationID, &n.LocationName, &n.Alarm, &n.Mode, &n.Detail,
-		&n.ActorID, &n.ActorName, &n.Attempts}
+		&n.ActorID, &n.ActorName, &n.Traceparent, &n.Attempts}
 }
 
 func (s sqlStore) Settle(ctx context.Context, eventID string, deliveries []Delivery) error {

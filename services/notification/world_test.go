@@ -220,6 +220,7 @@ type people struct {
 	gone    bool
 	asked   int
 	callers []mesh.Identity
+	traces  []string
 }
 
 func (p *people) ListRecipients(ctx context.Context, req *customerv1.ListRecipientsRequest) (
@@ -229,6 +230,7 @@ func (p *people) ListRecipients(ctx context.Context, req *customerv1.ListRecipie
 	defer p.mu.Unlock()
 	p.asked++
 	p.callers = append(p.callers, mesh.Caller(ctx))
+	p.traces = append(p.traces, mesh.TraceID(ctx))
 	switch {
 	case p.down:
 		return nil, mesh.Unavailable("the database")

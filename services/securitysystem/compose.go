@@ -15,6 +15,7 @@ import (
 	customerv1 "github.com/realguardio/realguardio/gen/go/realguardio/customer/v1"
 	securitysystemv1 "github.com/realguardio/realguardio/gen/go/realguardio/securitysystem/v1"
 	tokenv1 "github.com/realguardio/realguardio/gen/go/realguardio/token/v1"
+	"github.com/realguardio/realguardio/mesh/tracing"
 	"github.com/realguardio/realguardio/services/internal/outbox"
 	"github.com/realguardio/realguardio/services/internal/sqldb"
 )
@@ -29,6 +30,8 @@ type Config struct {
 	Customers customerv1.CustomerServiceClient
 	// Accounts is asked as this service: dialled with [mesh.AsService]. Required.
 	Accounts tokenv1.AdminServiceClient
+	// Tracer makes spans of publishing events. Default: none.
+	Tracer *tracing.Tracer
 	// Logger is told what callers are not. Default: slog.Default().
 	Logger *slog.Logger
 	// Now tells the time. Default: time.Now.
@@ -60,7 +63,7 @@ func New(cfg Config) (*Service, error) {
 		cfg.Now = time.Now
 	}
 	relay, err := outbox.NewRelay(outbox.Config{
-		DB: cfg.DB, Redis: cfg.Redis, Service: "securitysystem", Logger: cfg.Logger, Now: cfg.Now,
+		DB: cfg.DB, Redis: cfg.Redis, Service: "securitysystem", Tracer: cfg.Tracer, Logger: cfg.Logger, Now: cfg.Now,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("securitysystem: %w", err)

@@ -16,6 +16,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"google.golang.org/grpc"
 
+	"github.com/realguardio/realguardio/mesh/tracing"
 	"github.com/realguardio/realguardio/services/internal/audit"
 	"github.com/realguardio/realguardio/services/internal/mail"
 	"github.com/realguardio/realguardio/services/internal/sqldb"
@@ -87,7 +88,9 @@ type Config struct {
 	// ClientAddress tells where a request comes from, for limits and logs. Default: the peer's address, which is
 	// that of a proxy if there is one.
 	ClientAddress func(*http.Request) string
-	Logger        *slog.Logger
+	// Tracer makes spans of HTTP requests. Default: none.
+	Tracer *tracing.Tracer
+	Logger *slog.Logger
 	// Registerer takes the metrics. Default: they are not shown.
 	Registerer prometheus.Registerer
 	// Now tells the time. Default: time.Now.

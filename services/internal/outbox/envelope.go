@@ -13,7 +13,7 @@ import (
 )
 
 // Envelope is an event as it stands in the stream: a CloudEvent 1.0 in JSON, with the extensions "sequence" (CloudEvents
-// Sequence) and "subjectversion".
+// Sequence), "traceparent" (CloudEvents Distributed Tracing) and "subjectversion".
 type Envelope struct {
 	SpecVersion string    `json:"specversion"`
 	ID          string    `json:"id"`
@@ -24,7 +24,9 @@ type Envelope struct {
 	// Sequence sorts, as text, like the positions of the source's events in the stream.
 	Sequence string `json:"sequence"`
 	// SubjectVersion is [Event.Version]; a string because CloudEvents has no 64-bit integers.
-	SubjectVersion  int64           `json:"subjectversion,string"`
+	SubjectVersion int64 `json:"subjectversion,string"`
+	// Traceparent is where in a trace the change was made; empty for nowhere.
+	Traceparent     string          `json:"traceparent,omitempty"`
 	DataContentType string          `json:"datacontenttype"`
 	Data            json.RawMessage `json:"data"`
 }
@@ -74,7 +76,7 @@ func entry(source string, e Event, p Position) ([]any, error) {
 	envelope, err := json.Marshal(Envelope{
 		SpecVersion: "1.0", ID: e.ID, Source: source, Type: e.Type, Subject: e.Subject, Time: e.Time,
 		Sequence: fmt.Sprintf("%015d-%019d", p.Epoch, p.Sequence), SubjectVersion: e.Version,
-		DataContentType: "application/json", Data: e.Data,
+		Traceparent: e.Traceparent, DataContentType: "application/json", Data: e.Data,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("encode event %s: %w", e.ID, err)

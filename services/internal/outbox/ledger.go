@@ -84,7 +84,7 @@ type placed struct {
 }
 
 func (l ledger) read(ctx context.Context, doing, which string, args ...any) ([]placed, error) {
-	rows, err := l.db.Query(ctx, `SELECT id, type, subject, version, time, data, epoch, sequence FROM outbox `+which, args...)
+	rows, err := l.db.Query(ctx, `SELECT id, type, subject, version, time, data, traceparent, epoch, sequence FROM outbox `+which, args...)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", doing, err)
 	}
@@ -96,7 +96,7 @@ func (l ledger) read(ctx context.Context, doing, which string, args ...any) ([]p
 			micros int64
 			data   string
 		)
-		err := rows.Scan(&e.ID, &e.Type, &e.Subject, &e.Version, &micros, &data, &e.at.Epoch, &e.at.Sequence)
+		err := rows.Scan(&e.ID, &e.Type, &e.Subject, &e.Version, &micros, &data, &e.Traceparent, &e.at.Epoch, &e.at.Sequence)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", doing, err)
 		}

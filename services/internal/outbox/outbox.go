@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/realguardio/realguardio/mesh"
 	"github.com/realguardio/realguardio/services/internal/sqldb"
 )
 
@@ -44,9 +45,11 @@ type Event struct {
 	Time    time.Time
 	// Data is a JSON value.
 	Data json.RawMessage
+	// Traceparent is where in a trace the change was made, "" for nowhere. Add sets it.
+	Traceparent string
 }
 
-// Add writes e to the outbox as part of tx. Once that has committed, [Relay.Nudge] saves the wait for the next poll.
+// Add writes e to the outbox as part of tx, with the place in a trace where ctx stands. Once that has committed, [Relay.Nudge] saves the wait for the next poll.
 func Add(ctx context.Context, tx sqldb.Tx, e Event) error {
 	switch {
 	case e.ID == "", e.Type == "", e.Subject == "", e.Version <= 0, e.Time.IsZero():
@@ -55,8 +58,8 @@ func Add(ctx context.Context, tx sqldb.Tx, e Event) error {
 		return errors.New("add event to outbox: data is not JSON")
 	}
 	_, err := tx.Exec(ctx, `
-		INSERT INTO outbox (id, type, subject, version, time, data) VALUES ($1, $2, $3, $4, $5, $6)`,
-		e.ID, e.Type, e.Subject, e.Version, sqldb.Micros(e.Time), string(e.Data))
+		INSERT INTO outbox (id, type, subject, version, time, data, traceparent) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
+		e.ID, e.Type, e.Subject, e.Version, sqldb.Micros(e.Time), string(e.Data), mesh.Traceparent(ctx))
 	if err != nil {
 		return fmt.Errorf("add event to outbox: %w", err)
 	}

@@ -12,6 +12,8 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/realguardio/realguardio/mesh"
+	"github.com/realguardio/realguardio/mesh/tracing"
 	"github.com/realguardio/realguardio/services/internal/sqldb"
 )
 
@@ -45,6 +47,8 @@ type Config struct {
 	MaxBackoff time.Duration
 	// Retention is how long a published event is kept, and can be put into a stream that has lost it. Default: 7 days.
 	Retention time.Duration
+	// Tracer makes spans of publishing. Default: none.
+	Tracer *tracing.Tracer
 	// Logger is told of failures. Default: slog.Default().
 	Logger *slog.Logger
 	// Now tells the time. Default: time.Now.
@@ -243,7 +247,7 @@ func (r *Relay) extend(ctx context.Context, held *lease, end Position) (more boo
 			break
 		}
 		next := Position{Epoch: last.Epoch, Sequence: last.Sequence + 1}
-		if failure = r.append(ctx, e.Event, end, next); failure != nil {
+		if failure = r.send(ctx, e.Event, end, next); failure != nil {
 			break
 		}
 		last, end, done = next, next, append(done, e.ID)
@@ -261,6 +265,19 @@ func (r *Relay) extend(ctx context.Context, held *lease, end Position) (more boo
 		return true, nil
 	}
 	return failure == nil && (len(events) == batchSize || len(done) < len(events)), failure
+}
+
+// send is append for what was never published, as a span of the request that changed something.
+func (r *Relay) send(ctx context.Context, e Event, end, next Position) error {
+	if e.Traceparent == "" {
+		return r.append(ctx, e, end, next)
+	}
+	ctx, span := r.cfg.Tracer.Begin(mesh.WithTraceparent(ctx, e.Traceparent), tracing.Producer, "publish "+r.stream,
+		tracing.String("messaging.system", "redis"), tracing.String("messaging.operation.name", "publish"),
+		tracing.String("messaging.destination.name", r.stream), tracing.String("messaging.message.id", e.ID))
+	err := r.append(ctx, e, end, next)
+	span.End(err)
+	return err
 }
 
 // catchUp records what stands in the stream after the position on record: a relay died, or its answer was lost, between

@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/realguardio/realguardio/mesh"
 	"github.com/realguardio/realguardio/services/internal/sqldb"
 	"github.com/realguardio/realguardio/services/internal/storetest"
 )
@@ -195,6 +196,21 @@ func TestAnEventIsPublishedOnceItsTransactionHasCommitted(t *testing.T) {
 			Data: json.RawMessage(`{"n":1}`)}
 		if diff := cmp.Diff(want, e); diff != "" {
 			w.Error(diff)
+		}
+	})
+}
+
+func TestAnEventKeepsWhereInATraceItHappened(t *testing.T) {
+	eachWorld(t, func(w *world) {
+		const at = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+		w.run(w.relay(w.client()))
+		err := w.db.Tx(t.Context(), func(tx sqldb.Tx) error { return Add(mesh.WithTraceparent(t.Context(), at), tx, event("traced", 1)) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.await()
+		if got := w.stream(); len(got) != 1 || got[0].Traceparent != at {
+			w.Errorf("got %+v", got)
 		}
 	})
 }

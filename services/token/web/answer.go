@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/realguardio/realguardio/mesh/telemetry"
 	"github.com/realguardio/realguardio/services/token/oauth"
 	"github.com/realguardio/realguardio/services/token/pages"
 )
@@ -54,7 +55,8 @@ func statusOf(e *oauth.Error) int {
 func (h *handler) tell(w http.ResponseWriter, r *http.Request, err error) *oauth.Error {
 	e, internal := oauth.AsError(err)
 	if internal {
-		h.Logger.ErrorContext(r.Context(), "request failed", "request_id", idOf(w), "method", r.Method, "path", r.URL.Path, "error", err)
+		h.Logger.ErrorContext(r.Context(), "request failed", "request_id", idOf(w), "method", telemetry.Method(r.Method),
+			"path", telemetry.Path(r.URL.Path), "error", err)
 	}
 	if e.RetryAfter > 0 {
 		retryAfter(w, e.RetryAfter)
@@ -115,7 +117,7 @@ func (h *handler) show(w http.ResponseWriter, r *http.Request, status int, draw 
 		return
 	}
 	if err := draw(); err != nil {
-		h.Logger.WarnContext(r.Context(), "page not written", "request_id", idOf(w), "path", r.URL.Path, "error", err)
+		h.Logger.WarnContext(r.Context(), "page not written", "request_id", idOf(w), "path", telemetry.Path(r.URL.Path), "error", err)
 	}
 }
 

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"runtime/debug"
 
+	"github.com/realguardio/realguardio/mesh"
+	"github.com/realguardio/realguardio/mesh/telemetry"
 	"github.com/realguardio/realguardio/services/internal/audit"
 	"github.com/realguardio/realguardio/services/token/pages"
 )
@@ -13,7 +15,7 @@ import (
 // guarded is what every request goes through.
 func (h *handler) guarded(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		header := w.Header()
+		header, start := w.Header(), h.Now()
 		header.Set("X-Request-Id", rand.Text())
 		header.Set("X-Content-Type-Options", "nosniff")
 		// Our own pages post to us with their origin; nobody else learns where a browser has been.
@@ -24,12 +26,18 @@ func (h *handler) guarded(next http.Handler) http.Handler {
 		if h.keepHTTPS {
 			header.Set("Strict-Transport-Security", "max-age=31536000")
 		}
-		ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
+		ctx, span := h.Tracer.Request(header, r.WithContext(mesh.WithRequestID(r.Context(), idOf(w))))
+		ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 		defer cancel()
 		r = r.WithContext(audit.WithOrigin(ctx, h.Address(r), idOf(w)))
 		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
-		defer h.recovered(w, r)
-		next.ServeHTTP(w, r)
+		out := &recorder{ResponseWriter: w}
+		defer func() {
+			h.logged(out, r, start)
+			span.Answered(r.Method, r.Pattern, out.code())
+		}()
+		defer h.recovered(out, r)
+		next.ServeHTTP(out, r)
 	})
 }
 
@@ -44,8 +52,8 @@ func (h *handler) recovered(w http.ResponseWriter, r *http.Request) {
 	if cause == http.ErrAbortHandler { // net/http's own way to drop a connection
 		panic(cause)
 	}
-	h.Logger.ErrorContext(r.Context(), "request panicked", "request_id", idOf(w), "method", r.Method, "path", r.URL.Path,
-		"panic", cause, "stack", string(debug.Stack()))
+	h.Logger.ErrorContext(r.Context(), "request panicked", "request_id", idOf(w), "method", telemetry.Method(r.Method),
+		"path", telemetry.Path(r.URL.Path), "panic", cause, "stack", string(debug.Stack()))
 	http.Error(w, "internal error", http.StatusInternalServerError)
 }
 

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/realguardio/realguardio/mesh/tracing"
 	"github.com/realguardio/realguardio/services/internal/audit"
 	"github.com/realguardio/realguardio/services/token/account"
 	"github.com/realguardio/realguardio/services/token/oauth"
@@ -106,8 +107,10 @@ type Config struct {
 	Origin func(ctx context.Context, origin string) bool
 	// Address is where a request comes from. Default: the peer's address.
 	Address func(*http.Request) string
-	Logger  *slog.Logger
-	Now     func() time.Time
+	// Tracer makes spans of requests. Default: none.
+	Tracer *tracing.Tracer
+	Logger *slog.Logger
+	Now    func() time.Time
 }
 
 // handler serves all endpoints.

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/realguardio/realguardio/cmd/realguardio/internal/ops"
+	"github.com/realguardio/realguardio/mesh/tracing"
 )
 
 // The parts.
@@ -36,6 +37,8 @@ type Part struct {
 	Ops  *ops.Ops
 	// log names the part; meshLog does not, because the mesh and the gateway add the name themselves.
 	log, meshLog *slog.Logger
+	// tracer is nil where no traces are made.
+	tracer *tracing.Tracer
 	// drainDelay is how long the part goes on serving after it stopped being ready, so that load balancers notice.
 	drainDelay time.Duration
 	// servers answer others, workers work by themselves. Workers outlive servers, which may need them to finish.

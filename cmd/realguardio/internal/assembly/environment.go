@@ -14,6 +14,7 @@ type Environment struct {
 	Now func() time.Time
 	// DrainDelay is how long the part goes on serving after its shutdown began.
 	DrainDelay time.Duration
+	Traces     Traces
 
 	// TLS is how the part proves itself to the others and knows them.
 	TLS mesh.TLSFiles

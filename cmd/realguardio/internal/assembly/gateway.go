@@ -47,7 +47,10 @@ var WebScopes = gateway.DefaultScopes
 
 // NewGateway builds the gateway.
 func NewGateway(ctx context.Context, cfg GatewayConfig, l Listeners) (_ *Part, err error) {
-	p := newPart(Gateway, cfg.Environment)
+	p, err := newPart(ctx, Gateway, cfg.Environment)
+	if err != nil {
+		return nil, err
+	}
 	defer p.closeUnless(&err)
 	in, err := p.join(ctx, cfg.Environment, nil)
 	if err != nil {
@@ -61,8 +64,6 @@ func NewGateway(ctx context.Context, cfg GatewayConfig, l Listeners) (_ *Part, e
 	if err != nil {
 		return nil, err
 	}
-	var calls mesh.ServerConfig
-	in.metrics.Server(&calls)
 	edge, err := gateway.New(gateway.Config{
 		PublicURL: cfg.PublicURL, Issuer: cfg.Issuer, ClientID: WebClient, ClientSecret: cfg.WebClientSecret, ProviderClient: in.issuer,
 		IntrospectionClientID: Gateway, IntrospectionClientSecret: cfg.Secret,
@@ -71,7 +72,7 @@ func NewGateway(ctx context.Context, cfg GatewayConfig, l Listeners) (_ *Part, e
 		UI: ui.FS(), OpenAPI: openapi.JSON, Extra: cfg.Extra,
 		TrustedProxies: cfg.TrustedProxies, CORSOrigins: cfg.CORSOrigins,
 		Part: Gateway, GRPCTLS: cfg.GRPCTLS, GRPCInsecure: cfg.GRPCTLS == nil,
-		UnaryInterceptors: calls.UnaryInterceptors, StreamInterceptors: calls.StreamInterceptors,
+		Instrument: in.instrument, Tracer: p.tracer,
 		Registerer: p.Ops.Registry, Logger: p.meshLog, Now: cfg.Now,
 	})
 	if err != nil {

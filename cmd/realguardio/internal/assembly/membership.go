@@ -52,6 +52,7 @@ func (p *Part) join(ctx context.Context, env Environment, keys func(context.Cont
 	if m.issuer, err = remote.NewHTTPClient(env.IssuerCA); err != nil {
 		return nil, err
 	}
+	m.issuer.Transport = p.tracer.Transport(m.issuer.Transport)
 	p.onClose(func() error { m.issuer.CloseIdleConnections(); return nil })
 	if m.metrics, err = telemetry.New(p.Ops.Registry); err != nil {
 		return nil, err
@@ -105,6 +106,7 @@ func (m *membership) followRevocations(env Environment) error {
 func (m *membership) dial(part, address string, p mesh.Propagation) (*grpc.ClientConn, error) {
 	cfg := mesh.DialConfig{Target: address, TLSSource: m.client, Propagation: p, Logger: m.part.log}
 	m.metrics.Client(&cfg)
+	m.part.tracer.Client(&cfg)
 	conn, err := mesh.Dial(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", part, err)
@@ -118,13 +120,20 @@ func (m *membership) newServer(now func() time.Time) (*mesh.Server, error) {
 	cfg := mesh.ServerConfig{
 		Name: m.part.Name, TLS: m.server, WorkloadIDs: m.ids, Verifier: m.verifier, Revocations: m.revocations, Logger: m.part.meshLog, Now: now,
 	}
-	m.metrics.Server(&cfg)
+	m.instrument(&cfg)
 	return mesh.NewServer(cfg)
 }
 
-func newPart(name string, env Environment) *Part {
+// instrument adds metrics and traces to a server.
+func (m *membership) instrument(cfg *mesh.ServerConfig) {
+	m.metrics.Server(cfg)
+	m.part.tracer.Server(cfg)
+}
+
+func newPart(ctx context.Context, name string, env Environment) (*Part, error) {
 	log := env.Log.With(slog.String("part", name))
-	return &Part{Name: name, Ops: ops.New(name, log), log: log, meshLog: env.Log, drainDelay: env.DrainDelay}
+	p := &Part{Name: name, Ops: ops.New(name, log), log: log, meshLog: env.Log, drainDelay: env.DrainDelay}
+	return p, p.openTracer(ctx, env.Traces)
 }
 
 // closeUnless releases what a constructor has opened, when it fails.

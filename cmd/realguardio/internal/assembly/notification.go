@@ -16,7 +16,10 @@ type NotificationConfig struct {
 
 // NewNotification builds the notification service.
 func NewNotification(ctx context.Context, cfg NotificationConfig, l Listeners) (_ *Part, err error) {
-	p := newPart(Notification, cfg.Environment)
+	p, err := newPart(ctx, Notification, cfg.Environment)
+	if err != nil {
+		return nil, err
+	}
 	defer p.closeUnless(&err)
 	db, err := p.openDatabase(ctx, cfg.Environment, notification.Migrate)
 	if err != nil {
@@ -35,7 +38,8 @@ func NewNotification(ctx context.Context, cfg NotificationConfig, l Listeners) (
 		return nil, err
 	}
 	service, err := notification.New(notification.Config{
-		DB: db, Redis: events, Customers: customerv1.NewCustomerServiceClient(customers), Mail: cfg.Mail, Logger: p.log, Now: cfg.Now,
+		DB: db, Redis: events, Customers: customerv1.NewCustomerServiceClient(customers), Mail: cfg.Mail,
+		Tracer: p.tracer, Logger: p.log, Now: cfg.Now,
 	})
 	if err != nil {
 		return nil, err

@@ -13,7 +13,10 @@ import (
 
 // NewCustomer builds the customer service.
 func NewCustomer(ctx context.Context, env Environment, l Listeners) (_ *Part, err error) {
-	p := newPart(Customer, env)
+	p, err := newPart(ctx, Customer, env)
+	if err != nil {
+		return nil, err
+	}
 	defer p.closeUnless(&err)
 	db, err := p.openDatabase(ctx, env, customer.Migrate)
 	if err != nil {
@@ -43,7 +46,10 @@ func NewCustomer(ctx context.Context, env Environment, l Listeners) (_ *Part, er
 
 // NewSecuritySystem builds the security system service.
 func NewSecuritySystem(ctx context.Context, env Environment, l Listeners) (_ *Part, err error) {
-	p := newPart(SecuritySystem, env)
+	p, err := newPart(ctx, SecuritySystem, env)
+	if err != nil {
+		return nil, err
+	}
 	defer p.closeUnless(&err)
 	db, err := p.openDatabase(ctx, env, securitysystem.Migrate)
 	if err != nil {
@@ -67,7 +73,7 @@ func NewSecuritySystem(ctx context.Context, env Environment, l Listeners) (_ *Pa
 	}
 	service, err := securitysystem.New(securitysystem.Config{
 		DB: db, Redis: events, Customers: customerv1.NewCustomerServiceClient(customers), Accounts: tokenv1.NewAdminServiceClient(accounts),
-		Logger: p.log, Now: env.Now,
+		Tracer: p.tracer, Logger: p.log, Now: env.Now,
 	})
 	if err != nil {
 		return nil, err

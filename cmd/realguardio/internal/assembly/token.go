@@ -48,7 +48,10 @@ var errDemoSecrets = errors.New("the database has accounts with the demo's publi
 
 // NewToken builds the token service.
 func NewToken(ctx context.Context, cfg TokenConfig, l Listeners) (_ *Part, err error) {
-	p := newPart(Token, cfg.Environment)
+	p, err := newPart(ctx, Token, cfg.Environment)
+	if err != nil {
+		return nil, err
+	}
 	defer p.closeUnless(&err)
 	service, err := p.newTokenService(ctx, cfg)
 	if err != nil {
@@ -85,7 +88,7 @@ func (p *Part) newTokenService(ctx context.Context, cfg TokenConfig) (*token.Ser
 		SigningKeyLifetime: cfg.SigningKeyLifetime, LogoutRoots: roots, TokenMACKey: cfg.MACKey, ClientAddress: clientAddress(cfg.TrustedProxies),
 		Upstreams: cfg.Upstreams, AllowPlaintextUpstreams: cfg.AllowPlaintextIssuer,
 		Mail: cfg.Mail, BreachedPasswords: cfg.BreachedPasswords, Home: WebClient,
-		Registerer: p.Ops.Registry, Logger: p.log, Now: cfg.Now,
+		Registerer: p.Ops.Registry, Tracer: p.tracer, Logger: p.log, Now: cfg.Now,
 	})
 }
 
@@ -120,7 +123,10 @@ type Registry struct {
 func OpenRegistry(ctx context.Context, cfg TokenConfig) (_ *Registry, err error) {
 	// It is not asked by what a registry does.
 	cfg.RedisURL, cfg.Issuer = "redis://localhost", cmp.Or(cfg.Issuer, "https://localhost")
-	p := newPart(Token, cfg.Environment)
+	p, err := newPart(ctx, Token, cfg.Environment)
+	if err != nil {
+		return nil, err
+	}
 	defer p.closeUnless(&err)
 	service, err := p.newTokenService(ctx, cfg)
 	if err != nil {

@@ -28,8 +28,10 @@ The data folder survives restarts, and with it accounts, keys and systems. Secre
   realguardio dev --ephemeral --random-ports --ready-file ready.json`,
 	}
 	var upstreams upstreamProviders
+	var traces traceFlags
 	declare := func(s *settings.Set) {
 		log.declare(s)
+		traces.declare(s)
 		upstreams.declare(s, new(bool))
 		s.String(&cfg.DataDir, "data-dir", "folder for everything that survives a restart", settings.Required)
 		s.Bool(&cfg.Ephemeral, "ephemeral", "keep nothing: use a temporary data folder")
@@ -46,6 +48,8 @@ The data folder survives restarts, and with it accounts, keys and systems. Secre
 			return err
 		}
 		assembly.LogRedis(cfg.Log)
+		assembly.LogTraces(cfg.Log)
+		cfg.Traces = traces.config(w.Environ)
 		cfg.Upstreams = upstreams.list
 		if cfg.ReadyFile != "" {
 			if cfg.ReadyFile, err = filepath.Abs(cfg.ReadyFile); err != nil {

@@ -33,6 +33,7 @@ type partFlags struct {
 	log    logging
 	listen assembly.Addresses
 	drain  time.Duration
+	traces traceFlags
 
 	tls                   mesh.TLSFiles
 	workloadID            string
@@ -113,6 +114,7 @@ func (u *storeURL) declare(s *settings.Set, name, usage string, check func(strin
 func (p *partFlags) declare(s *settings.Set, defaults assembly.Addresses) {
 	p.listen, p.migrate, p.workloadID = defaults, true, mesh.WorkloadID
 	p.log.declare(s)
+	p.traces.declare(s)
 	s.String(&p.listen.GRPC, "grpc-listen", "address for gRPC", settings.Required, settings.Address)
 	if defaults.HTTP != "" {
 		s.String(&p.listen.HTTP, "http-listen", "address for HTTP", settings.Required, settings.Address)
@@ -194,10 +196,11 @@ func (p *partFlags) declarePublicTLS(s *settings.Set) {
 }
 
 // environment is what the flags say of any part.
-func (p *partFlags) environment(log *slog.Logger) assembly.Environment {
+func (p *partFlags) environment(log *slog.Logger, environ []string) assembly.Environment {
 	return assembly.Environment{
 		Log: log, Now: time.Now, DrainDelay: p.drain, TLS: p.tls, WorkloadIDs: p.workloadIDs, Issuer: p.issuer, IssuerCA: p.issuerCA, Secret: p.secret.value,
 		Peers: p.peers, DatabaseURL: p.database.url, RedisURL: p.redis.url, Migrate: p.migrate,
+		Traces: p.traces.config(environ),
 	}
 }
 

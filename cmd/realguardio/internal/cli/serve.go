@@ -99,12 +99,13 @@ func newServePart(w World, one served) *cobra.Command {
 			return err
 		}
 		assembly.LogRedis(log.With("part", one.part))
+		assembly.LogTraces(log.With("part", one.part))
 		listeners, err := assembly.Listen(p.listen)
 		if err != nil {
 			return err
 		}
 		defer listeners.Close()
-		part, err := one.own.build(c.Context(), p, p.environment(log), listeners)
+		part, err := one.own.build(c.Context(), p, p.environment(log, w.Environ), listeners)
 		if err != nil {
 			return err
 		}

@@ -64,7 +64,7 @@ func (f *setupFlags) declare(s *settings.Set) {
 
 func (f *setupFlags) run(c *cobra.Command, _ []string) error {
 	log := slog.New(slog.NewTextHandler(c.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn}))
-	registry, err := assembly.OpenRegistry(c.Context(), f.keys.config(f.part.environment(log)))
+	registry, err := assembly.OpenRegistry(c.Context(), f.keys.config(f.part.environment(log, nil)))
 	if err != nil {
 		return err
 	}

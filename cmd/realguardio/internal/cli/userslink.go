@@ -37,7 +37,7 @@ it reads the top level and the mapping of the part token.`,
 	}
 	return command(w, c, assembly.Token, declare, func(c *cobra.Command, _ []string) error {
 		log := slog.New(slog.NewTextHandler(c.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn}))
-		cfg := keys.config(part.environment(log))
+		cfg := keys.config(part.environment(log, nil))
 		cfg.AllowPlaintextIssuer = part.insecurePlaintext
 		registry, err := assembly.OpenRegistry(c.Context(), cfg)
 		if err != nil {

@@ -32,6 +32,8 @@ type Config struct {
 	Ephemeral, RandomPorts, TLS, NoDemo bool
 	// RedisURL and PostgresURL replace the embedded stores when not empty.
 	RedisURL, PostgresURL string
+	// Traces says whether spans are made.
+	Traces assembly.Traces
 	// Upstreams are OpenID Providers of others that people may sign in at.
 	Upstreams []upstream.Provider
 	// ReadyFile is written once everything is ready; empty for none.

@@ -79,6 +79,7 @@ func (in *installation) environment(part string, secrets assembly.Secrets) (asse
 	env := assembly.Environment{
 		Log: in.Log, Now: in.Now, TLS: files, Issuer: in.files.Issuer, Secret: secrets[part], Peers: in.endpoints.peers(),
 		DatabaseURL: database, RedisURL: in.redisURL, Migrate: true,
+		Traces: in.Traces,
 	}
 	if in.TLS {
 		env.IssuerCA = in.ca.CAFile()

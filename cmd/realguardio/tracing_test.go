@@ -1,0 +1,97 @@
+package main_test
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+// TestWhatARunTellsOfItself watches a whole run from outside.
+func TestWhatARunTellsOfItself(t *testing.T) {
+	t.Setenv("OTEL_BSP_SCHEDULE_DELAY", "100") // milliseconds, instead of seconds
+	c := collectTraces(t)
+	s := startDev(t, "--ephemeral", "--log-level", "debug", "--log-format", "json", "--trace-endpoint", c.url)
+	t.Run("one trace goes from a browser's call to the mail that it causes", func(t *testing.T) { checkOneTrace(t, s, c) })
+}
+
+// checkOneTrace arms a system in a browser and follows the one trace of that: through the gateway, the services, their
+// databases, the outbox and the stream to the mail.
+func checkOneTrace(t *testing.T, s *stand, c *traces) {
+	browser := s.signIn(t, "mary")
+	oakland := s.systems(t, bearer(s.tokenOf(t, "mary")))["Oakland"]
+	proof := s.csrfToken(t, browser)
+	theirs := "0af7651916cd43dd8448eb211c80319c"
+	a := call(t, browser, http.MethodPost, s.Gateway+"/api/v1/securitysystems/"+oakland.ID+":arm", map[string]string{"mode": "AWAY"},
+		func(r *http.Request) {
+			r.Header.Set("X-CSRF-Token", proof)
+			r.Header.Set("Traceparent", "00-"+theirs+"-b7ad6b7169203331-01")
+			r.Header.Set("Baggage", "user=mary")
+		})
+	if a.status != http.StatusOK {
+		t.Fatalf("arming: %d %s", a.status, a.body)
+	}
+	_, told, _ := strings.Cut(a.header.Get("Server-Timing"), `traceparent;desc="00-`)
+	trace, _, _ := strings.Cut(told, "-")
+	if len(trace) != 32 || trace == theirs {
+		t.Fatalf("the answer tells of the trace %q", a.header.Get("Server-Timing"))
+	}
+	const stream = "realguardio:events:securitysystem"
+	eventually(t, "every hop has its span", func() error {
+		found := c.of(trace)
+		for _, want := range []string{
+			"gateway: POST /api/",
+			"gateway: realguardio.securitysystem.v1.SecuritySystemService/ArmSecuritySystem",
+			"securitysystem: realguardio.securitysystem.v1.SecuritySystemService/ArmSecuritySystem",
+			"securitysystem: realguardio.customer.v1.CustomerService/ListMyGrants",
+			"customer: realguardio.customer.v1.CustomerService/ListMyGrants",
+			"securitysystem: publish " + stream,
+			"notification: process " + stream,
+			"notification: address notice",
+			"notification: realguardio.customer.v1.CustomerService/ListRecipients",
+			"customer: realguardio.customer.v1.CustomerService/ListRecipients",
+			"notification: send mail",
+		} {
+			if _, ok := found[want]; !ok {
+				return problem("no %q among %v", want, names(found))
+			}
+		}
+		return nil
+	})
+	found := c.of(trace)
+	byID := map[string]span{}
+	for _, one := range found {
+		byID[one.id] = one
+	}
+	for name, one := range found {
+		if _, ok := byID[one.parent]; !ok && one.parent != "" && name != "gateway: POST /api/" {
+			t.Errorf("%s has a parent that is not in the trace", name)
+		}
+	}
+	armed := found["securitysystem: realguardio.securitysystem.v1.SecuritySystemService/ArmSecuritySystem"].attributes
+	if armed["mesh.caller.kind"] != "user" || armed["mesh.caller.client_id"] != "realguardio-web" || armed["mesh.request_id"] != a.header.Get("X-Request-Id") {
+		t.Errorf("the service's span says %v", armed)
+	}
+	if len(c.of(theirs)) > 0 {
+		t.Error("a stranger's trace was gone on with")
+	}
+	eventually(t, "the log of every part names the trace", func() error {
+		seen := map[string]bool{}
+		for line := range strings.Lines(s.log.String()) {
+			var entry struct {
+				Part    string
+				TraceID string `json:"trace_id"`
+			}
+			if json.Unmarshal([]byte(line), &entry) == nil && entry.TraceID == trace {
+				seen[entry.Part] = true
+			}
+		}
+		if !seen["gateway"] || !seen["securitysystem"] || !seen["customer"] {
+			return problem("only %v", names(seen))
+		}
+		return nil
+	})
+}
+
+func hexOf(id []byte) string { return hex.EncodeToString(id) }
