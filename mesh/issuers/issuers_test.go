@@ -6,10 +6,18 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	auditv1 "github.com/realguardio/realguardio/gen/go/realguardio/audit/v1"
+	meshv1 "github.com/realguardio/realguardio/gen/go/realguardio/mesh/v1"
 	"github.com/realguardio/realguardio/mesh"
 	"github.com/realguardio/realguardio/mesh/claims"
 	"github.com/realguardio/realguardio/mesh/issuers"
@@ -129,15 +137,61 @@ func TestATokenOfOneIssuerIsNotTakenForAnothers(t *testing.T) {
 			}
 		})
 	}
-	for _, bad := range ours.BadCredentials(t) {
-		if len(bad.Authorization) != 1 || !strings.HasPrefix(bad.Authorization[0], "Bearer ") {
-			continue
+}
+
+// ourClaims are credentials that are bad because of claims which only our issuer's tokens have to have, or have at all.
+var ourClaims = regexp.MustCompile(`^(SUB for sub|no (sub|jti|iat)|caller .*|roles that are no list|a scope that is a list|an epoch .*)$`)
+
+// TestNothingBadGetsInByEitherIssuer has what strangers may make of the tokens of each, for unary and stream, over TLS.
+func TestNothingBadGetsInByEitherIssuer(t *testing.T) {
+	ours, acme := meshtest.NewIssuer(t), meshtest.NewIssuer(t)
+	v := newIssuers(t, issuers.Config{Trusted: []issuers.Trusted{{JWT: verifier(t, ours.URL, "")}, {JWT: verifier(t, acme.URL, "acme")}}})
+	srv := meshtest.Serve(t, ours, meshtest.Part{Name: "audit", Configure: func(cfg *mesh.ServerConfig) { cfg.Verifier = v }}, func(s grpc.ServiceRegistrar) {
+		auditv1.RegisterAuditServiceServer(s, auditv1.UnimplementedAuditServiceServer{})
+		meshv1.RegisterRevocationServiceServer(s, meshv1.UnimplementedRevocationServiceServer{})
+	})
+	t.Run("ours", func(t *testing.T) { meshtest.RefusesBadTokens(t, srv) })
+	unary, stream := auditv1.NewAuditServiceClient(srv.Dial(t)), meshv1.NewRevocationServiceClient(srv.Dial(t))
+	t.Run("theirs", func(t *testing.T) {
+		for _, bad := range acme.BadCredentials(t) {
+			if ourClaims.MatchString(bad.Name) {
+				continue
+			}
+			ctx := metadata.NewOutgoingContext(t.Context(), metadata.MD{"authorization": bad.Authorization})
+			_, err := unary.ListEntries(ctx, &auditv1.ListEntriesRequest{})
+			watch, errStream := stream.Watch(ctx, &meshv1.WatchRequest{})
+			if errStream == nil {
+				_, errStream = watch.Recv()
+			}
+			if status.Code(err) != codes.Unauthenticated || status.Code(errStream) != codes.Unauthenticated {
+				t.Errorf("%s: got %v and %v", bad.Name, err, errStream)
+			}
 		}
-		if id, err := v.Verify(t.Context(), strings.TrimPrefix(bad.Authorization[0], "Bearer ")); err == nil && !strings.Contains(bad.Name, "behind it") {
-			t.Errorf("%s: got %v", bad.Name, id)
+	})
+	for _, tt := range []struct {
+		name, token string
+		want        codes.Code
+	}{
+		{name: "a good token of ours", token: ours.Token(t, admin), want: codes.Unimplemented},
+		{name: "the same of theirs, whose roles and scopes nobody has allowed", token: acme.Token(t, admin), want: codes.PermissionDenied},
+	} {
+		if _, err := unary.ListEntries(meshtest.As(t.Context(), tt.token), &auditv1.ListEntriesRequest{}); status.Code(err) != tt.want {
+			t.Errorf("%s: got %v, want %s", tt.name, err, tt.want)
+		}
+	}
+	gateway := meshv1.NewRevocationServiceClient(srv.DialAs(t, "gateway"))
+	for name, want := range map[string]codes.Code{ours.Workload(t, "gateway"): codes.Unimplemented, acme.Workload(t, "gateway"): codes.PermissionDenied} {
+		watch, err := gateway.Watch(meshtest.As(t.Context(), name), &meshv1.WatchRequest{})
+		if err == nil {
+			_, err = watch.Recv()
+		}
+		if status.Code(err) != want {
+			t.Errorf("a workload: got %v, want %s", err, want)
 		}
 	}
 }
+
+var admin = meshtest.Claims{Roles: []string{"REALGUARDIO_ADMIN"}, Scopes: []string{"audit.read", "admin"}, AuthTime: time.Now()}
 
 func TestAnIssuerThatIsDownKeepsNoOtherFromBeingTrusted(t *testing.T) {
 	ours, acme := meshtest.NewIssuer(t), meshtest.NewIssuer(t)

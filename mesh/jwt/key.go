@@ -6,6 +6,7 @@ import (
 	"crypto/ed25519"
 	"crypto/rsa"
 	"fmt"
+	"slices"
 	"sync/atomic"
 
 	"github.com/lestrrat-go/jwx/v2/jwk"
@@ -20,6 +21,9 @@ var defaultAlgorithms = []string{jose.ES256, jose.RS256, jose.EdDSA}
 var knownAlgorithms = []string{
 	jose.ES256, jose.ES384, jose.ES512, jose.RS256, jose.RS384, jose.RS512, jose.PS256, jose.PS384, jose.PS512, jose.EdDSA,
 }
+
+// AlgorithmKnown reports whether a configuration may name an algorithm.
+func AlgorithmKnown(alg string) bool { return slices.Contains(knownAlgorithms, alg) }
 
 // key is a public key of the issuer.
 type key struct {

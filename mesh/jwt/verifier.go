@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -168,7 +167,7 @@ func (c *Config) complete() error {
 		c.Algorithms = defaultAlgorithms
 	}
 	for _, alg := range c.Algorithms {
-		if !slices.Contains(knownAlgorithms, alg) {
+		if !AlgorithmKnown(alg) {
 			return fmt.Errorf("jwt: algorithm %q is not one of %v", alg, knownAlgorithms)
 		}
 	}
