@@ -10,25 +10,34 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	meshv1 "github.com/realguardio/realguardio/gen/go/realguardio/mesh/v1"
 )
 
 const (
 	firstPause = 20 * time.Millisecond
-	longPause  = 3 * time.Second
+	// longPause is short because nothing that is revoked meanwhile is known here.
+	longPause = 500 * time.Millisecond
 )
 
 // errGap says that the feed has left something out, or numbers anew.
 var errGap = errors.New("revocation: the feed has a gap")
 
+// errRoom says that there is room again for what did not fit.
+var errRoom = errors.New("revocation: the set has room again")
+
 // Feed keeps a [Set] current from the RevocationService of the part that ends tokens.
 type Feed struct {
+	conn   grpc.ClientConnInterface
 	client meshv1.RevocationServiceClient
 	set    *Set
-	// epoch and last are how far the set has got.
+	// epoch and last are how far the set has got, and made is when the revocation there was made.
 	epoch string
 	last  int64
+	made  *timestamppb.Timestamp
+	// short tells that the set had no room for all since the last start.
+	short bool
 
 	once   sync.Once
 	synced chan struct{}
@@ -36,7 +45,7 @@ type Feed struct {
 
 // NewFeed makes a feed for set over conn, which carries this part's own token (mesh.AsService).
 func NewFeed(conn grpc.ClientConnInterface, set *Set) *Feed {
-	return &Feed{client: meshv1.NewRevocationServiceClient(conn), set: set, synced: make(chan struct{})}
+	return &Feed{conn: conn, client: meshv1.NewRevocationServiceClient(conn), set: set, synced: make(chan struct{})}
 }
 
 // Synced is closed when the set has caught up for the first time.
@@ -81,7 +90,11 @@ func (f *Feed) follow(ctx context.Context, caughtUp func()) (heard bool, err err
 	silence := time.AfterFunc(f.set.cfg.MaxSilence, func() { cancel(errors.New("revocation: the feed is silent")) })
 	defer silence.Stop()
 
-	stream, err := f.client.Watch(ctx, &meshv1.WatchRequest{After: f.last, Epoch: f.epoch})
+	// grpc's own pauses between its attempts to connect grow longer than ours.
+	if conn, ok := f.conn.(interface{ ResetConnectBackoff() }); ok {
+		conn.ResetConnectBackoff()
+	}
+	stream, err := f.client.Watch(ctx, &meshv1.WatchRequest{After: f.last, Epoch: f.epoch, AfterTime: f.made})
 	if err != nil {
 		return false, fmt.Errorf("watch revocations: %w", err)
 	}
@@ -95,7 +108,7 @@ func (f *Feed) follow(ctx context.Context, caughtUp func()) (heard bool, err err
 		replaying = replaying || message.GetReset_()
 		current, err := f.apply(message, replaying)
 		if err != nil {
-			f.last, f.epoch = 0, ""
+			f.last, f.epoch, f.made = 0, "", nil
 			return heard, err
 		}
 		if !current {
@@ -118,22 +131,50 @@ func (f *Feed) follow(ctx context.Context, caughtUp func()) (heard bool, err err
 func (f *Feed) apply(message *meshv1.WatchResponse, replaying bool) (current bool, err error) {
 	switch {
 	case message.GetReset_():
-		f.epoch, f.last = message.GetEpoch(), 0
+		f.epoch, f.last, f.short = message.GetEpoch(), 0, false
+		f.set.resyncs.Add(1)
 	case f.epoch == "":
 		f.epoch = message.GetEpoch()
 	case message.GetEpoch() != f.epoch:
 		return false, fmt.Errorf("%w: epoch %q became %q", errGap, f.epoch, message.GetEpoch())
 	}
+	entries := make([]Entry, 0, len(message.GetRevocations()))
 	for _, r := range message.GetRevocations() {
 		// A replay leaves out what has expired meanwhile; after it, every number comes.
 		if r.GetNumber() <= f.last || !replaying && r.GetNumber() != f.last+1 {
 			return false, fmt.Errorf("%w: %d came after %d", errGap, r.GetNumber(), f.last)
 		}
-		if err := f.set.Add(entry(r)); err != nil {
-			return false, err
-		}
+		entries = append(entries, entry(r))
 		f.last = r.GetNumber()
 	}
+	f.made = message.GetLastTime()
+	if err := f.take(entries, replaying); err != nil {
+		return false, err
+	}
+	current, err = f.reached(message, replaying)
+	return current && !f.short, err
+}
+
+// take adds entries to the set. What there is no room for makes the set stale, since nothing is said to be complete any
+// more, until there is and all of it has come again.
+func (f *Feed) take(entries []Entry, replaying bool) error {
+	if f.short && f.set.roomy() {
+		return errRoom
+	}
+	if err := f.set.Add(entries...); err != nil {
+		if !f.short {
+			f.set.cfg.Logger.Error("the set of revocations is full: sensitive methods close until there is room", "entries", f.set.Len())
+		}
+		f.short = true
+	}
+	if at := f.made; !replaying && len(entries) > 0 && at.IsValid() {
+		f.set.lag.Store(max(0, int64(f.set.cfg.Now().Sub(at.AsTime()))))
+	}
+	return nil
+}
+
+// reached reports whether a message brought the set to the head of the log.
+func (f *Feed) reached(message *meshv1.WatchResponse, replaying bool) (current bool, err error) {
 	switch head := message.GetHead(); {
 	case f.last == head:
 		return true, nil

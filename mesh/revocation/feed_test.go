@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -238,15 +239,61 @@ func TestASilentFeedIsLeft(t *testing.T) {
 	await(t, "freshness", func() bool { return !set.Stale() })
 }
 
-func TestAFullSetStaysStale(t *testing.T) {
-	l, set, _ := follow(t, revocation.Config{MaxEntries: 2})
+func TestAFullSetIsStaleUntilThereIsRoomAndAllHasComeAgain(t *testing.T) {
+	c := &moving{}
+	l, set, _ := follow(t, revocation.Config{MaxEntries: 2, Now: c.now})
 	asked(t, l, "", 0)
 	l.send(reset(message("e", 3, 1, 2, 3)))
+	l.send(message("e", 4, 4))
+	await(t, "what there was room for", revoked(set, 2))
+	l.send(message("e", 4))
+	if !set.Stale() || revoked(set, 3)() || revoked(set, 4)() || set.Len() != 2 {
+		t.Errorf("stale %v, with %d entries", set.Stale(), set.Len())
+	}
+	c.offset.Store(int64(2 * time.Hour)) // all of them have expired
+	l.send(message("e", 4))
 	asked(t, l, "", 0)
-	if !set.Stale() {
-		t.Error("fresh although it does not hold all")
+	again := reset(message("e", 4, 4))
+	again.Revocations[0].ExpireTime = timestamppb.New(c.now().Add(time.Hour))
+	l.send(again)
+	await(t, "freshness", func() bool { return !set.Stale() })
+	if !revoked(set, 4)() {
+		t.Error("what did not fit is missing")
+	}
+	if got := set.Stats(); got.Resyncs != 2 || got.Entries != 1 {
+		t.Errorf("got %+v", got)
 	}
 }
+
+func TestTheLagIsFromTheMakingToTheSet(t *testing.T) {
+	c := &moving{}
+	l, set, feed := follow(t, revocation.Config{Now: c.now})
+	asked(t, l, "", 0)
+	old := reset(message("e", 1, 1))
+	old.LastTime = timestamppb.New(c.now().Add(-time.Hour))
+	l.send(old)
+	<-feed.Synced()
+	if lag := set.Stats().Lag; lag != 0 {
+		t.Errorf("a replay counts: %v", lag)
+	}
+	m := message("e", 2, 2)
+	m.LastTime = timestamppb.New(c.now().Add(-time.Minute))
+	l.send(m)
+	await(t, "the next", revoked(set, 2))
+	if lag := set.Stats().Lag; lag < time.Minute || lag > 2*time.Minute {
+		t.Errorf("a minute old: %v", lag)
+	}
+	// It comes back by what it heard: the number, and when the entry there was made.
+	l.end()
+	if got := <-l.watched; !got.GetAfterTime().AsTime().Equal(m.GetLastTime().AsTime()) {
+		t.Errorf("asked with %v", got)
+	}
+}
+
+// moving is the time of day and an offset.
+type moving struct{ offset atomic.Int64 }
+
+func (m *moving) now() time.Time { return time.Now().Add(time.Duration(m.offset.Load())) }
 
 func TestEveryKindIsUnderstood(t *testing.T) {
 	l, set, _ := follow(t, revocation.Config{})

@@ -65,9 +65,9 @@ type Config struct {
 	AllowPlaintextUpstreams bool
 	// ConcurrentHashes bounds how many passwords are hashed at once. Default: one for each processor.
 	ConcurrentHashes int
-	// RevocationHeartbeat is how often who watches revocations hears that there is nothing new. Default: 3 seconds.
+	// RevocationHeartbeat is how often who watches revocations hears that there is nothing new. Default: a second.
 	RevocationHeartbeat time.Duration
-	// RevocationPoll is how soon a revocation of another replica is seen when Redis lost its nudge. Default: a second.
+	// RevocationPoll is how soon a revocation of another replica is seen when Redis lost its nudge. Default: a quarter second.
 	RevocationPoll time.Duration
 	// KeyUseInterval is how often it is stored when API keys were last used. Default: a minute.
 	KeyUseInterval time.Duration
@@ -141,7 +141,13 @@ func New(cfg Config) (*Service, error) {
 		return nil, fmt.Errorf("token: %w", err)
 	}
 	s := &Service{log: cfg.Logger, now: cfg.Now, redis: redisstore.New(cfg.Redis, cfg.Now), audit: audit.NewService(cfg.DB, "token")}
-	s.store = sqlstore.New(cfg.DB, func(kind revocation.Kind) { counters.revoked(kind); s.revocations.Notify(); s.logouts.Wake() })
+	s.store = sqlstore.New(cfg.DB, func(kind revocation.Kind) {
+		counters.revoked(kind)
+		s.revocations.Notify()
+		if kind != revocation.Token { // which ends no session that clients have to be told of
+			s.logouts.Wake()
+		}
+	})
 	s.revocations = revocation.NewService(revocation.Config{
 		Store: s.store, Nudges: s.redis, Logger: cfg.Logger, Heartbeat: cfg.RevocationHeartbeat, Poll: cfg.RevocationPoll,
 	})
@@ -262,6 +268,6 @@ func (s *Service) housekeep(ctx context.Context) {
 
 // Ready tells whether what the service needs can be reached.
 func (s *Service) Ready(ctx context.Context) error {
-	_, _, err := s.store.Head(ctx)
+	_, err := s.store.Head(ctx)
 	return errors.Join(err, s.redis.Ping(ctx))
 }

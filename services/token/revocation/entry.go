@@ -53,12 +53,29 @@ type Entry struct {
 	BelowEpoch int64
 	// Expires is when the last token it could concern has expired.
 	Expires time.Time
+	// Made is when it was written, to the microsecond. Together with Number it tells an entry from the one that an older
+	// backup of the log has there.
+	Made time.Time
+}
+
+// Same tells whether two entries end the same tokens.
+func (e Entry) Same(other Entry) bool {
+	return e.Kind == other.Kind && e.Value == other.Value && e.BelowEpoch == other.BelowEpoch
+}
+
+// Position is a place in the log.
+type Position struct {
+	// Epoch is the numbering that Number belongs to.
+	Epoch  string
+	Number int64
+	// Made is that of the entry there; zero when it is forgotten.
+	Made time.Time
 }
 
 // Store is the log.
 type Store interface {
-	// Head returns the epoch of the numbering and the highest number committed.
-	Head(ctx context.Context) (epoch string, head int64, err error)
+	// Head returns where the log ends: at the highest number committed.
+	Head(ctx context.Context) (Position, error)
 	// Entries returns at most limit entries numbered above after, ascending. Ones that have expired may be missing.
 	Entries(ctx context.Context, after int64, limit int) ([]Entry, error)
 }

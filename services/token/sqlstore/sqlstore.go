@@ -29,10 +29,14 @@ type Store struct {
 	db *sqldb.DB
 	// revoked is called after a revocation was committed.
 	revoked func(revocation.Kind)
+	// together is for revocations that are not part of another change.
+	together *together
 }
 
 // New returns a Store on a migrated database. revoked is called after every committed revocation and must not block.
-func New(db *sqldb.DB, revoked func(revocation.Kind)) *Store { return &Store{db: db, revoked: revoked} }
+func New(db *sqldb.DB, revoked func(revocation.Kind)) *Store {
+	return &Store{db: db, revoked: revoked, together: newTogether()}
+}
 
 // Migrate brings the database to today's schema.
 func Migrate(ctx context.Context, db *sqldb.DB) error {

@@ -95,7 +95,10 @@ type WatchRequest struct {
 	// The highest number the client has applied; 0 asks for all that live.
 	After int64 `protobuf:"varint,1,opt,name=after,proto3" json:"after,omitempty"`
 	// The epoch that number belongs to; empty with 0.
-	Epoch         string `protobuf:"bytes,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Epoch string `protobuf:"bytes,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// The last_time that came with that number. A log that was set back, by an older backup, and has gone on otherwise has
+	// another entry there: who does not say which one it means is answered from the start.
+	AfterTime     *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=after_time,json=afterTime,proto3" json:"after_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -144,6 +147,13 @@ func (x *WatchRequest) GetEpoch() string {
 	return ""
 }
 
+func (x *WatchRequest) GetAfterTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.AfterTime
+	}
+	return nil
+}
+
 type WatchResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Identifies the numbering. It changes when the log was rebuilt and numbers mean something else.
@@ -154,7 +164,9 @@ type WatchResponse struct {
 	Head int64 `protobuf:"varint,3,opt,name=head,proto3" json:"head,omitempty"`
 	// True on the first message of an answer that starts from 0, in a numbering that may be new. What the client had stays
 	// revoked until it expires: forgetting it before the replay has named it again would let ended tokens in meanwhile.
-	Reset_        bool `protobuf:"varint,4,opt,name=reset,proto3" json:"reset,omitempty"`
+	Reset_ bool `protobuf:"varint,4,opt,name=reset,proto3" json:"reset,omitempty"`
+	// When the last of the revocations was made; in a heartbeat, the one numbered head. Absent when that is forgotten.
+	LastTime      *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=last_time,json=lastTime,proto3" json:"last_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -215,6 +227,13 @@ func (x *WatchResponse) GetReset_() bool {
 		return x.Reset_
 	}
 	return false
+}
+
+func (x *WatchResponse) GetLastTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LastTime
+	}
+	return nil
 }
 
 // Revocation ends every token that carries the value.
@@ -303,15 +322,18 @@ var File_realguardio_mesh_v1_revocation_proto protoreflect.FileDescriptor
 
 const file_realguardio_mesh_v1_revocation_proto_rawDesc = "" +
 	"\n" +
-	"$realguardio/mesh/v1/revocation.proto\x12\x13realguardio.mesh.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a realguardio/mesh/v1/policy.proto\":\n" +
+	"$realguardio/mesh/v1/revocation.proto\x12\x13realguardio.mesh.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a realguardio/mesh/v1/policy.proto\"u\n" +
 	"\fWatchRequest\x12\x14\n" +
 	"\x05after\x18\x01 \x01(\x03R\x05after\x12\x14\n" +
-	"\x05epoch\x18\x02 \x01(\tR\x05epoch\"\x92\x01\n" +
+	"\x05epoch\x18\x02 \x01(\tR\x05epoch\x129\n" +
+	"\n" +
+	"after_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tafterTime\"\xcb\x01\n" +
 	"\rWatchResponse\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\tR\x05epoch\x12A\n" +
 	"\vrevocations\x18\x02 \x03(\v2\x1f.realguardio.mesh.v1.RevocationR\vrevocations\x12\x12\n" +
 	"\x04head\x18\x03 \x01(\x03R\x04head\x12\x14\n" +
-	"\x05reset\x18\x04 \x01(\bR\x05reset\"\xd1\x01\n" +
+	"\x05reset\x18\x04 \x01(\bR\x05reset\x127\n" +
+	"\tlast_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\blastTime\"\xd1\x01\n" +
 	"\n" +
 	"Revocation\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x03R\x06number\x127\n" +
@@ -355,16 +377,18 @@ var file_realguardio_mesh_v1_revocation_proto_goTypes = []any{
 	(*timestamppb.Timestamp)(nil), // 4: google.protobuf.Timestamp
 }
 var file_realguardio_mesh_v1_revocation_proto_depIdxs = []int32{
-	3, // 0: realguardio.mesh.v1.WatchResponse.revocations:type_name -> realguardio.mesh.v1.Revocation
-	0, // 1: realguardio.mesh.v1.Revocation.kind:type_name -> realguardio.mesh.v1.RevocationKind
-	4, // 2: realguardio.mesh.v1.Revocation.expire_time:type_name -> google.protobuf.Timestamp
-	1, // 3: realguardio.mesh.v1.RevocationService.Watch:input_type -> realguardio.mesh.v1.WatchRequest
-	2, // 4: realguardio.mesh.v1.RevocationService.Watch:output_type -> realguardio.mesh.v1.WatchResponse
-	4, // [4:5] is the sub-list for method output_type
-	3, // [3:4] is the sub-list for method input_type
-	3, // [3:3] is the sub-list for extension type_name
-	3, // [3:3] is the sub-list for extension extendee
-	0, // [0:3] is the sub-list for field type_name
+	4, // 0: realguardio.mesh.v1.WatchRequest.after_time:type_name -> google.protobuf.Timestamp
+	3, // 1: realguardio.mesh.v1.WatchResponse.revocations:type_name -> realguardio.mesh.v1.Revocation
+	4, // 2: realguardio.mesh.v1.WatchResponse.last_time:type_name -> google.protobuf.Timestamp
+	0, // 3: realguardio.mesh.v1.Revocation.kind:type_name -> realguardio.mesh.v1.RevocationKind
+	4, // 4: realguardio.mesh.v1.Revocation.expire_time:type_name -> google.protobuf.Timestamp
+	1, // 5: realguardio.mesh.v1.RevocationService.Watch:input_type -> realguardio.mesh.v1.WatchRequest
+	2, // 6: realguardio.mesh.v1.RevocationService.Watch:output_type -> realguardio.mesh.v1.WatchResponse
+	6, // [6:7] is the sub-list for method output_type
+	5, // [5:6] is the sub-list for method input_type
+	5, // [5:5] is the sub-list for extension type_name
+	5, // [5:5] is the sub-list for extension extendee
+	0, // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_realguardio_mesh_v1_revocation_proto_init() }

@@ -13,7 +13,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file realguardio/mesh/v1/revocation.proto.
  */
 export const file_realguardio_mesh_v1_revocation: GenFile = /*@__PURE__*/
-  fileDesc("CiRyZWFsZ3VhcmRpby9tZXNoL3YxL3Jldm9jYXRpb24ucHJvdG8SE3JlYWxndWFyZGlvLm1lc2gudjEiLAoMV2F0Y2hSZXF1ZXN0Eg0KBWFmdGVyGAEgASgDEg0KBWVwb2NoGAIgASgJInEKDVdhdGNoUmVzcG9uc2USDQoFZXBvY2gYASABKAkSNAoLcmV2b2NhdGlvbnMYAiADKAsyHy5yZWFsZ3VhcmRpby5tZXNoLnYxLlJldm9jYXRpb24SDAoEaGVhZBgDIAEoAxINCgVyZXNldBgEIAEoCCKkAQoKUmV2b2NhdGlvbhIOCgZudW1iZXIYASABKAMSMQoEa2luZBgCIAEoDjIjLnJlYWxndWFyZGlvLm1lc2gudjEuUmV2b2NhdGlvbktpbmQSDQoFdmFsdWUYAyABKAkSEwoLYmVsb3dfZXBvY2gYBCABKAMSLwoLZXhwaXJlX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wKtYBCg5SZXZvY2F0aW9uS2luZBIfChtSRVZPQ0FUSU9OX0tJTkRfVU5TUEVDSUZJRUQQABIZChVSRVZPQ0FUSU9OX0tJTkRfVE9LRU4QARIbChdSRVZPQ0FUSU9OX0tJTkRfU0VTU0lPThACEhkKFVJFVk9DQVRJT05fS0lORF9HUkFOVBADEhsKF1JFVk9DQVRJT05fS0lORF9TVUJKRUNUEAQSGgoWUkVWT0NBVElPTl9LSU5EX0NMSUVOVBAFEhcKE1JFVk9DQVRJT05fS0lORF9LRVkQBjKnAQoRUmV2b2NhdGlvblNlcnZpY2USkQEKBVdhdGNoEiEucmVhbGd1YXJkaW8ubWVzaC52MS5XYXRjaFJlcXVlc3QaIi5yZWFsZ3VhcmRpby5tZXNoLnYxLldhdGNoUmVzcG9uc2UiP9rnGDsSAQMqB2dhdGV3YXkqCGN1c3RvbWVyKg5zZWN1cml0eXN5c3RlbSoMbm90aWZpY2F0aW9uKgV0b2tlbjABQt4BChdjb20ucmVhbGd1YXJkaW8ubWVzaC52MUIPUmV2b2NhdGlvblByb3RvUAFaRGdpdGh1Yi5jb20vcmVhbGd1YXJkaW8vcmVhbGd1YXJkaW8vZ2VuL2dvL3JlYWxndWFyZGlvL21lc2gvdjE7bWVzaHYxogIDUk1YqgITUmVhbGd1YXJkaW8uTWVzaC5WMcoCE1JlYWxndWFyZGlvXE1lc2hcVjHiAh9SZWFsZ3VhcmRpb1xNZXNoXFYxXEdQQk1ldGFkYXRh6gIVUmVhbGd1YXJkaW86Ok1lc2g6OlYxYgZwcm90bzM", [file_google_protobuf_timestamp, file_realguardio_mesh_v1_policy]);
+  fileDesc("CiRyZWFsZ3VhcmRpby9tZXNoL3YxL3Jldm9jYXRpb24ucHJvdG8SE3JlYWxndWFyZGlvLm1lc2gudjEiXAoMV2F0Y2hSZXF1ZXN0Eg0KBWFmdGVyGAEgASgDEg0KBWVwb2NoGAIgASgJEi4KCmFmdGVyX3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIqABCg1XYXRjaFJlc3BvbnNlEg0KBWVwb2NoGAEgASgJEjQKC3Jldm9jYXRpb25zGAIgAygLMh8ucmVhbGd1YXJkaW8ubWVzaC52MS5SZXZvY2F0aW9uEgwKBGhlYWQYAyABKAMSDQoFcmVzZXQYBCABKAgSLQoJbGFzdF90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKkAQoKUmV2b2NhdGlvbhIOCgZudW1iZXIYASABKAMSMQoEa2luZBgCIAEoDjIjLnJlYWxndWFyZGlvLm1lc2gudjEuUmV2b2NhdGlvbktpbmQSDQoFdmFsdWUYAyABKAkSEwoLYmVsb3dfZXBvY2gYBCABKAMSLwoLZXhwaXJlX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wKtYBCg5SZXZvY2F0aW9uS2luZBIfChtSRVZPQ0FUSU9OX0tJTkRfVU5TUEVDSUZJRUQQABIZChVSRVZPQ0FUSU9OX0tJTkRfVE9LRU4QARIbChdSRVZPQ0FUSU9OX0tJTkRfU0VTU0lPThACEhkKFVJFVk9DQVRJT05fS0lORF9HUkFOVBADEhsKF1JFVk9DQVRJT05fS0lORF9TVUJKRUNUEAQSGgoWUkVWT0NBVElPTl9LSU5EX0NMSUVOVBAFEhcKE1JFVk9DQVRJT05fS0lORF9LRVkQBjKnAQoRUmV2b2NhdGlvblNlcnZpY2USkQEKBVdhdGNoEiEucmVhbGd1YXJkaW8ubWVzaC52MS5XYXRjaFJlcXVlc3QaIi5yZWFsZ3VhcmRpby5tZXNoLnYxLldhdGNoUmVzcG9uc2UiP9rnGDsSAQMqB2dhdGV3YXkqCGN1c3RvbWVyKg5zZWN1cml0eXN5c3RlbSoMbm90aWZpY2F0aW9uKgV0b2tlbjABQt4BChdjb20ucmVhbGd1YXJkaW8ubWVzaC52MUIPUmV2b2NhdGlvblByb3RvUAFaRGdpdGh1Yi5jb20vcmVhbGd1YXJkaW8vcmVhbGd1YXJkaW8vZ2VuL2dvL3JlYWxndWFyZGlvL21lc2gvdjE7bWVzaHYxogIDUk1YqgITUmVhbGd1YXJkaW8uTWVzaC5WMcoCE1JlYWxndWFyZGlvXE1lc2hcVjHiAh9SZWFsZ3VhcmRpb1xNZXNoXFYxXEdQQk1ldGFkYXRh6gIVUmVhbGd1YXJkaW86Ok1lc2g6OlYxYgZwcm90bzM", [file_google_protobuf_timestamp, file_realguardio_mesh_v1_policy]);
 
 /**
  * @generated from message realguardio.mesh.v1.WatchRequest
@@ -32,6 +32,14 @@ export type WatchRequest = Message<"realguardio.mesh.v1.WatchRequest"> & {
    * @generated from field: string epoch = 2;
    */
   epoch: string;
+
+  /**
+   * The last_time that came with that number. A log that was set back, by an older backup, and has gone on otherwise has
+   * another entry there: who does not say which one it means is answered from the start.
+   *
+   * @generated from field: google.protobuf.Timestamp after_time = 3;
+   */
+  afterTime?: Timestamp | undefined;
 };
 
 /**
@@ -51,6 +59,14 @@ export type WatchRequestJson = {
    * @generated from field: string epoch = 2;
    */
   epoch?: string;
+
+  /**
+   * The last_time that came with that number. A log that was set back, by an older backup, and has gone on otherwise has
+   * another entry there: who does not say which one it means is answered from the start.
+   *
+   * @generated from field: google.protobuf.Timestamp after_time = 3;
+   */
+  afterTime?: TimestampJson;
 };
 
 /**
@@ -92,6 +108,13 @@ export type WatchResponse = Message<"realguardio.mesh.v1.WatchResponse"> & {
    * @generated from field: bool reset = 4;
    */
   reset: boolean;
+
+  /**
+   * When the last of the revocations was made; in a heartbeat, the one numbered head. Absent when that is forgotten.
+   *
+   * @generated from field: google.protobuf.Timestamp last_time = 5;
+   */
+  lastTime?: Timestamp | undefined;
 };
 
 /**
@@ -126,6 +149,13 @@ export type WatchResponseJson = {
    * @generated from field: bool reset = 4;
    */
   reset?: boolean;
+
+  /**
+   * When the last of the revocations was made; in a heartbeat, the one numbered head. Absent when that is forgotten.
+   *
+   * @generated from field: google.protobuf.Timestamp last_time = 5;
+   */
+  lastTime?: TimestampJson;
 };
 
 /**
