@@ -72,7 +72,8 @@ func New(cfg Config) (*Service, error) {
 	now := func() time.Time { return cfg.Now().UTC().Truncate(time.Microsecond) }
 	store, customers := sqlStore{cfg.DB}, customerService{cfg.Customers}
 	return &Service{
-		systems: store, places: store, rights: customers, directory: customers, panels: store, relay: relay, log: cfg.Logger, now: now,
+		systems: store, places: store, rights: customers, directory: customers, panels: store, relay: relay,
+		feed: newFeed(cfg.Redis, "securitysystem", cfg.Logger, now), log: cfg.Logger, now: now,
 		credentials: &credentials{
 			accounts: cfg.Accounts, store: store, log: cfg.Logger, now: now, nudge: make(chan struct{}, 1),
 		},
@@ -85,10 +86,12 @@ func (s *Service) Register(r grpc.ServiceRegistrar) {
 	securitysystemv1.RegisterPanelServiceServer(r, panelService{Service: s})
 }
 
-// Run publishes events and ends the credentials of panels that were replaced, until ctx ends.
+// Run publishes events, follows them for those who watch, and ends the credentials of panels that were replaced, until ctx
+// ends.
 func (s *Service) Run(ctx context.Context) error {
 	var g errgroup.Group
 	g.Go(func() error { return s.relay.Run(ctx) })
+	g.Go(func() error { return s.feed.Run(ctx) })
 	g.Go(func() error { return s.credentials.Run(ctx) })
 	return g.Wait()
 }

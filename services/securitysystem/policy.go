@@ -1,6 +1,9 @@
 package securitysystem
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
+	"fmt"
 	"maps"
 	"slices"
 )
@@ -55,6 +58,19 @@ func RightsFrom(grants []Grant) Rights {
 	return r
 }
 
+// Digest is the same for the same rights, and for others another one.
+func (r Rights) Digest() string {
+	hash := sha256.New()
+	fmt.Fprintf(hash, "%t\n", r.platform)
+	for _, id := range slices.Sorted(maps.Keys(r.customers)) {
+		fmt.Fprintf(hash, "c %q %d\n", id, r.customers[id])
+	}
+	for _, id := range slices.Sorted(maps.Keys(r.locations)) {
+		fmt.Fprintf(hash, "l %q %q %d\n", id, r.locations[id].CustomerID, r.locations[id].Roles)
+	}
+	return base64.RawURLEncoding.EncodeToString(hash.Sum(nil)[:12])
+}
+
 // at returns the roles held at the system's location.
 func (r Rights) at(s System) Roles {
 	return r.customers[s.CustomerID] | r.locations[s.LocationID].Roles
@@ -77,6 +93,14 @@ func MayView(r Rights, s System) Decision {
 		return Allowed
 	}
 	return Hidden
+}
+
+// MayWatch decides who is told of changes as they happen: who may view some system, or would if there were one.
+func MayWatch(r Rights) Decision {
+	if r.platform || len(r.customers) > 0 || len(r.locations) > 0 {
+		return Allowed
+	}
+	return RoleMissing
 }
 
 // May decides who does a to a system.

@@ -33,6 +33,7 @@ type Service struct {
 	directory   Directory
 	credentials *credentials
 	relay       *outbox.Relay
+	feed        *feed
 	log         *slog.Logger
 	now         func() time.Time
 }

@@ -31,6 +31,7 @@ type world struct {
 	*testing.T
 	iss       *meshtest.Issuer
 	db        *sqldb.DB
+	redis     *redis.Client
 	customers *customers
 	accounts  *accounts
 	service   *securitysystem.Service
@@ -69,6 +70,7 @@ func newWorld(t *testing.T, o options) *world {
 	}
 	client := redis.NewClient(&redis.Options{Addr: o.redis})
 	t.Cleanup(func() { _ = client.Close() })
+	w.redis = client
 	var err error
 	w.service, err = securitysystem.New(securitysystem.Config{
 		DB: w.db, Redis: client, Logger: meshtest.Logger(t), Now: o.now,
@@ -210,6 +212,15 @@ type customers struct {
 	// lookedUp, where there is one, is called before the nth lookup is answered, and may refuse it.
 	lookedUp func(n int) error
 	lookups  int
+	// failing is the code with which grants are refused.
+	failing codes.Code
+}
+
+// fail has grants refused with a code, or told again with OK.
+func (c *customers) fail(code codes.Code) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.failing = code
 }
 
 // onLookup begins to count lookups.
@@ -283,6 +294,9 @@ func (c *customers) ListMyGrants(ctx context.Context, _ *customerv1.ListMyGrants
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.failing != codes.OK {
+		return nil, status.Error(c.failing, "out of order")
+	}
 	caller := mesh.Caller(ctx)
 	c.callers = append(c.callers, caller)
 	return &customerv1.ListMyGrantsResponse{Grants: slices.Clone(c.grants[caller.Subject])}, nil

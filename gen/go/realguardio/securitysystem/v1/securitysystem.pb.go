@@ -1049,6 +1049,165 @@ func (x *ListSecuritySystemsResponse) GetNextPageToken() string {
 	return ""
 }
 
+type WatchSecuritySystemsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The position of the last message of an earlier call. Empty: from now on.
+	Position      string `protobuf:"bytes,1,opt,name=position,proto3" json:"position,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchSecuritySystemsRequest) Reset() {
+	*x = WatchSecuritySystemsRequest{}
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchSecuritySystemsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchSecuritySystemsRequest) ProtoMessage() {}
+
+func (x *WatchSecuritySystemsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchSecuritySystemsRequest.ProtoReflect.Descriptor instead.
+func (*WatchSecuritySystemsRequest) Descriptor() ([]byte, []int) {
+	return file_realguardio_securitysystem_v1_securitysystem_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *WatchSecuritySystemsRequest) GetPosition() string {
+	if x != nil {
+		return x.Position
+	}
+	return ""
+}
+
+type WatchSecuritySystemsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Where the stream stands after this message.
+	Position string `protobuf:"bytes,1,opt,name=position,proto3" json:"position,omitempty"`
+	// Unset: nothing has changed.
+	//
+	// Types that are valid to be assigned to Change:
+	//
+	//	*WatchSecuritySystemsResponse_SecuritySystem
+	//	*WatchSecuritySystemsResponse_RemovedSecuritySystemId
+	//	*WatchSecuritySystemsResponse_ListAgain
+	Change        isWatchSecuritySystemsResponse_Change `protobuf_oneof:"change"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchSecuritySystemsResponse) Reset() {
+	*x = WatchSecuritySystemsResponse{}
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchSecuritySystemsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchSecuritySystemsResponse) ProtoMessage() {}
+
+func (x *WatchSecuritySystemsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchSecuritySystemsResponse.ProtoReflect.Descriptor instead.
+func (*WatchSecuritySystemsResponse) Descriptor() ([]byte, []int) {
+	return file_realguardio_securitysystem_v1_securitysystem_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *WatchSecuritySystemsResponse) GetPosition() string {
+	if x != nil {
+		return x.Position
+	}
+	return ""
+}
+
+func (x *WatchSecuritySystemsResponse) GetChange() isWatchSecuritySystemsResponse_Change {
+	if x != nil {
+		return x.Change
+	}
+	return nil
+}
+
+func (x *WatchSecuritySystemsResponse) GetSecuritySystem() *SecuritySystem {
+	if x != nil {
+		if x, ok := x.Change.(*WatchSecuritySystemsResponse_SecuritySystem); ok {
+			return x.SecuritySystem
+		}
+	}
+	return nil
+}
+
+func (x *WatchSecuritySystemsResponse) GetRemovedSecuritySystemId() string {
+	if x != nil {
+		if x, ok := x.Change.(*WatchSecuritySystemsResponse_RemovedSecuritySystemId); ok {
+			return x.RemovedSecuritySystemId
+		}
+	}
+	return ""
+}
+
+func (x *WatchSecuritySystemsResponse) GetListAgain() bool {
+	if x != nil {
+		if x, ok := x.Change.(*WatchSecuritySystemsResponse_ListAgain); ok {
+			return x.ListAgain
+		}
+	}
+	return false
+}
+
+type isWatchSecuritySystemsResponse_Change interface {
+	isWatchSecuritySystemsResponse_Change()
+}
+
+type WatchSecuritySystemsResponse_SecuritySystem struct {
+	// The system as it is now.
+	SecuritySystem *SecuritySystem `protobuf:"bytes,2,opt,name=security_system,json=securitySystem,proto3,oneof"`
+}
+
+type WatchSecuritySystemsResponse_RemovedSecuritySystemId struct {
+	// The system with this id is not there any more.
+	RemovedSecuritySystemId string `protobuf:"bytes,3,opt,name=removed_security_system_id,json=removedSecuritySystemId,proto3,oneof"`
+}
+
+type WatchSecuritySystemsResponse_ListAgain struct {
+	// Anything may have changed: list the systems again. Sent where the stream does not go on from a position, and when the
+	// caller's rights have changed.
+	ListAgain bool `protobuf:"varint,4,opt,name=list_again,json=listAgain,proto3,oneof"`
+}
+
+func (*WatchSecuritySystemsResponse_SecuritySystem) isWatchSecuritySystemsResponse_Change() {}
+
+func (*WatchSecuritySystemsResponse_RemovedSecuritySystemId) isWatchSecuritySystemsResponse_Change() {
+}
+
+func (*WatchSecuritySystemsResponse_ListAgain) isWatchSecuritySystemsResponse_Change() {}
+
 type ArmSecuritySystemRequest struct {
 	state            protoimpl.MessageState `protogen:"open.v1"`
 	SecuritySystemId string                 `protobuf:"bytes,1,opt,name=security_system_id,json=securitySystemId,proto3" json:"security_system_id,omitempty"`
@@ -1062,7 +1221,7 @@ type ArmSecuritySystemRequest struct {
 
 func (x *ArmSecuritySystemRequest) Reset() {
 	*x = ArmSecuritySystemRequest{}
-	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[10]
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1074,7 +1233,7 @@ func (x *ArmSecuritySystemRequest) String() string {
 func (*ArmSecuritySystemRequest) ProtoMessage() {}
 
 func (x *ArmSecuritySystemRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[10]
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1087,7 +1246,7 @@ func (x *ArmSecuritySystemRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ArmSecuritySystemRequest.ProtoReflect.Descriptor instead.
 func (*ArmSecuritySystemRequest) Descriptor() ([]byte, []int) {
-	return file_realguardio_securitysystem_v1_securitysystem_proto_rawDescGZIP(), []int{10}
+	return file_realguardio_securitysystem_v1_securitysystem_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ArmSecuritySystemRequest) GetSecuritySystemId() string {
@@ -1120,7 +1279,7 @@ type ArmSecuritySystemResponse struct {
 
 func (x *ArmSecuritySystemResponse) Reset() {
 	*x = ArmSecuritySystemResponse{}
-	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[11]
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1132,7 +1291,7 @@ func (x *ArmSecuritySystemResponse) String() string {
 func (*ArmSecuritySystemResponse) ProtoMessage() {}
 
 func (x *ArmSecuritySystemResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[11]
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1145,7 +1304,7 @@ func (x *ArmSecuritySystemResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ArmSecuritySystemResponse.ProtoReflect.Descriptor instead.
 func (*ArmSecuritySystemResponse) Descriptor() ([]byte, []int) {
-	return file_realguardio_securitysystem_v1_securitysystem_proto_rawDescGZIP(), []int{11}
+	return file_realguardio_securitysystem_v1_securitysystem_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ArmSecuritySystemResponse) GetSecuritySystem() *SecuritySystem {
@@ -1166,7 +1325,7 @@ type DisarmSecuritySystemRequest struct {
 
 func (x *DisarmSecuritySystemRequest) Reset() {
 	*x = DisarmSecuritySystemRequest{}
-	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[12]
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1178,7 +1337,7 @@ func (x *DisarmSecuritySystemRequest) String() string {
 func (*DisarmSecuritySystemRequest) ProtoMessage() {}
 
 func (x *DisarmSecuritySystemRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[12]
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1191,7 +1350,7 @@ func (x *DisarmSecuritySystemRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DisarmSecuritySystemRequest.ProtoReflect.Descriptor instead.
 func (*DisarmSecuritySystemRequest) Descriptor() ([]byte, []int) {
-	return file_realguardio_securitysystem_v1_securitysystem_proto_rawDescGZIP(), []int{12}
+	return file_realguardio_securitysystem_v1_securitysystem_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *DisarmSecuritySystemRequest) GetSecuritySystemId() string {
@@ -1217,7 +1376,7 @@ type DisarmSecuritySystemResponse struct {
 
 func (x *DisarmSecuritySystemResponse) Reset() {
 	*x = DisarmSecuritySystemResponse{}
-	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[13]
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1229,7 +1388,7 @@ func (x *DisarmSecuritySystemResponse) String() string {
 func (*DisarmSecuritySystemResponse) ProtoMessage() {}
 
 func (x *DisarmSecuritySystemResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[13]
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1242,7 +1401,7 @@ func (x *DisarmSecuritySystemResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DisarmSecuritySystemResponse.ProtoReflect.Descriptor instead.
 func (*DisarmSecuritySystemResponse) Descriptor() ([]byte, []int) {
-	return file_realguardio_securitysystem_v1_securitysystem_proto_rawDescGZIP(), []int{13}
+	return file_realguardio_securitysystem_v1_securitysystem_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *DisarmSecuritySystemResponse) GetSecuritySystem() *SecuritySystem {
@@ -1263,7 +1422,7 @@ type AcknowledgeAlarmRequest struct {
 
 func (x *AcknowledgeAlarmRequest) Reset() {
 	*x = AcknowledgeAlarmRequest{}
-	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[14]
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1275,7 +1434,7 @@ func (x *AcknowledgeAlarmRequest) String() string {
 func (*AcknowledgeAlarmRequest) ProtoMessage() {}
 
 func (x *AcknowledgeAlarmRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[14]
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1288,7 +1447,7 @@ func (x *AcknowledgeAlarmRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcknowledgeAlarmRequest.ProtoReflect.Descriptor instead.
 func (*AcknowledgeAlarmRequest) Descriptor() ([]byte, []int) {
-	return file_realguardio_securitysystem_v1_securitysystem_proto_rawDescGZIP(), []int{14}
+	return file_realguardio_securitysystem_v1_securitysystem_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *AcknowledgeAlarmRequest) GetSecuritySystemId() string {
@@ -1314,7 +1473,7 @@ type AcknowledgeAlarmResponse struct {
 
 func (x *AcknowledgeAlarmResponse) Reset() {
 	*x = AcknowledgeAlarmResponse{}
-	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[15]
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1326,7 +1485,7 @@ func (x *AcknowledgeAlarmResponse) String() string {
 func (*AcknowledgeAlarmResponse) ProtoMessage() {}
 
 func (x *AcknowledgeAlarmResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[15]
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1339,7 +1498,7 @@ func (x *AcknowledgeAlarmResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcknowledgeAlarmResponse.ProtoReflect.Descriptor instead.
 func (*AcknowledgeAlarmResponse) Descriptor() ([]byte, []int) {
-	return file_realguardio_securitysystem_v1_securitysystem_proto_rawDescGZIP(), []int{15}
+	return file_realguardio_securitysystem_v1_securitysystem_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *AcknowledgeAlarmResponse) GetSecuritySystem() *SecuritySystem {
@@ -1361,7 +1520,7 @@ type ListEventsRequest struct {
 
 func (x *ListEventsRequest) Reset() {
 	*x = ListEventsRequest{}
-	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[16]
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1373,7 +1532,7 @@ func (x *ListEventsRequest) String() string {
 func (*ListEventsRequest) ProtoMessage() {}
 
 func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[16]
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1386,7 +1545,7 @@ func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEventsRequest.ProtoReflect.Descriptor instead.
 func (*ListEventsRequest) Descriptor() ([]byte, []int) {
-	return file_realguardio_securitysystem_v1_securitysystem_proto_rawDescGZIP(), []int{16}
+	return file_realguardio_securitysystem_v1_securitysystem_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ListEventsRequest) GetSecuritySystemId() string {
@@ -1421,7 +1580,7 @@ type ListEventsResponse struct {
 
 func (x *ListEventsResponse) Reset() {
 	*x = ListEventsResponse{}
-	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[17]
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1433,7 +1592,7 @@ func (x *ListEventsResponse) String() string {
 func (*ListEventsResponse) ProtoMessage() {}
 
 func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[17]
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1446,7 +1605,7 @@ func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEventsResponse.ProtoReflect.Descriptor instead.
 func (*ListEventsResponse) Descriptor() ([]byte, []int) {
-	return file_realguardio_securitysystem_v1_securitysystem_proto_rawDescGZIP(), []int{17}
+	return file_realguardio_securitysystem_v1_securitysystem_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ListEventsResponse) GetEvents() []*Event {
@@ -1472,7 +1631,7 @@ type RegisterPanelRequest struct {
 
 func (x *RegisterPanelRequest) Reset() {
 	*x = RegisterPanelRequest{}
-	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[18]
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1484,7 +1643,7 @@ func (x *RegisterPanelRequest) String() string {
 func (*RegisterPanelRequest) ProtoMessage() {}
 
 func (x *RegisterPanelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[18]
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1497,7 +1656,7 @@ func (x *RegisterPanelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegisterPanelRequest.ProtoReflect.Descriptor instead.
 func (*RegisterPanelRequest) Descriptor() ([]byte, []int) {
-	return file_realguardio_securitysystem_v1_securitysystem_proto_rawDescGZIP(), []int{18}
+	return file_realguardio_securitysystem_v1_securitysystem_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *RegisterPanelRequest) GetSecuritySystemId() string {
@@ -1518,7 +1677,7 @@ type RegisterPanelResponse struct {
 
 func (x *RegisterPanelResponse) Reset() {
 	*x = RegisterPanelResponse{}
-	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[19]
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1530,7 +1689,7 @@ func (x *RegisterPanelResponse) String() string {
 func (*RegisterPanelResponse) ProtoMessage() {}
 
 func (x *RegisterPanelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[19]
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1543,7 +1702,7 @@ func (x *RegisterPanelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegisterPanelResponse.ProtoReflect.Descriptor instead.
 func (*RegisterPanelResponse) Descriptor() ([]byte, []int) {
-	return file_realguardio_securitysystem_v1_securitysystem_proto_rawDescGZIP(), []int{19}
+	return file_realguardio_securitysystem_v1_securitysystem_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *RegisterPanelResponse) GetClientId() string {
@@ -1573,7 +1732,7 @@ type ReportAlarmRequest struct {
 
 func (x *ReportAlarmRequest) Reset() {
 	*x = ReportAlarmRequest{}
-	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[20]
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1585,7 +1744,7 @@ func (x *ReportAlarmRequest) String() string {
 func (*ReportAlarmRequest) ProtoMessage() {}
 
 func (x *ReportAlarmRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[20]
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1598,7 +1757,7 @@ func (x *ReportAlarmRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportAlarmRequest.ProtoReflect.Descriptor instead.
 func (*ReportAlarmRequest) Descriptor() ([]byte, []int) {
-	return file_realguardio_securitysystem_v1_securitysystem_proto_rawDescGZIP(), []int{20}
+	return file_realguardio_securitysystem_v1_securitysystem_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ReportAlarmRequest) GetReportId() string {
@@ -1631,7 +1790,7 @@ type ReportAlarmResponse struct {
 
 func (x *ReportAlarmResponse) Reset() {
 	*x = ReportAlarmResponse{}
-	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[21]
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1643,7 +1802,7 @@ func (x *ReportAlarmResponse) String() string {
 func (*ReportAlarmResponse) ProtoMessage() {}
 
 func (x *ReportAlarmResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[21]
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1656,7 +1815,7 @@ func (x *ReportAlarmResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportAlarmResponse.ProtoReflect.Descriptor instead.
 func (*ReportAlarmResponse) Descriptor() ([]byte, []int) {
-	return file_realguardio_securitysystem_v1_securitysystem_proto_rawDescGZIP(), []int{21}
+	return file_realguardio_securitysystem_v1_securitysystem_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ReportAlarmResponse) GetSecuritySystem() *SecuritySystem {
@@ -1675,7 +1834,7 @@ type ReportFaultsRequest struct {
 
 func (x *ReportFaultsRequest) Reset() {
 	*x = ReportFaultsRequest{}
-	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[22]
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1687,7 +1846,7 @@ func (x *ReportFaultsRequest) String() string {
 func (*ReportFaultsRequest) ProtoMessage() {}
 
 func (x *ReportFaultsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[22]
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1700,7 +1859,7 @@ func (x *ReportFaultsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportFaultsRequest.ProtoReflect.Descriptor instead.
 func (*ReportFaultsRequest) Descriptor() ([]byte, []int) {
-	return file_realguardio_securitysystem_v1_securitysystem_proto_rawDescGZIP(), []int{22}
+	return file_realguardio_securitysystem_v1_securitysystem_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ReportFaultsRequest) GetFaults() []Fault {
@@ -1719,7 +1878,7 @@ type ReportFaultsResponse struct {
 
 func (x *ReportFaultsResponse) Reset() {
 	*x = ReportFaultsResponse{}
-	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[23]
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1731,7 +1890,7 @@ func (x *ReportFaultsResponse) String() string {
 func (*ReportFaultsResponse) ProtoMessage() {}
 
 func (x *ReportFaultsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[23]
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1744,7 +1903,7 @@ func (x *ReportFaultsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportFaultsResponse.ProtoReflect.Descriptor instead.
 func (*ReportFaultsResponse) Descriptor() ([]byte, []int) {
-	return file_realguardio_securitysystem_v1_securitysystem_proto_rawDescGZIP(), []int{23}
+	return file_realguardio_securitysystem_v1_securitysystem_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ReportFaultsResponse) GetSecuritySystem() *SecuritySystem {
@@ -1765,7 +1924,7 @@ type RemoveSecuritySystemRequest struct {
 
 func (x *RemoveSecuritySystemRequest) Reset() {
 	*x = RemoveSecuritySystemRequest{}
-	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[24]
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1777,7 +1936,7 @@ func (x *RemoveSecuritySystemRequest) String() string {
 func (*RemoveSecuritySystemRequest) ProtoMessage() {}
 
 func (x *RemoveSecuritySystemRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[24]
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1790,7 +1949,7 @@ func (x *RemoveSecuritySystemRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveSecuritySystemRequest.ProtoReflect.Descriptor instead.
 func (*RemoveSecuritySystemRequest) Descriptor() ([]byte, []int) {
-	return file_realguardio_securitysystem_v1_securitysystem_proto_rawDescGZIP(), []int{24}
+	return file_realguardio_securitysystem_v1_securitysystem_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *RemoveSecuritySystemRequest) GetSecuritySystemId() string {
@@ -1815,7 +1974,7 @@ type RemoveSecuritySystemResponse struct {
 
 func (x *RemoveSecuritySystemResponse) Reset() {
 	*x = RemoveSecuritySystemResponse{}
-	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[25]
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1827,7 +1986,7 @@ func (x *RemoveSecuritySystemResponse) String() string {
 func (*RemoveSecuritySystemResponse) ProtoMessage() {}
 
 func (x *RemoveSecuritySystemResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[25]
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1840,7 +1999,7 @@ func (x *RemoveSecuritySystemResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveSecuritySystemResponse.ProtoReflect.Descriptor instead.
 func (*RemoveSecuritySystemResponse) Descriptor() ([]byte, []int) {
-	return file_realguardio_securitysystem_v1_securitysystem_proto_rawDescGZIP(), []int{25}
+	return file_realguardio_securitysystem_v1_securitysystem_proto_rawDescGZIP(), []int{27}
 }
 
 type HasSystemAtRequest struct {
@@ -1852,7 +2011,7 @@ type HasSystemAtRequest struct {
 
 func (x *HasSystemAtRequest) Reset() {
 	*x = HasSystemAtRequest{}
-	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[26]
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1864,7 +2023,7 @@ func (x *HasSystemAtRequest) String() string {
 func (*HasSystemAtRequest) ProtoMessage() {}
 
 func (x *HasSystemAtRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[26]
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1877,7 +2036,7 @@ func (x *HasSystemAtRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HasSystemAtRequest.ProtoReflect.Descriptor instead.
 func (*HasSystemAtRequest) Descriptor() ([]byte, []int) {
-	return file_realguardio_securitysystem_v1_securitysystem_proto_rawDescGZIP(), []int{26}
+	return file_realguardio_securitysystem_v1_securitysystem_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *HasSystemAtRequest) GetLocationId() string {
@@ -1896,7 +2055,7 @@ type HasSystemAtResponse struct {
 
 func (x *HasSystemAtResponse) Reset() {
 	*x = HasSystemAtResponse{}
-	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[27]
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1908,7 +2067,7 @@ func (x *HasSystemAtResponse) String() string {
 func (*HasSystemAtResponse) ProtoMessage() {}
 
 func (x *HasSystemAtResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[27]
+	mi := &file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1921,7 +2080,7 @@ func (x *HasSystemAtResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HasSystemAtResponse.ProtoReflect.Descriptor instead.
 func (*HasSystemAtResponse) Descriptor() ([]byte, []int) {
-	return file_realguardio_securitysystem_v1_securitysystem_proto_rawDescGZIP(), []int{27}
+	return file_realguardio_securitysystem_v1_securitysystem_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *HasSystemAtResponse) GetInstalled() bool {
@@ -1995,7 +2154,16 @@ const file_realguardio_securitysystem_v1_securitysystem_proto_rawDesc = "" +
 	"page_token\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x10R\tpageToken\"\x9f\x01\n" +
 	"\x1bListSecuritySystemsResponse\x12X\n" +
 	"\x10security_systems\x18\x01 \x03(\v2-.realguardio.securitysystem.v1.SecuritySystemR\x0fsecuritySystems\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xb3\x01\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"C\n" +
+	"\x1bWatchSecuritySystemsRequest\x12$\n" +
+	"\bposition\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\bposition\"\xfe\x01\n" +
+	"\x1cWatchSecuritySystemsResponse\x12\x1a\n" +
+	"\bposition\x18\x01 \x01(\tR\bposition\x12X\n" +
+	"\x0fsecurity_system\x18\x02 \x01(\v2-.realguardio.securitysystem.v1.SecuritySystemH\x00R\x0esecuritySystem\x12=\n" +
+	"\x1aremoved_security_system_id\x18\x03 \x01(\tH\x00R\x17removedSecuritySystemId\x12\x1f\n" +
+	"\n" +
+	"list_again\x18\x04 \x01(\bH\x00R\tlistAgainB\b\n" +
+	"\x06change\"\xb3\x01\n" +
 	"\x18ArmSecuritySystemRequest\x127\n" +
 	"\x12security_system_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x10securitySystemId\x12A\n" +
 	"\x04mode\x18\x02 \x01(\x0e2#.realguardio.securitysystem.v1.ModeB\b\xbaH\x05\x82\x01\x02\x10\x01R\x04mode\x12\x1b\n" +
@@ -2082,11 +2250,12 @@ const file_realguardio_securitysystem_v1_securitysystem_proto_rawDesc = "" +
 	"\x12ALARM_ACKNOWLEDGED\x10\x05\x12\x12\n" +
 	"\x0eFAULTS_CHANGED\x10\x06\x12\x14\n" +
 	"\x10PANEL_REGISTERED\x10\a\x12\x12\n" +
-	"\x0eSYSTEM_REMOVED\x10\b2\xe2\x11\n" +
+	"\x0eSYSTEM_REMOVED\x10\b2\xbf\x13\n" +
 	"\x15SecuritySystemService\x12\xe5\x01\n" +
 	"\x14CreateSecuritySystem\x12:.realguardio.securitysystem.v1.CreateSecuritySystemRequest\x1a;.realguardio.securitysystem.v1.CreateSecuritySystemResponse\"T\xda\xe7\x18\x1d\x12\x01\x01\"\x14securitysystem.write0\x018\x01\x82\xd3\xe4\x93\x02-:\x01*b\x0fsecurity_system\"\x17/api/v1/securitysystems\x12\xef\x01\n" +
 	"\x11GetSecuritySystem\x127.realguardio.securitysystem.v1.GetSecuritySystemRequest\x1a8.realguardio.securitysystem.v1.GetSecuritySystemResponse\"g\xda\xe7\x18\x1b\x12\x02\x01\x02\"\x13securitysystem.read0\x01\x82\xd3\xe4\x93\x02?b\x0fsecurity_system\x12,/api/v1/securitysystems/{security_system_id}\x90\x02\x01\x12\xcf\x01\n" +
-	"\x13ListSecuritySystems\x129.realguardio.securitysystem.v1.ListSecuritySystemsRequest\x1a:.realguardio.securitysystem.v1.ListSecuritySystemsResponse\"A\xda\xe7\x18\x1b\x12\x02\x01\x02\"\x13securitysystem.read0\x01\x82\xd3\xe4\x93\x02\x19\x12\x17/api/v1/securitysystems\x90\x02\x01\x12\xf2\x01\n" +
+	"\x13ListSecuritySystems\x129.realguardio.securitysystem.v1.ListSecuritySystemsRequest\x1a:.realguardio.securitysystem.v1.ListSecuritySystemsResponse\"A\xda\xe7\x18\x1b\x12\x02\x01\x02\"\x13securitysystem.read0\x01\x82\xd3\xe4\x93\x02\x19\x12\x17/api/v1/securitysystems\x90\x02\x01\x12\xda\x01\n" +
+	"\x14WatchSecuritySystems\x12:.realguardio.securitysystem.v1.WatchSecuritySystemsRequest\x1a;.realguardio.securitysystem.v1.WatchSecuritySystemsResponse\"G\xda\xe7\x18\x1b\x12\x02\x01\x02\"\x13securitysystem.read0\x01\x82\xd3\xe4\x93\x02\x1f\x12\x1d/api/v1/securitysystems:watch\x90\x02\x010\x01\x12\xf2\x01\n" +
 	"\x11ArmSecuritySystem\x127.realguardio.securitysystem.v1.ArmSecuritySystemRequest\x1a8.realguardio.securitysystem.v1.ArmSecuritySystemResponse\"j\xda\xe7\x18\x1a\x12\x02\x01\x02\"\x12securitysystem.arm0\x01\x82\xd3\xe4\x93\x02F:\x01*b\x0fsecurity_system\"0/api/v1/securitysystems/{security_system_id}:arm\x12\x81\x02\n" +
 	"\x14DisarmSecuritySystem\x12:.realguardio.securitysystem.v1.DisarmSecuritySystemRequest\x1a;.realguardio.securitysystem.v1.DisarmSecuritySystemResponse\"p\xda\xe7\x18\x1d\x12\x02\x01\x02\"\x15securitysystem.disarm0\x01\x82\xd3\xe4\x93\x02I:\x01*b\x0fsecurity_system\"3/api/v1/securitysystems/{security_system_id}:disarm\x12\xfa\x01\n" +
 	"\x10AcknowledgeAlarm\x126.realguardio.securitysystem.v1.AcknowledgeAlarmRequest\x1a7.realguardio.securitysystem.v1.AcknowledgeAlarmResponse\"u\xda\xe7\x18\x1d\x12\x02\x01\x02\"\x15securitysystem.disarm0\x01\x82\xd3\xe4\x93\x02N:\x01*b\x0fsecurity_system\"8/api/v1/securitysystems/{security_system_id}:acknowledge\x12\xd0\x01\n" +
@@ -2113,7 +2282,7 @@ func file_realguardio_securitysystem_v1_securitysystem_proto_rawDescGZIP() []byt
 }
 
 var file_realguardio_securitysystem_v1_securitysystem_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
+var file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
 var file_realguardio_securitysystem_v1_securitysystem_proto_goTypes = []any{
 	(State)(0),                           // 0: realguardio.securitysystem.v1.State
 	(Mode)(0),                            // 1: realguardio.securitysystem.v1.Mode
@@ -2131,25 +2300,27 @@ var file_realguardio_securitysystem_v1_securitysystem_proto_goTypes = []any{
 	(*GetSecuritySystemResponse)(nil),    // 13: realguardio.securitysystem.v1.GetSecuritySystemResponse
 	(*ListSecuritySystemsRequest)(nil),   // 14: realguardio.securitysystem.v1.ListSecuritySystemsRequest
 	(*ListSecuritySystemsResponse)(nil),  // 15: realguardio.securitysystem.v1.ListSecuritySystemsResponse
-	(*ArmSecuritySystemRequest)(nil),     // 16: realguardio.securitysystem.v1.ArmSecuritySystemRequest
-	(*ArmSecuritySystemResponse)(nil),    // 17: realguardio.securitysystem.v1.ArmSecuritySystemResponse
-	(*DisarmSecuritySystemRequest)(nil),  // 18: realguardio.securitysystem.v1.DisarmSecuritySystemRequest
-	(*DisarmSecuritySystemResponse)(nil), // 19: realguardio.securitysystem.v1.DisarmSecuritySystemResponse
-	(*AcknowledgeAlarmRequest)(nil),      // 20: realguardio.securitysystem.v1.AcknowledgeAlarmRequest
-	(*AcknowledgeAlarmResponse)(nil),     // 21: realguardio.securitysystem.v1.AcknowledgeAlarmResponse
-	(*ListEventsRequest)(nil),            // 22: realguardio.securitysystem.v1.ListEventsRequest
-	(*ListEventsResponse)(nil),           // 23: realguardio.securitysystem.v1.ListEventsResponse
-	(*RegisterPanelRequest)(nil),         // 24: realguardio.securitysystem.v1.RegisterPanelRequest
-	(*RegisterPanelResponse)(nil),        // 25: realguardio.securitysystem.v1.RegisterPanelResponse
-	(*ReportAlarmRequest)(nil),           // 26: realguardio.securitysystem.v1.ReportAlarmRequest
-	(*ReportAlarmResponse)(nil),          // 27: realguardio.securitysystem.v1.ReportAlarmResponse
-	(*ReportFaultsRequest)(nil),          // 28: realguardio.securitysystem.v1.ReportFaultsRequest
-	(*ReportFaultsResponse)(nil),         // 29: realguardio.securitysystem.v1.ReportFaultsResponse
-	(*RemoveSecuritySystemRequest)(nil),  // 30: realguardio.securitysystem.v1.RemoveSecuritySystemRequest
-	(*RemoveSecuritySystemResponse)(nil), // 31: realguardio.securitysystem.v1.RemoveSecuritySystemResponse
-	(*HasSystemAtRequest)(nil),           // 32: realguardio.securitysystem.v1.HasSystemAtRequest
-	(*HasSystemAtResponse)(nil),          // 33: realguardio.securitysystem.v1.HasSystemAtResponse
-	(*timestamppb.Timestamp)(nil),        // 34: google.protobuf.Timestamp
+	(*WatchSecuritySystemsRequest)(nil),  // 16: realguardio.securitysystem.v1.WatchSecuritySystemsRequest
+	(*WatchSecuritySystemsResponse)(nil), // 17: realguardio.securitysystem.v1.WatchSecuritySystemsResponse
+	(*ArmSecuritySystemRequest)(nil),     // 18: realguardio.securitysystem.v1.ArmSecuritySystemRequest
+	(*ArmSecuritySystemResponse)(nil),    // 19: realguardio.securitysystem.v1.ArmSecuritySystemResponse
+	(*DisarmSecuritySystemRequest)(nil),  // 20: realguardio.securitysystem.v1.DisarmSecuritySystemRequest
+	(*DisarmSecuritySystemResponse)(nil), // 21: realguardio.securitysystem.v1.DisarmSecuritySystemResponse
+	(*AcknowledgeAlarmRequest)(nil),      // 22: realguardio.securitysystem.v1.AcknowledgeAlarmRequest
+	(*AcknowledgeAlarmResponse)(nil),     // 23: realguardio.securitysystem.v1.AcknowledgeAlarmResponse
+	(*ListEventsRequest)(nil),            // 24: realguardio.securitysystem.v1.ListEventsRequest
+	(*ListEventsResponse)(nil),           // 25: realguardio.securitysystem.v1.ListEventsResponse
+	(*RegisterPanelRequest)(nil),         // 26: realguardio.securitysystem.v1.RegisterPanelRequest
+	(*RegisterPanelResponse)(nil),        // 27: realguardio.securitysystem.v1.RegisterPanelResponse
+	(*ReportAlarmRequest)(nil),           // 28: realguardio.securitysystem.v1.ReportAlarmRequest
+	(*ReportAlarmResponse)(nil),          // 29: realguardio.securitysystem.v1.ReportAlarmResponse
+	(*ReportFaultsRequest)(nil),          // 30: realguardio.securitysystem.v1.ReportFaultsRequest
+	(*ReportFaultsResponse)(nil),         // 31: realguardio.securitysystem.v1.ReportFaultsResponse
+	(*RemoveSecuritySystemRequest)(nil),  // 32: realguardio.securitysystem.v1.RemoveSecuritySystemRequest
+	(*RemoveSecuritySystemResponse)(nil), // 33: realguardio.securitysystem.v1.RemoveSecuritySystemResponse
+	(*HasSystemAtRequest)(nil),           // 34: realguardio.securitysystem.v1.HasSystemAtRequest
+	(*HasSystemAtResponse)(nil),          // 35: realguardio.securitysystem.v1.HasSystemAtResponse
+	(*timestamppb.Timestamp)(nil),        // 36: google.protobuf.Timestamp
 }
 var file_realguardio_securitysystem_v1_securitysystem_proto_depIdxs = []int32{
 	0,  // 0: realguardio.securitysystem.v1.SecuritySystem.state:type_name -> realguardio.securitysystem.v1.State
@@ -2157,11 +2328,11 @@ var file_realguardio_securitysystem_v1_securitysystem_proto_depIdxs = []int32{
 	2,  // 2: realguardio.securitysystem.v1.SecuritySystem.allowed_actions:type_name -> realguardio.securitysystem.v1.Action
 	4,  // 3: realguardio.securitysystem.v1.SecuritySystem.faults:type_name -> realguardio.securitysystem.v1.Fault
 	3,  // 4: realguardio.securitysystem.v1.SecuritySystem.alarm:type_name -> realguardio.securitysystem.v1.AlarmKind
-	34, // 5: realguardio.securitysystem.v1.SecuritySystem.create_time:type_name -> google.protobuf.Timestamp
-	34, // 6: realguardio.securitysystem.v1.SecuritySystem.update_time:type_name -> google.protobuf.Timestamp
+	36, // 5: realguardio.securitysystem.v1.SecuritySystem.create_time:type_name -> google.protobuf.Timestamp
+	36, // 6: realguardio.securitysystem.v1.SecuritySystem.update_time:type_name -> google.protobuf.Timestamp
 	7,  // 7: realguardio.securitysystem.v1.SecuritySystem.updated_by:type_name -> realguardio.securitysystem.v1.Actor
 	5,  // 8: realguardio.securitysystem.v1.Event.type:type_name -> realguardio.securitysystem.v1.EventType
-	34, // 9: realguardio.securitysystem.v1.Event.time:type_name -> google.protobuf.Timestamp
+	36, // 9: realguardio.securitysystem.v1.Event.time:type_name -> google.protobuf.Timestamp
 	7,  // 10: realguardio.securitysystem.v1.Event.actor:type_name -> realguardio.securitysystem.v1.Actor
 	0,  // 11: realguardio.securitysystem.v1.Event.state:type_name -> realguardio.securitysystem.v1.State
 	1,  // 12: realguardio.securitysystem.v1.Event.mode:type_name -> realguardio.securitysystem.v1.Mode
@@ -2171,44 +2342,47 @@ var file_realguardio_securitysystem_v1_securitysystem_proto_depIdxs = []int32{
 	6,  // 16: realguardio.securitysystem.v1.CreateSecuritySystemResponse.security_system:type_name -> realguardio.securitysystem.v1.SecuritySystem
 	6,  // 17: realguardio.securitysystem.v1.GetSecuritySystemResponse.security_system:type_name -> realguardio.securitysystem.v1.SecuritySystem
 	6,  // 18: realguardio.securitysystem.v1.ListSecuritySystemsResponse.security_systems:type_name -> realguardio.securitysystem.v1.SecuritySystem
-	1,  // 19: realguardio.securitysystem.v1.ArmSecuritySystemRequest.mode:type_name -> realguardio.securitysystem.v1.Mode
-	6,  // 20: realguardio.securitysystem.v1.ArmSecuritySystemResponse.security_system:type_name -> realguardio.securitysystem.v1.SecuritySystem
-	6,  // 21: realguardio.securitysystem.v1.DisarmSecuritySystemResponse.security_system:type_name -> realguardio.securitysystem.v1.SecuritySystem
-	6,  // 22: realguardio.securitysystem.v1.AcknowledgeAlarmResponse.security_system:type_name -> realguardio.securitysystem.v1.SecuritySystem
-	8,  // 23: realguardio.securitysystem.v1.ListEventsResponse.events:type_name -> realguardio.securitysystem.v1.Event
-	3,  // 24: realguardio.securitysystem.v1.ReportAlarmRequest.alarm:type_name -> realguardio.securitysystem.v1.AlarmKind
-	6,  // 25: realguardio.securitysystem.v1.ReportAlarmResponse.security_system:type_name -> realguardio.securitysystem.v1.SecuritySystem
-	4,  // 26: realguardio.securitysystem.v1.ReportFaultsRequest.faults:type_name -> realguardio.securitysystem.v1.Fault
-	6,  // 27: realguardio.securitysystem.v1.ReportFaultsResponse.security_system:type_name -> realguardio.securitysystem.v1.SecuritySystem
-	10, // 28: realguardio.securitysystem.v1.SecuritySystemService.CreateSecuritySystem:input_type -> realguardio.securitysystem.v1.CreateSecuritySystemRequest
-	12, // 29: realguardio.securitysystem.v1.SecuritySystemService.GetSecuritySystem:input_type -> realguardio.securitysystem.v1.GetSecuritySystemRequest
-	14, // 30: realguardio.securitysystem.v1.SecuritySystemService.ListSecuritySystems:input_type -> realguardio.securitysystem.v1.ListSecuritySystemsRequest
-	16, // 31: realguardio.securitysystem.v1.SecuritySystemService.ArmSecuritySystem:input_type -> realguardio.securitysystem.v1.ArmSecuritySystemRequest
-	18, // 32: realguardio.securitysystem.v1.SecuritySystemService.DisarmSecuritySystem:input_type -> realguardio.securitysystem.v1.DisarmSecuritySystemRequest
-	20, // 33: realguardio.securitysystem.v1.SecuritySystemService.AcknowledgeAlarm:input_type -> realguardio.securitysystem.v1.AcknowledgeAlarmRequest
-	22, // 34: realguardio.securitysystem.v1.SecuritySystemService.ListEvents:input_type -> realguardio.securitysystem.v1.ListEventsRequest
-	30, // 35: realguardio.securitysystem.v1.SecuritySystemService.RemoveSecuritySystem:input_type -> realguardio.securitysystem.v1.RemoveSecuritySystemRequest
-	32, // 36: realguardio.securitysystem.v1.SecuritySystemService.HasSystemAt:input_type -> realguardio.securitysystem.v1.HasSystemAtRequest
-	24, // 37: realguardio.securitysystem.v1.SecuritySystemService.RegisterPanel:input_type -> realguardio.securitysystem.v1.RegisterPanelRequest
-	26, // 38: realguardio.securitysystem.v1.PanelService.ReportAlarm:input_type -> realguardio.securitysystem.v1.ReportAlarmRequest
-	28, // 39: realguardio.securitysystem.v1.PanelService.ReportFaults:input_type -> realguardio.securitysystem.v1.ReportFaultsRequest
-	11, // 40: realguardio.securitysystem.v1.SecuritySystemService.CreateSecuritySystem:output_type -> realguardio.securitysystem.v1.CreateSecuritySystemResponse
-	13, // 41: realguardio.securitysystem.v1.SecuritySystemService.GetSecuritySystem:output_type -> realguardio.securitysystem.v1.GetSecuritySystemResponse
-	15, // 42: realguardio.securitysystem.v1.SecuritySystemService.ListSecuritySystems:output_type -> realguardio.securitysystem.v1.ListSecuritySystemsResponse
-	17, // 43: realguardio.securitysystem.v1.SecuritySystemService.ArmSecuritySystem:output_type -> realguardio.securitysystem.v1.ArmSecuritySystemResponse
-	19, // 44: realguardio.securitysystem.v1.SecuritySystemService.DisarmSecuritySystem:output_type -> realguardio.securitysystem.v1.DisarmSecuritySystemResponse
-	21, // 45: realguardio.securitysystem.v1.SecuritySystemService.AcknowledgeAlarm:output_type -> realguardio.securitysystem.v1.AcknowledgeAlarmResponse
-	23, // 46: realguardio.securitysystem.v1.SecuritySystemService.ListEvents:output_type -> realguardio.securitysystem.v1.ListEventsResponse
-	31, // 47: realguardio.securitysystem.v1.SecuritySystemService.RemoveSecuritySystem:output_type -> realguardio.securitysystem.v1.RemoveSecuritySystemResponse
-	33, // 48: realguardio.securitysystem.v1.SecuritySystemService.HasSystemAt:output_type -> realguardio.securitysystem.v1.HasSystemAtResponse
-	25, // 49: realguardio.securitysystem.v1.SecuritySystemService.RegisterPanel:output_type -> realguardio.securitysystem.v1.RegisterPanelResponse
-	27, // 50: realguardio.securitysystem.v1.PanelService.ReportAlarm:output_type -> realguardio.securitysystem.v1.ReportAlarmResponse
-	29, // 51: realguardio.securitysystem.v1.PanelService.ReportFaults:output_type -> realguardio.securitysystem.v1.ReportFaultsResponse
-	40, // [40:52] is the sub-list for method output_type
-	28, // [28:40] is the sub-list for method input_type
-	28, // [28:28] is the sub-list for extension type_name
-	28, // [28:28] is the sub-list for extension extendee
-	0,  // [0:28] is the sub-list for field type_name
+	6,  // 19: realguardio.securitysystem.v1.WatchSecuritySystemsResponse.security_system:type_name -> realguardio.securitysystem.v1.SecuritySystem
+	1,  // 20: realguardio.securitysystem.v1.ArmSecuritySystemRequest.mode:type_name -> realguardio.securitysystem.v1.Mode
+	6,  // 21: realguardio.securitysystem.v1.ArmSecuritySystemResponse.security_system:type_name -> realguardio.securitysystem.v1.SecuritySystem
+	6,  // 22: realguardio.securitysystem.v1.DisarmSecuritySystemResponse.security_system:type_name -> realguardio.securitysystem.v1.SecuritySystem
+	6,  // 23: realguardio.securitysystem.v1.AcknowledgeAlarmResponse.security_system:type_name -> realguardio.securitysystem.v1.SecuritySystem
+	8,  // 24: realguardio.securitysystem.v1.ListEventsResponse.events:type_name -> realguardio.securitysystem.v1.Event
+	3,  // 25: realguardio.securitysystem.v1.ReportAlarmRequest.alarm:type_name -> realguardio.securitysystem.v1.AlarmKind
+	6,  // 26: realguardio.securitysystem.v1.ReportAlarmResponse.security_system:type_name -> realguardio.securitysystem.v1.SecuritySystem
+	4,  // 27: realguardio.securitysystem.v1.ReportFaultsRequest.faults:type_name -> realguardio.securitysystem.v1.Fault
+	6,  // 28: realguardio.securitysystem.v1.ReportFaultsResponse.security_system:type_name -> realguardio.securitysystem.v1.SecuritySystem
+	10, // 29: realguardio.securitysystem.v1.SecuritySystemService.CreateSecuritySystem:input_type -> realguardio.securitysystem.v1.CreateSecuritySystemRequest
+	12, // 30: realguardio.securitysystem.v1.SecuritySystemService.GetSecuritySystem:input_type -> realguardio.securitysystem.v1.GetSecuritySystemRequest
+	14, // 31: realguardio.securitysystem.v1.SecuritySystemService.ListSecuritySystems:input_type -> realguardio.securitysystem.v1.ListSecuritySystemsRequest
+	16, // 32: realguardio.securitysystem.v1.SecuritySystemService.WatchSecuritySystems:input_type -> realguardio.securitysystem.v1.WatchSecuritySystemsRequest
+	18, // 33: realguardio.securitysystem.v1.SecuritySystemService.ArmSecuritySystem:input_type -> realguardio.securitysystem.v1.ArmSecuritySystemRequest
+	20, // 34: realguardio.securitysystem.v1.SecuritySystemService.DisarmSecuritySystem:input_type -> realguardio.securitysystem.v1.DisarmSecuritySystemRequest
+	22, // 35: realguardio.securitysystem.v1.SecuritySystemService.AcknowledgeAlarm:input_type -> realguardio.securitysystem.v1.AcknowledgeAlarmRequest
+	24, // 36: realguardio.securitysystem.v1.SecuritySystemService.ListEvents:input_type -> realguardio.securitysystem.v1.ListEventsRequest
+	32, // 37: realguardio.securitysystem.v1.SecuritySystemService.RemoveSecuritySystem:input_type -> realguardio.securitysystem.v1.RemoveSecuritySystemRequest
+	34, // 38: realguardio.securitysystem.v1.SecuritySystemService.HasSystemAt:input_type -> realguardio.securitysystem.v1.HasSystemAtRequest
+	26, // 39: realguardio.securitysystem.v1.SecuritySystemService.RegisterPanel:input_type -> realguardio.securitysystem.v1.RegisterPanelRequest
+	28, // 40: realguardio.securitysystem.v1.PanelService.ReportAlarm:input_type -> realguardio.securitysystem.v1.ReportAlarmRequest
+	30, // 41: realguardio.securitysystem.v1.PanelService.ReportFaults:input_type -> realguardio.securitysystem.v1.ReportFaultsRequest
+	11, // 42: realguardio.securitysystem.v1.SecuritySystemService.CreateSecuritySystem:output_type -> realguardio.securitysystem.v1.CreateSecuritySystemResponse
+	13, // 43: realguardio.securitysystem.v1.SecuritySystemService.GetSecuritySystem:output_type -> realguardio.securitysystem.v1.GetSecuritySystemResponse
+	15, // 44: realguardio.securitysystem.v1.SecuritySystemService.ListSecuritySystems:output_type -> realguardio.securitysystem.v1.ListSecuritySystemsResponse
+	17, // 45: realguardio.securitysystem.v1.SecuritySystemService.WatchSecuritySystems:output_type -> realguardio.securitysystem.v1.WatchSecuritySystemsResponse
+	19, // 46: realguardio.securitysystem.v1.SecuritySystemService.ArmSecuritySystem:output_type -> realguardio.securitysystem.v1.ArmSecuritySystemResponse
+	21, // 47: realguardio.securitysystem.v1.SecuritySystemService.DisarmSecuritySystem:output_type -> realguardio.securitysystem.v1.DisarmSecuritySystemResponse
+	23, // 48: realguardio.securitysystem.v1.SecuritySystemService.AcknowledgeAlarm:output_type -> realguardio.securitysystem.v1.AcknowledgeAlarmResponse
+	25, // 49: realguardio.securitysystem.v1.SecuritySystemService.ListEvents:output_type -> realguardio.securitysystem.v1.ListEventsResponse
+	33, // 50: realguardio.securitysystem.v1.SecuritySystemService.RemoveSecuritySystem:output_type -> realguardio.securitysystem.v1.RemoveSecuritySystemResponse
+	35, // 51: realguardio.securitysystem.v1.SecuritySystemService.HasSystemAt:output_type -> realguardio.securitysystem.v1.HasSystemAtResponse
+	27, // 52: realguardio.securitysystem.v1.SecuritySystemService.RegisterPanel:output_type -> realguardio.securitysystem.v1.RegisterPanelResponse
+	29, // 53: realguardio.securitysystem.v1.PanelService.ReportAlarm:output_type -> realguardio.securitysystem.v1.ReportAlarmResponse
+	31, // 54: realguardio.securitysystem.v1.PanelService.ReportFaults:output_type -> realguardio.securitysystem.v1.ReportFaultsResponse
+	42, // [42:55] is the sub-list for method output_type
+	29, // [29:42] is the sub-list for method input_type
+	29, // [29:29] is the sub-list for extension type_name
+	29, // [29:29] is the sub-list for extension extendee
+	0,  // [0:29] is the sub-list for field type_name
 }
 
 func init() { file_realguardio_securitysystem_v1_securitysystem_proto_init() }
@@ -2216,13 +2390,18 @@ func file_realguardio_securitysystem_v1_securitysystem_proto_init() {
 	if File_realguardio_securitysystem_v1_securitysystem_proto != nil {
 		return
 	}
+	file_realguardio_securitysystem_v1_securitysystem_proto_msgTypes[11].OneofWrappers = []any{
+		(*WatchSecuritySystemsResponse_SecuritySystem)(nil),
+		(*WatchSecuritySystemsResponse_RemovedSecuritySystemId)(nil),
+		(*WatchSecuritySystemsResponse_ListAgain)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_realguardio_securitysystem_v1_securitysystem_proto_rawDesc), len(file_realguardio_securitysystem_v1_securitysystem_proto_rawDesc)),
 			NumEnums:      6,
-			NumMessages:   28,
+			NumMessages:   30,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

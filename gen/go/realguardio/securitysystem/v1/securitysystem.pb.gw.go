@@ -136,6 +136,34 @@ func local_request_SecuritySystemService_ListSecuritySystems_0(ctx context.Conte
 	return msg, metadata, err
 }
 
+var filter_SecuritySystemService_WatchSecuritySystems_0 = &utilities.DoubleArray{Encoding: map[string]int{}, Base: []int(nil), Check: []int(nil)}
+
+func request_SecuritySystemService_WatchSecuritySystems_0(ctx context.Context, marshaler runtime.Marshaler, client SecuritySystemServiceClient, req *http.Request, pathParams map[string]string) (SecuritySystemService_WatchSecuritySystemsClient, runtime.ServerMetadata, error) {
+	var (
+		protoReq WatchSecuritySystemsRequest
+		metadata runtime.ServerMetadata
+	)
+	if err := req.ParseForm(); err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
+	}
+	if err := runtime.PopulateQueryParameters(&protoReq, req.Form, filter_SecuritySystemService_WatchSecuritySystems_0); err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
+	}
+	if req.Body != nil {
+		_, _ = io.Copy(io.Discard, req.Body)
+	}
+	stream, err := client.WatchSecuritySystems(ctx, &protoReq)
+	if err != nil {
+		return nil, metadata, err
+	}
+	header, err := stream.Header()
+	if err != nil {
+		return nil, metadata, err
+	}
+	metadata.HeaderMD = header
+	return stream, metadata, nil
+}
+
 func request_SecuritySystemService_ArmSecuritySystem_0(ctx context.Context, marshaler runtime.Marshaler, client SecuritySystemServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
 		protoReq ArmSecuritySystemRequest
@@ -542,6 +570,13 @@ func RegisterSecuritySystemServiceHandlerServer(ctx context.Context, mux *runtim
 		}
 		forward_SecuritySystemService_ListSecuritySystems_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
 	})
+
+	mux.Handle(http.MethodGet, pattern_SecuritySystemService_WatchSecuritySystems_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
+		err := status.Error(codes.Unimplemented, "streaming calls are not yet supported in the in-process transport")
+		_, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
+		runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
+		return
+	})
 	mux.Handle(http.MethodPost, pattern_SecuritySystemService_ArmSecuritySystem_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
 		defer cancel()
@@ -803,6 +838,23 @@ func RegisterSecuritySystemServiceHandlerClient(ctx context.Context, mux *runtim
 		}
 		forward_SecuritySystemService_ListSecuritySystems_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
 	})
+	mux.Handle(http.MethodGet, pattern_SecuritySystemService_WatchSecuritySystems_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
+		ctx, cancel := context.WithCancel(req.Context())
+		defer cancel()
+		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
+		annotatedContext, err := runtime.AnnotateContext(ctx, mux, req, "/realguardio.securitysystem.v1.SecuritySystemService/WatchSecuritySystems", runtime.WithHTTPPathPattern("/api/v1/securitysystems:watch"))
+		if err != nil {
+			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		resp, md, err := request_SecuritySystemService_WatchSecuritySystems_0(annotatedContext, inboundMarshaler, client, req, pathParams)
+		annotatedContext = runtime.NewServerMetadataContext(annotatedContext, md)
+		if err != nil {
+			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		forward_SecuritySystemService_WatchSecuritySystems_0(annotatedContext, mux, outboundMarshaler, w, req, func() (proto.Message, error) { return resp.Recv() }, mux.GetForwardResponseOptions()...)
+	})
 	mux.Handle(http.MethodPost, pattern_SecuritySystemService_ArmSecuritySystem_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
 		defer cancel()
@@ -957,6 +1009,7 @@ var (
 	pattern_SecuritySystemService_CreateSecuritySystem_0 = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"api", "v1", "securitysystems"}, ""))
 	pattern_SecuritySystemService_GetSecuritySystem_0    = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3}, []string{"api", "v1", "securitysystems", "security_system_id"}, ""))
 	pattern_SecuritySystemService_ListSecuritySystems_0  = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"api", "v1", "securitysystems"}, ""))
+	pattern_SecuritySystemService_WatchSecuritySystems_0 = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"api", "v1", "securitysystems"}, "watch"))
 	pattern_SecuritySystemService_ArmSecuritySystem_0    = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3}, []string{"api", "v1", "securitysystems", "security_system_id"}, "arm"))
 	pattern_SecuritySystemService_DisarmSecuritySystem_0 = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3}, []string{"api", "v1", "securitysystems", "security_system_id"}, "disarm"))
 	pattern_SecuritySystemService_AcknowledgeAlarm_0     = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3}, []string{"api", "v1", "securitysystems", "security_system_id"}, "acknowledge"))
@@ -969,6 +1022,7 @@ var (
 	forward_SecuritySystemService_CreateSecuritySystem_0 = runtime.ForwardResponseMessage
 	forward_SecuritySystemService_GetSecuritySystem_0    = runtime.ForwardResponseMessage
 	forward_SecuritySystemService_ListSecuritySystems_0  = runtime.ForwardResponseMessage
+	forward_SecuritySystemService_WatchSecuritySystems_0 = runtime.ForwardResponseStream
 	forward_SecuritySystemService_ArmSecuritySystem_0    = runtime.ForwardResponseMessage
 	forward_SecuritySystemService_DisarmSecuritySystem_0 = runtime.ForwardResponseMessage
 	forward_SecuritySystemService_AcknowledgeAlarm_0     = runtime.ForwardResponseMessage

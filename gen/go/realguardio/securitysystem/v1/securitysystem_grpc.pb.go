@@ -22,6 +22,7 @@ const (
 	SecuritySystemService_CreateSecuritySystem_FullMethodName = "/realguardio.securitysystem.v1.SecuritySystemService/CreateSecuritySystem"
 	SecuritySystemService_GetSecuritySystem_FullMethodName    = "/realguardio.securitysystem.v1.SecuritySystemService/GetSecuritySystem"
 	SecuritySystemService_ListSecuritySystems_FullMethodName  = "/realguardio.securitysystem.v1.SecuritySystemService/ListSecuritySystems"
+	SecuritySystemService_WatchSecuritySystems_FullMethodName = "/realguardio.securitysystem.v1.SecuritySystemService/WatchSecuritySystems"
 	SecuritySystemService_ArmSecuritySystem_FullMethodName    = "/realguardio.securitysystem.v1.SecuritySystemService/ArmSecuritySystem"
 	SecuritySystemService_DisarmSecuritySystem_FullMethodName = "/realguardio.securitysystem.v1.SecuritySystemService/DisarmSecuritySystem"
 	SecuritySystemService_AcknowledgeAlarm_FullMethodName     = "/realguardio.securitysystem.v1.SecuritySystemService/AcknowledgeAlarm"
@@ -47,6 +48,11 @@ type SecuritySystemServiceClient interface {
 	GetSecuritySystem(ctx context.Context, in *GetSecuritySystemRequest, opts ...grpc.CallOption) (*GetSecuritySystemResponse, error)
 	// ListSecuritySystems lists the systems that the caller may view, by location name.
 	ListSecuritySystems(ctx context.Context, in *ListSecuritySystemsRequest, opts ...grpc.CallOption) (*ListSecuritySystemsResponse, error)
+	// WatchSecuritySystems tells of changes to the systems that the caller may view, as they happen. The first message tells
+	// where the stream stands. It ends with PERMISSION_DENIED when the caller may not view any system, and with UNAUTHENTICATED
+	// when their token ends; with the last position it goes on in another call, and misses nothing. As server-sent events,
+	// Last-Event-ID is that position.
+	WatchSecuritySystems(ctx context.Context, in *WatchSecuritySystemsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchSecuritySystemsResponse], error)
 	// ArmSecuritySystem arms a disarmed system. Needs SECURITY_SYSTEM_ARMER there. Arming an armed system in the same mode
 	// changes nothing; in another mode, or while it is alarmed, it is FAILED_PRECONDITION.
 	ArmSecuritySystem(ctx context.Context, in *ArmSecuritySystemRequest, opts ...grpc.CallOption) (*ArmSecuritySystemResponse, error)
@@ -105,6 +111,25 @@ func (c *securitySystemServiceClient) ListSecuritySystems(ctx context.Context, i
 	}
 	return out, nil
 }
+
+func (c *securitySystemServiceClient) WatchSecuritySystems(ctx context.Context, in *WatchSecuritySystemsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchSecuritySystemsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &SecuritySystemService_ServiceDesc.Streams[0], SecuritySystemService_WatchSecuritySystems_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[WatchSecuritySystemsRequest, WatchSecuritySystemsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type SecuritySystemService_WatchSecuritySystemsClient = grpc.ServerStreamingClient[WatchSecuritySystemsResponse]
 
 func (c *securitySystemServiceClient) ArmSecuritySystem(ctx context.Context, in *ArmSecuritySystemRequest, opts ...grpc.CallOption) (*ArmSecuritySystemResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -192,6 +217,11 @@ type SecuritySystemServiceServer interface {
 	GetSecuritySystem(context.Context, *GetSecuritySystemRequest) (*GetSecuritySystemResponse, error)
 	// ListSecuritySystems lists the systems that the caller may view, by location name.
 	ListSecuritySystems(context.Context, *ListSecuritySystemsRequest) (*ListSecuritySystemsResponse, error)
+	// WatchSecuritySystems tells of changes to the systems that the caller may view, as they happen. The first message tells
+	// where the stream stands. It ends with PERMISSION_DENIED when the caller may not view any system, and with UNAUTHENTICATED
+	// when their token ends; with the last position it goes on in another call, and misses nothing. As server-sent events,
+	// Last-Event-ID is that position.
+	WatchSecuritySystems(*WatchSecuritySystemsRequest, grpc.ServerStreamingServer[WatchSecuritySystemsResponse]) error
 	// ArmSecuritySystem arms a disarmed system. Needs SECURITY_SYSTEM_ARMER there. Arming an armed system in the same mode
 	// changes nothing; in another mode, or while it is alarmed, it is FAILED_PRECONDITION.
 	ArmSecuritySystem(context.Context, *ArmSecuritySystemRequest) (*ArmSecuritySystemResponse, error)
@@ -229,6 +259,9 @@ func (UnimplementedSecuritySystemServiceServer) GetSecuritySystem(context.Contex
 }
 func (UnimplementedSecuritySystemServiceServer) ListSecuritySystems(context.Context, *ListSecuritySystemsRequest) (*ListSecuritySystemsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListSecuritySystems not implemented")
+}
+func (UnimplementedSecuritySystemServiceServer) WatchSecuritySystems(*WatchSecuritySystemsRequest, grpc.ServerStreamingServer[WatchSecuritySystemsResponse]) error {
+	return status.Error(codes.Unimplemented, "method WatchSecuritySystems not implemented")
 }
 func (UnimplementedSecuritySystemServiceServer) ArmSecuritySystem(context.Context, *ArmSecuritySystemRequest) (*ArmSecuritySystemResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ArmSecuritySystem not implemented")
@@ -325,6 +358,17 @@ func _SecuritySystemService_ListSecuritySystems_Handler(srv interface{}, ctx con
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _SecuritySystemService_WatchSecuritySystems_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(WatchSecuritySystemsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(SecuritySystemServiceServer).WatchSecuritySystems(m, &grpc.GenericServerStream[WatchSecuritySystemsRequest, WatchSecuritySystemsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type SecuritySystemService_WatchSecuritySystemsServer = grpc.ServerStreamingServer[WatchSecuritySystemsResponse]
 
 func _SecuritySystemService_ArmSecuritySystem_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ArmSecuritySystemRequest)
@@ -500,7 +544,13 @@ var SecuritySystemService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _SecuritySystemService_RegisterPanel_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "WatchSecuritySystems",
+			Handler:       _SecuritySystemService_WatchSecuritySystems_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "realguardio/securitysystem/v1/securitysystem.proto",
 }
 

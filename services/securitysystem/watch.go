@@ -1,0 +1,171 @@
+package securitysystem
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc"
+
+	securitysystemv1 "github.com/realguardio/realguardio/gen/go/realguardio/securitysystem/v1"
+	"github.com/realguardio/realguardio/mesh"
+	"github.com/realguardio/realguardio/services/internal/outbox"
+)
+
+// rightsEvery is how often the rights of who watches are asked for while nothing happens. They are asked for again for every
+// change that is told.
+const rightsEvery = 600 * time.Millisecond
+
+// watch is one call of WatchSecuritySystems.
+type watch struct {
+	*Service
+	stream grpc.ServerStreamingServer[securitysystemv1.WatchSecuritySystemsResponse]
+	caller mesh.Identity
+	rights Rights
+	// digest is that of the rights.
+	digest string
+	at     outbox.Position
+}
+
+// WatchSecuritySystems implements SecuritySystemService. That it ends with its caller's token is the guard's doing.
+func (s *Service) WatchSecuritySystems(req *securitysystemv1.WatchSecuritySystemsRequest,
+	stream grpc.ServerStreamingServer[securitysystemv1.WatchSecuritySystemsResponse],
+) error {
+	ctx := stream.Context()
+	w := &watch{Service: s, stream: stream}
+	var err error
+	if w.caller, w.rights, err = s.caller(ctx); err != nil {
+		return err
+	}
+	if MayWatch(w.rights) != Allowed {
+		return errNothingToWatch()
+	}
+	w.digest = w.rights.Digest()
+	if err := w.begin(req.GetPosition()); err != nil {
+		return err
+	}
+	tick := time.NewTicker(rightsEvery)
+	defer tick.Stop()
+	for {
+		more, err := w.tell(ctx)
+		if err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-more:
+		case <-tick.C:
+			if err := w.check(ctx); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+func errNothingToWatch() error {
+	return mesh.PermissionDenied(mesh.ReasonRoleMissing, "there is no system that you may view")
+}
+
+func errUnfollowed() error { return mesh.Unavailable("the stream of changes") }
+
+// begin goes on from a position where that is one of a stream with the same rights, and else from now.
+func (w *watch) begin(position string) error {
+	events, rights, _ := strings.Cut(position, "~")
+	at, err := outbox.ParsePosition(events)
+	if position != "" && err != nil {
+		return mesh.InvalidField("position", "must be one that an earlier message has told")
+	}
+	l, err := w.feed.after(at)
+	if err != nil {
+		return errUnfollowed()
+	}
+	if position != "" && l.whole && rights == w.digest {
+		w.at = at
+		return w.send(nil)
+	}
+	w.at = l.at
+	return w.listAgain()
+}
+
+// tell sends what has happened since the last time, and returns what is closed when there is more.
+func (w *watch) tell(ctx context.Context) (more <-chan struct{}, err error) {
+	l, err := w.feed.after(w.at)
+	if err != nil {
+		return nil, errUnfollowed()
+	}
+	if !l.whole {
+		w.at = l.at
+		return l.more, w.listAgain()
+	}
+	// Of several changes to a system only its state after the last is told.
+	last := map[string]outbox.Position{}
+	for _, e := range l.events {
+		if e.system.ID != "" && MayView(w.rights, e.system) == Allowed {
+			last[e.system.ID] = e.at
+		}
+	}
+	if len(last) > 0 {
+		if err := w.check(ctx); err != nil {
+			return nil, err
+		}
+	}
+	for _, e := range l.events {
+		w.at = e.at
+		if last[e.system.ID] == e.at && MayView(w.rights, e.system) == Allowed {
+			if err := w.show(ctx, e.system.ID); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return l.more, nil
+}
+
+// check asks for the caller's rights, ends the stream when none is left, and has the caller list again when they are others.
+func (w *watch) check(ctx context.Context) error {
+	rights, err := w.Service.rights.RightsOf(ctx, w.caller)
+	if err != nil {
+		return err
+	}
+	if MayWatch(rights) != Allowed {
+		return errNothingToWatch()
+	}
+	digest := rights.Digest()
+	if digest == w.digest {
+		return nil
+	}
+	w.rights, w.digest = rights, digest
+	return w.listAgain()
+}
+
+// show tells of a system as it is now.
+func (w *watch) show(ctx context.Context, id string) error {
+	system, err := w.systems.Get(ctx, id)
+	switch {
+	case errors.Is(err, errNoSystem):
+		return w.send(&securitysystemv1.WatchSecuritySystemsResponse{
+			Change: &securitysystemv1.WatchSecuritySystemsResponse_RemovedSecuritySystemId{RemovedSecuritySystemId: id},
+		})
+	case err != nil:
+		return w.failure(ctx, err)
+	}
+	return w.send(&securitysystemv1.WatchSecuritySystemsResponse{
+		Change: &securitysystemv1.WatchSecuritySystemsResponse_SecuritySystem{SecuritySystem: view(w.caller, w.rights, system)},
+	})
+}
+
+func (w *watch) listAgain() error {
+	return w.send(&securitysystemv1.WatchSecuritySystemsResponse{
+		Change: &securitysystemv1.WatchSecuritySystemsResponse_ListAgain{ListAgain: true},
+	})
+}
+
+// send sends a message with the position, which holds for these rights only.
+func (w *watch) send(message *securitysystemv1.WatchSecuritySystemsResponse) error {
+	if message == nil {
+		message = &securitysystemv1.WatchSecuritySystemsResponse{}
+	}
+	message.Position = w.at.String() + "~" + w.digest
+	return w.stream.Send(message)
+}

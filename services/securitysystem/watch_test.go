@@ -1,0 +1,297 @@
+package securitysystem_test
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	customerv1 "github.com/realguardio/realguardio/gen/go/realguardio/customer/v1"
+	v1 "github.com/realguardio/realguardio/gen/go/realguardio/securitysystem/v1"
+	"github.com/realguardio/realguardio/mesh"
+	"github.com/realguardio/realguardio/mesh/meshtest"
+	"github.com/realguardio/realguardio/services/internal/outbox"
+)
+
+// bound is within how long a change of systems or rights is to be noticed.
+const bound = time.Second
+
+// watching is an open stream.
+type watching struct {
+	*world
+	stream grpc.ServerStreamingClient[v1.WatchSecuritySystemsResponse]
+	stop   context.CancelFunc
+}
+
+// watch opens a stream that may be refused, once the service follows its events.
+func (w *world) watch(ctx context.Context, position string) *watching {
+	w.Helper()
+	ctx, stop := context.WithCancel(ctx)
+	w.Cleanup(stop)
+	stream, err := w.systems.WatchSecuritySystems(ctx, &v1.WatchSecuritySystemsRequest{Position: position})
+	if err != nil {
+		w.Fatal(err)
+	}
+	return &watching{w, stream, stop}
+}
+
+// next is the next message, or how the stream ended, each in one line.
+func (s *watching) next() (told, position string) {
+	s.Helper()
+	m, err := s.stream.Recv()
+	switch {
+	case err != nil:
+		return status.Code(err).String() + " " + mesh.Reason(err), ""
+	case m.GetListAgain():
+		told = "list again"
+	case m.GetRemovedSecuritySystemId() != "":
+		told = "removed " + m.GetRemovedSecuritySystemId()
+	case m.GetSecuritySystem() != nil:
+		system := m.GetSecuritySystem()
+		told = strings.Join([]string{system.GetLocationId(), system.GetState().String(), allowed(system)}, " ")
+	default:
+		told = "nothing"
+	}
+	return told, m.GetPosition()
+}
+
+func allowed(system *v1.SecuritySystem) string {
+	var all []string
+	for _, a := range system.GetAllowedActions() {
+		all = append(all, a.String())
+	}
+	slices.Sort(all)
+	return strings.Join(all, ",")
+}
+
+// wants reads the messages that are to come, within the bound.
+func (s *watching) wants(want ...string) (position string) {
+	s.Helper()
+	late := time.AfterFunc(10*bound, s.stop)
+	defer late.Stop()
+	for _, w := range want {
+		var told string
+		if told, position = s.next(); told != w {
+			s.Fatalf("got %q, want %q", told, w)
+		}
+	}
+	return position
+}
+
+// follows runs the service and waits until it has followed all events.
+func (w *world) follows() {
+	w.Helper()
+	w.run()
+	w.until("changes are followed", func() bool {
+		var unpublished int
+		if err := w.db.QueryRow(w.Context(), `SELECT count(*) FROM outbox WHERE published_at IS NULL`).Scan(&unpublished); err != nil {
+			w.Fatal(err)
+		}
+		end := "0-0"
+		if entries := w.redis.XRevRangeN(w.Context(), outbox.Stream("securitysystem"), "+", "-", 1).Val(); len(entries) > 0 {
+			end = entries[0].ID
+		}
+		told, position := w.watch(w.as("admin"), "").next()
+		return unpublished == 0 && told == "list again" && strings.HasPrefix(position, end+"~")
+	})
+}
+
+// in is the world in a subtest.
+func (w world) in(t *testing.T) *world {
+	w.T = t
+	return &w
+}
+
+func (w *world) armAs(as, system string) {
+	w.Helper()
+	if _, err := w.systems.ArmSecuritySystem(w.as(as), &v1.ArmSecuritySystemRequest{SecuritySystemId: system}); err != nil {
+		w.Fatal(err)
+	}
+}
+
+func (w *world) disarmAs(as, system string) {
+	w.Helper()
+	if _, err := w.systems.DisarmSecuritySystem(w.as(as), &v1.DisarmSecuritySystemRequest{SecuritySystemId: system}); err != nil {
+		w.Fatal(err)
+	}
+}
+
+func TestWhoWatchesIsToldOfWhatTheyMayView(t *testing.T) {
+	w := newWorld(t, options{})
+	oakland, hayward := w.install("oakland").GetId(), w.install("hayward").GetId()
+	w.follows()
+	alice, victor, mary, bob := w.watch(w.as("alice"), ""), w.watch(w.as("victor"), ""), w.watch(w.as("mary"), ""), w.watch(w.as("bob"), "")
+	for _, each := range []*watching{alice, victor, mary, bob} {
+		each.wants("list again")
+	}
+	started := time.Now()
+	w.armAs("mary", oakland)
+	alice.wants("oakland ARMED DISARM")
+	if took := time.Since(started); took > bound {
+		t.Errorf("the change was told after %v", took)
+	}
+	victor.wants("oakland ARMED ")
+	mary.wants("oakland ARMED DISARM")
+	w.armAs("alice", hayward)
+	alice.wants("hayward ARMED DISARM")
+	w.disarmAs("mary", oakland)
+	alice.wants("oakland DISARMED ARM")
+	mary.wants("oakland DISARMED ARM") // and nothing of Hayward
+	if _, err := w.systems.RemoveSecuritySystem(w.as("alice"), &v1.RemoveSecuritySystemRequest{SecuritySystemId: oakland}); err != nil {
+		t.Fatal(err)
+	}
+	alice.wants("removed " + oakland)
+	mary.wants("removed " + oakland)
+	springfield := w.install("springfield").GetId()
+	bob.wants("springfield DISARMED ARM")
+	w.armAs("bob", springfield)
+	bob.wants("springfield ARMED ") // and nothing of what happened at Acme
+}
+
+func TestAWatchNeedsSomethingToWatch(t *testing.T) {
+	w := newWorld(t, options{})
+	w.follows()
+	w.watch(w.as("eve"), "").wants("PermissionDenied ROLE_MISSING")
+	w.watch(w.with(meshtest.Claims{Subject: "mary", Scopes: []string{"securitysystem.arm"}}), "").wants("PermissionDenied SCOPE_MISSING")
+	w.watch(t.Context(), "").wants("Unauthenticated UNAUTHENTICATED")
+	w.watch(w.as("mary"), "elsewhere").wants("InvalidArgument INVALID_FIELD")
+	w.customers.grant("eve", "acme", "oakland", customerv1.Role_SECURITY_SYSTEM_VIEWER)
+	w.watch(w.as("eve"), "").wants("list again")
+}
+
+func TestAWatchEndsWhenTheRightIsGone(t *testing.T) {
+	w := newWorld(t, options{})
+	oakland := w.install("oakland").GetId()
+	w.follows()
+
+	t.Run("without anything happening", func(t *testing.T) {
+		w := w.in(t)
+		mary := w.watch(w.as("mary"), "")
+		mary.wants("list again")
+		w.customers.withdraw("mary")
+		began := time.Now()
+		mary.wants("PermissionDenied ROLE_MISSING")
+		if took := time.Since(began); took > bound {
+			t.Errorf("it ended after %v", took)
+		}
+	})
+	t.Run("before the next change is told", func(t *testing.T) {
+		w := w.in(t)
+		victor := w.watch(w.as("victor"), "")
+		victor.wants("list again")
+		w.customers.withdraw("victor")
+		w.armAs("alice", oakland)
+		victor.wants("PermissionDenied ROLE_MISSING")
+	})
+	t.Run("one of several is gone, or one more is there", func(t *testing.T) {
+		w := w.in(t)
+		charlie := w.watch(w.as("charlie"), "")
+		charlie.wants("list again")
+		w.customers.grant("charlie", "acme", "oakland", customerv1.Role_SECURITY_SYSTEM_ARMER)
+		charlie.wants("list again")
+		w.disarmAs("alice", oakland)
+		charlie.wants("oakland DISARMED ARM")
+		w.customers.withdraw("charlie")
+		w.customers.grant("charlie", "acme", "berkeley", customerv1.Role_SECURITY_SYSTEM_VIEWER)
+		charlie.wants("list again")
+		w.armAs("alice", oakland)
+		w.install("berkeley")
+		charlie.wants("berkeley DISARMED ") // and nothing of Oakland any more
+	})
+	t.Run("the token ends", func(t *testing.T) {
+		w := w.in(t)
+		short := meshtest.Claims{Subject: "alice", Scopes: allScopes, Expiry: time.Now().Add(500 * time.Millisecond)}
+		w.watch(w.with(short), "").wants("list again", "Unauthenticated UNAUTHENTICATED")
+	})
+	t.Run("the owner of rights cannot be asked", func(t *testing.T) {
+		w := w.in(t)
+		alice := w.watch(w.as("alice"), "")
+		alice.wants("list again")
+		w.customers.fail(codes.Unavailable)
+		alice.wants("Unavailable DEPENDENCY_DOWN")
+		w.customers.fail(codes.OK)
+	})
+}
+
+func TestAWatchGoesOnWhereItStopped(t *testing.T) {
+	w := newWorld(t, options{})
+	oakland, hayward := w.install("oakland").GetId(), w.install("hayward").GetId()
+	w.follows()
+	first := w.watch(w.as("alice"), "")
+	first.wants("list again")
+	w.armAs("alice", oakland)
+	position := first.wants("oakland ARMED DISARM")
+	first.stop()
+
+	w.armAs("alice", hayward)
+	w.disarmAs("alice", oakland)
+	w.watch(w.as("alice"), position).wants("nothing", "hayward ARMED DISARM", "oakland DISARMED ARM")
+	again := w.watch(w.as("alice"), position)
+	again.wants("nothing")
+	for name, ended := range map[string]string{
+		"of a caller with other rights": position[:strings.Index(position, "~")] + "~",
+		"that is too old":               "1-1" + position[strings.Index(position, "~"):],
+		"that is yet to come":           "99999999999999-1" + position[strings.Index(position, "~"):],
+	} {
+		t.Run("from a position "+name, func(t *testing.T) {
+			w := w.in(t)
+			w.watch(w.as("alice"), ended).wants("list again")
+		})
+	}
+	w.watch(w.as("mary"), position).wants("list again")
+}
+
+func TestAWatchSeesWhatAnotherReplicaDid(t *testing.T) {
+	server := miniredis.RunT(t)
+	one := newWorld(t, options{redis: server.Addr()})
+	oakland := one.install("oakland").GetId()
+	two := newWorld(t, options{redis: server.Addr(), db: one.db})
+	one.follows()
+	two.follows()
+	alice := two.watch(two.as("alice"), "")
+	alice.wants("list again")
+	one.armAs("mary", oakland)
+	alice.wants("oakland ARMED DISARM")
+}
+
+func TestAWatchDoesNotHideThatEventsAreMissing(t *testing.T) {
+	var ahead atomic.Int64
+	server := miniredis.RunT(t)
+	w := newWorld(t, options{redis: server.Addr(), now: func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }})
+	oakland := w.install("oakland").GetId()
+	w.follows()
+	alice := w.watch(w.as("alice"), "")
+	alice.wants("list again")
+
+	t.Run("the stream is lost, and its source starts over", func(t *testing.T) {
+		w := w.in(t)
+		server.FlushAll()
+		if _, err := w.db.Exec(t.Context(), `DELETE FROM outbox`); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.db.Exec(t.Context(), `UPDATE outbox_relay SET epoch = 0, sequence = 0`); err != nil {
+			t.Fatal(err)
+		}
+		w.armAs("alice", oakland)
+		alice.wants("list again")
+	})
+	t.Run("the stream cannot be read", func(t *testing.T) {
+		w := w.in(t)
+		server.SetError("LOADING")
+		ahead.Store(int64(3 * time.Second))
+		alice.wants("Unavailable DEPENDENCY_DOWN")
+		w.watch(w.as("alice"), "").wants("Unavailable DEPENDENCY_DOWN")
+		server.SetError("")
+		w.until("changes are followed again", func() bool {
+			told, _ := w.watch(w.as("alice"), "").next()
+			return told == "list again"
+		})
+	})
+}
