@@ -1,7 +1,10 @@
 package main_test
 
 import (
+	"crypto/tls"
+	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/realguardio/realguardio/cmd/realguardio/internal/assembly"
 )
 
 func TestDevWithTLSSpeaksHTTPSToEverybody(t *testing.T) {
@@ -22,6 +27,60 @@ func TestDevWithTLSSpeaksHTTPSToEverybody(t *testing.T) {
 	a := call(t, browser, http.MethodGet, s.Gateway+"/api/securitysystems", nil)
 	if a.status != http.StatusOK || !strings.Contains(string(a.body), "Oakland") || a.header.Get("Strict-Transport-Security") != "" {
 		t.Errorf("answered %d %v\n%s", a.status, a.header, a.body)
+	}
+	t.Run("a client shows its certificate", s.clientShowsCertificate)
+}
+
+// clientShowsCertificate gets a token by the certificate of the ready file, where programs are asked for one and browsers are not.
+func (s *stand) clientShowsCertificate(t *testing.T) {
+	var made struct {
+		ID     string `json:"client_id"`
+		Secret string `json:"client_secret"`
+	}
+	name := "spiffe://realguardio/client"
+	runJSON(t, &made, s.here("clients", "create", "--name", "Reports", "--grant", "client_credentials", "--scope", "customer.read",
+		"--tls-san-uri", name, "--certificate-bound")...)
+	var kept struct {
+		URI   string `json:"tlsClientAuthSanUri"`
+		Bound bool   `json:"tlsClientCertificateBoundAccessTokens"`
+	}
+	runJSON(t, &kept, s.here("clients", "get", made.ID)...)
+	if made.Secret != "" || kept.URI != name || !kept.Bound {
+		t.Errorf("made %+v, kept %+v", made, kept)
+	}
+	var said struct {
+		Token   string `json:"token_endpoint"`
+		Aliases struct {
+			Token string `json:"token_endpoint"`
+		} `json:"mtls_endpoint_aliases"`
+	}
+	pair, err := tls.LoadX509KeyPair(s.ClientCertFile, s.ClientKeyFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked := 0
+	config, err := assembly.Trusting(s.CAFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { asked++; return &pair, nil }
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: config}}
+	t.Cleanup(client.CloseIdleConnections)
+	call(t, client, http.MethodGet, s.Issuer+"/.well-known/openid-configuration", nil).decode(t, &said)
+	form := url.Values{"grant_type": {"client_credentials"}, "client_id": {made.ID}}
+	for at, want := range map[string]int{said.Token: http.StatusUnauthorized, said.Aliases.Token: http.StatusOK} {
+		response, err := client.PostForm(at, form)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, _ := io.ReadAll(response.Body)
+		response.Body.Close()
+		if response.StatusCode != want {
+			t.Errorf("%s answers %d %s", at, response.StatusCode, body)
+		}
+	}
+	if asked != 1 {
+		t.Errorf("asked for a certificate %d times", asked)
 	}
 }
 

@@ -9,12 +9,13 @@ import (
 
 // Listeners are where a part can be reached.
 type Listeners struct {
-	// GRPC and Ops have every part; HTTP the token service and the gateway.
-	GRPC, HTTP, Ops net.Listener
+	// GRPC and Ops have every part; HTTP the token service and the gateway; MTLS, where clients are asked for certificates, the
+	// token service if it is to have it.
+	GRPC, HTTP, MTLS, Ops net.Listener
 }
 
 // Addresses are host:port to listen on; an empty one is not listened on.
-type Addresses struct{ GRPC, HTTP, Ops string }
+type Addresses struct{ GRPC, HTTP, MTLS, Ops string }
 
 // Listen takes all addresses, or says which could not be taken and takes none.
 func Listen(a Addresses) (Listeners, error) {
@@ -23,7 +24,7 @@ func Listen(a Addresses) (Listeners, error) {
 	for _, each := range []struct {
 		address string
 		into    *net.Listener
-	}{{a.GRPC, &l.GRPC}, {a.HTTP, &l.HTTP}, {a.Ops, &l.Ops}} {
+	}{{a.GRPC, &l.GRPC}, {a.HTTP, &l.HTTP}, {a.MTLS, &l.MTLS}, {a.Ops, &l.Ops}} {
 		if each.address == "" {
 			continue
 		}
@@ -43,7 +44,7 @@ func Listen(a Addresses) (Listeners, error) {
 
 // Close gives the addresses back.
 func (l Listeners) Close() {
-	for _, listener := range []net.Listener{l.GRPC, l.HTTP, l.Ops} {
+	for _, listener := range []net.Listener{l.GRPC, l.HTTP, l.MTLS, l.Ops} {
 		if listener != nil {
 			_ = listener.Close() // one that is served has been closed already
 		}

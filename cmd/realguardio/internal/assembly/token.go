@@ -28,6 +28,10 @@ type TokenConfig struct {
 	PublicTLS *tls.Config
 	// TrustedProxies may say in X-Forwarded-For whom they speak for.
 	TrustedProxies []netip.Prefix
+	// DPoPNonces says whether proofs must name a nonce. Empty: the service's default.
+	DPoPNonces token.NoncePolicy
+	// MutualTLS says how clients show certificates. On the listener for it they are asked for one by PublicTLS.
+	MutualTLS token.MutualTLS
 	// AllowDemoSecrets admits a database with accounts whose password is published.
 	AllowDemoSecrets bool
 	// AllowPlaintextIssuer admits an http issuer on another machine, ours and those of Upstreams.
@@ -66,6 +70,12 @@ func NewToken(ctx context.Context, cfg TokenConfig, l Listeners) (_ *Part, err e
 	}
 	p.work("token service", service.Run)
 	p.serveHTTP(service.Handler(), l.HTTP, cfg.PublicTLS)
+	if l.MTLS != nil {
+		if cfg.PublicTLS == nil {
+			return nil, errors.New("clients cannot be asked for certificates without a certificate for the outside")
+		}
+		p.serveHTTP(service.MutualTLSHandler(), l.MTLS, askingForCertificates(cfg.PublicTLS))
+	}
 	return p, p.finish(in, cfg.Environment, l, service.Register)
 }
 
@@ -87,9 +97,30 @@ func (p *Part) newTokenService(ctx context.Context, cfg TokenConfig) (*token.Ser
 		KeyEncryptionKey: cfg.KeyEncryptionKey, OldKeyEncryptionKeys: cfg.OldKeyEncryptionKeys,
 		SigningKeyLifetime: cfg.SigningKeyLifetime, LogoutRoots: roots, TokenMACKey: cfg.MACKey, ClientAddress: clientAddress(cfg.TrustedProxies),
 		Upstreams: cfg.Upstreams, AllowPlaintextUpstreams: cfg.AllowPlaintextIssuer,
+		DPoPNonces: cfg.DPoPNonces, MutualTLS: cfg.MutualTLS,
 		Mail: cfg.Mail, BreachedPasswords: cfg.BreachedPasswords, Home: WebClient,
 		Registerer: p.Ops.Registry, Tracer: p.tracer, Logger: p.log, Now: cfg.Now,
 	})
+}
+
+// askingForCertificates asks clients for certificates, from whatever authority: the service knows which are good. TLS itself
+// makes sure that they hold the keys.
+func askingForCertificates(public *tls.Config) *tls.Config {
+	asking := public.Clone()
+	asking.ClientAuth = tls.RequestClientCert
+	return asking
+}
+
+// ClientAuthorities reads the authorities that certificates of clients come from; nil for no file.
+func ClientAuthorities(file string) (*x509.CertPool, error) {
+	if file == "" {
+		return nil, nil
+	}
+	trusting, err := Trusting(file)
+	if err != nil {
+		return nil, err
+	}
+	return trusting.RootCAs, nil
 }
 
 // logoutRoots are trusted for the certificates of clients that are told of logouts: the system's authorities, and that of

@@ -12,6 +12,7 @@ import (
 	"github.com/realguardio/realguardio/cmd/realguardio/internal/assembly"
 	"github.com/realguardio/realguardio/cmd/realguardio/internal/keyfile"
 	"github.com/realguardio/realguardio/cmd/realguardio/internal/settings"
+	"github.com/realguardio/realguardio/services/token"
 )
 
 // noFlags is a part that has no settings of its own, by its constructor.
@@ -31,6 +32,8 @@ type tokenFlags struct {
 	demoSecrets bool
 	proxies     []string
 	signing     time.Duration
+	nonces      string
+	mtls        mutualTLSFlags
 }
 
 func (f *tokenFlags) declare(s *settings.Set, p *partFlags) {
@@ -41,6 +44,10 @@ func (f *tokenFlags) declare(s *settings.Set, p *partFlags) {
 	f.mail.declare(s, p)
 	s.String(&f.breached, "breached-passwords-file", "passwords that nobody may choose besides the most common ones: sorted lines of SHA-1, as they are published", settings.File)
 	s.Strings(&f.proxies, "trusted-proxy", "network whose X-Forwarded-For is believed, such as 10.0.0.0/8", prefixes)
+	f.nonces = string(token.NoncesOffered)
+	s.String(&f.nonces, "dpop-nonce", "whether DPoP proofs name a nonce of this server's: required, offered (to clients that know of nonces), none",
+		settings.OneOf(string(token.NoncesRequired), string(token.NoncesOffered), string(token.NoncesNone)))
+	f.mtls.declare(s, p)
 	s.Bool(&f.demoSecrets, "insecure-demo-secrets", "allow a database with the demo's accounts, whose password everybody knows")
 }
 
@@ -53,6 +60,10 @@ func (f *tokenFlags) build(ctx context.Context, p *partFlags, env assembly.Envir
 	cfg.PublicTLS, cfg.TrustedProxies = public, parsePrefixes(f.proxies)
 	cfg.Upstreams, cfg.BreachedPasswords, cfg.SigningKeyLifetime = f.upstreams.list, f.breached, f.signing
 	if cfg.Mail, err = f.mail.config(p); err != nil {
+		return nil, err
+	}
+	cfg.DPoPNonces = token.NoncePolicy(f.nonces)
+	if cfg.MutualTLS, err = f.mtls.config(); err != nil {
 		return nil, err
 	}
 	cfg.AllowDemoSecrets, cfg.AllowPlaintextIssuer = f.demoSecrets, p.insecurePlaintext

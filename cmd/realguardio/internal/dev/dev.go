@@ -124,7 +124,7 @@ func (in *installation) prepare() error {
 		return err
 	}
 	in.onClose(in.data.close)
-	if in.endpoints, err = listen(in.RandomPorts); err != nil {
+	if in.endpoints, err = listen(in.RandomPorts, in.TLS); err != nil {
 		return err
 	}
 	in.onClose(func() error { in.endpoints.close(); return nil })

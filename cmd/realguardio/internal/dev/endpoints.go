@@ -9,7 +9,7 @@ import (
 
 // ports are those of the table in the manual.
 var ports = map[string]assembly.Addresses{
-	assembly.Token:          {GRPC: "9100", HTTP: "9000", Ops: "9190"},
+	assembly.Token:          {GRPC: "9100", HTTP: "9000", MTLS: "9001", Ops: "9190"},
 	assembly.Customer:       {GRPC: "9101", Ops: "9191"},
 	assembly.SecuritySystem: {GRPC: "9102", Ops: "9192"},
 	assembly.Notification:   {GRPC: "9103", Ops: "9193"},
@@ -19,8 +19,9 @@ var ports = map[string]assembly.Addresses{
 // endpoints are where the parts can be reached, loopback only.
 type endpoints map[string]assembly.Listeners
 
-// listen takes the address of every part, or says which are taken already and takes none.
-func listen(random bool) (endpoints, error) {
+// listen takes the address of every part, or says which are taken already and takes none. Clients show certificates only
+// where there is TLS.
+func listen(random, tls bool) (endpoints, error) {
 	e := endpoints{}
 	var problems error
 	for _, part := range assembly.Names {
@@ -33,7 +34,11 @@ func listen(random bool) (endpoints, error) {
 			}
 			return net.JoinHostPort("127.0.0.1", port)
 		}
-		l, err := assembly.Listen(assembly.Addresses{GRPC: at(ports[part].GRPC), HTTP: at(ports[part].HTTP), Ops: at(ports[part].Ops)})
+		addresses := assembly.Addresses{GRPC: at(ports[part].GRPC), HTTP: at(ports[part].HTTP), Ops: at(ports[part].Ops)}
+		if tls {
+			addresses.MTLS = at(ports[part].MTLS)
+		}
+		l, err := assembly.Listen(addresses)
 		problems = errors.Join(problems, err)
 		e[part] = l
 	}

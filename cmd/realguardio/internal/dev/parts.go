@@ -99,7 +99,11 @@ func (in *installation) tokenConfig(secrets assembly.Secrets) (assembly.TokenCon
 	if cfg.MACKey, err = in.key("token-mac-key"); err != nil {
 		return cfg, err
 	}
-	cfg.PublicTLS, err = in.publicTLS(env.TLS)
+	if cfg.PublicTLS, err = in.publicTLS(env.TLS); err != nil || !in.TLS {
+		return cfg, err
+	}
+	cfg.MutualTLS.Origin = "https://" + local(in.endpoints[assembly.Token].MTLS)
+	cfg.MutualTLS.Authorities, err = assembly.ClientAuthorities(in.ca.CAFile())
 	return cfg, err
 }
 
