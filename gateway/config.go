@@ -21,6 +21,7 @@ import (
 	"github.com/realguardio/realguardio/gateway/ratelimit"
 	"github.com/realguardio/realguardio/gateway/rest"
 	"github.com/realguardio/realguardio/mesh"
+	"github.com/realguardio/realguardio/mesh/claims"
 	"github.com/realguardio/realguardio/mesh/tracing"
 )
 
@@ -50,6 +51,9 @@ type Config struct {
 	IntrospectionClientID, IntrospectionClientSecret string
 	// ProviderClient reaches the provider. Default: one with a timeout of 10 seconds.
 	ProviderClient *http.Client
+	// SignIn is another provider, at which people sign in. API keys and opaque tokens stay with Issuer. Default: they sign
+	// in at Issuer.
+	SignIn *SignIn
 
 	// Redis holds the sessions. It must honour the context's deadline (ContextTimeoutEnabled). Required.
 	Redis redis.UniversalClient
@@ -95,6 +99,22 @@ type Config struct {
 	Now func() time.Time
 }
 
+// SignIn is an OpenID provider of others. Verifier must accept the access tokens that it issues.
+type SignIn struct {
+	// Issuer, ClientID and ClientSecret make the gateway its confidential client. Required.
+	Issuer, ClientID, ClientSecret string
+	// Claims reads its ID tokens; the same by which Verifier reads its access tokens. Required.
+	Claims *claims.Mapping
+	// Scopes are asked for at a login. Default: openid, profile, email and offline_access.
+	Scopes []string
+	// Resource is what access tokens are asked for (RFC 8707). Default: it is not named.
+	Resource string
+	// Parameters are further ones of the authorization request.
+	Parameters map[string]string
+	// ProviderClient reaches it. Default: one with a timeout of 10 seconds.
+	ProviderClient *http.Client
+}
+
 // Limits are rates per caller. A zero limit takes the default; see [Unlimited].
 type Limits struct {
 	// Address is for every request of one client address. Default: 500 a second, 2000 at once.
@@ -134,6 +154,9 @@ func (cfg *Config) complete() (*url.URL, error) {
 		if b.Conn == nil || b.Forward == nil {
 			return nil, fmt.Errorf("gateway: backend %d needs Conn and Forward", i)
 		}
+	}
+	if cfg.SignIn != nil && cfg.SignIn.Claims == nil {
+		return nil, errors.New("gateway: SignIn.Claims is missing")
 	}
 	public, err := publicURL(cfg.PublicURL)
 	if err != nil {

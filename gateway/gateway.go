@@ -14,6 +14,8 @@ import (
 	"net/http"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/realguardio/realguardio/gateway/bff"
 	"github.com/realguardio/realguardio/gateway/credential"
 	"github.com/realguardio/realguardio/gateway/csrf"
@@ -30,10 +32,12 @@ import (
 
 // Gateway serves HTTP by [Gateway.Handler] and native gRPC by [Gateway.GRPCServer]. It is of use while [Gateway.Run] runs.
 type Gateway struct {
-	cfg         Config
-	meshLog     *slog.Logger
-	vault       *vault.Vault
+	cfg     Config
+	meshLog *slog.Logger
+	vault   *vault.Vault
+	// provider is where people sign in, issuer where API keys and opaque tokens are known: mostly the same.
 	provider    *relyingparty.Party
+	issuer      *relyingparty.Party
 	sessions    *session.Manager
 	credentials *credential.Checker
 	cookies     bff.Cookies
@@ -60,12 +64,7 @@ func New(cfg Config) (*Gateway, error) {
 	if g.vault, err = vault.New(vault.Config{Redis: cfg.Redis, Keys: cfg.SessionKeys, Now: cfg.Now, Logger: cfg.Logger}); err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
-	if g.provider, err = relyingparty.New(relyingparty.Config{
-		Issuer: cfg.Issuer, ClientID: cfg.ClientID, ClientSecret: cfg.ClientSecret, Scopes: cfg.Scopes,
-		IntrospectionClientID: cfg.IntrospectionClientID, IntrospectionClientSecret: cfg.IntrospectionClientSecret,
-		RedirectURL: public.String() + bff.CallbackPath, PostLogoutURL: public.String() + "/",
-		Verifier: cfg.Verifier, Revocations: cfg.Revocations, HTTPClient: cfg.ProviderClient, Now: cfg.Now, Logger: cfg.Logger,
-	}); err != nil {
+	if g.issuer, g.provider, err = newParties(cfg, public.String()); err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
 	if g.sessions, err = session.New(session.Config{
@@ -75,7 +74,7 @@ func New(cfg Config) (*Gateway, error) {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
 	if g.credentials, err = credential.New(credential.Config{
-		Verifier: cfg.Verifier, Revocations: cfg.Revocations, Exchanger: g.provider, Introspector: g.provider, Now: cfg.Now, Logger: cfg.Logger,
+		Verifier: cfg.Verifier, Revocations: cfg.Revocations, Exchanger: g.issuer, Introspector: g.issuer, Now: cfg.Now, Logger: cfg.Logger,
 	}); err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
@@ -98,9 +97,37 @@ func New(cfg Config) (*Gateway, error) {
 	return g, nil
 }
 
-// Run discovers the identity provider, trying until it answers, and returns when ctx ends.
+// newParties makes the gateway a client of the issuer and of where people sign in: one and the same, unless there is
+// another provider for that.
+func newParties(cfg Config, public string) (issuer, provider *relyingparty.Party, err error) {
+	c := relyingparty.Config{
+		Issuer: cfg.Issuer, ClientID: cfg.ClientID, ClientSecret: cfg.ClientSecret, Scopes: cfg.Scopes,
+		IntrospectionClientID: cfg.IntrospectionClientID, IntrospectionClientSecret: cfg.IntrospectionClientSecret,
+		RedirectURL: public + bff.CallbackPath, PostLogoutURL: public + "/",
+		Verifier: cfg.Verifier, Revocations: cfg.Revocations, HTTPClient: cfg.ProviderClient, Now: cfg.Now, Logger: cfg.Logger,
+	}
+	if issuer, err = relyingparty.New(c); err != nil || cfg.SignIn == nil {
+		return issuer, issuer, err
+	}
+	in := cfg.SignIn
+	c.Issuer, c.ClientID, c.ClientSecret, c.Scopes = in.Issuer, in.ClientID, in.ClientSecret, in.Scopes
+	if len(c.Scopes) == 0 {
+		c.Scopes = []string{"openid", "profile", "email", "offline_access"}
+	}
+	c.IntrospectionClientID, c.IntrospectionClientSecret = "", ""
+	c.Claims, c.Resource, c.Parameters, c.HTTPClient = in.Claims, in.Resource, in.Parameters, in.ProviderClient
+	provider, err = relyingparty.New(c)
+	return issuer, provider, err
+}
+
+// Run discovers the identity providers, trying until they answer, and returns when ctx ends.
 func (g *Gateway) Run(ctx context.Context) error {
-	if err := g.provider.Run(ctx); err != nil {
+	discovering, failing := errgroup.WithContext(ctx)
+	discovering.Go(func() error { return g.issuer.Run(failing) })
+	if g.provider != g.issuer {
+		discovering.Go(func() error { return g.provider.Run(failing) })
+	}
+	if err := discovering.Wait(); err != nil {
 		return fmt.Errorf("gateway: %w", err)
 	}
 	<-ctx.Done()
@@ -112,7 +139,7 @@ func (g *Gateway) Handler() http.Handler { return g.handler }
 
 // ProviderReady says what is missing until the identity provider has been discovered. It is for readiness.
 func (g *Gateway) ProviderReady(context.Context) error {
-	if !g.provider.Ready() {
+	if !g.provider.Ready() || !g.issuer.Ready() {
 		return relyingparty.ErrNotReady
 	}
 	return nil

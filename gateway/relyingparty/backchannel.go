@@ -47,7 +47,11 @@ func (p *Party) LogoutToken(ctx context.Context, raw string) (Logout, error) {
 	if token.IssuedAt.IsZero() || token.IssuedAt.After(now.Add(p.cfg.Leeway)) || token.Expiry.After(now.Add(maxLogoutLife)) {
 		return Logout{}, fmt.Errorf("%w: a logout token of another time", ErrForged)
 	}
-	return Logout{ID: token.TokenID, Subject: token.Subject, SessionID: token.SessionID, Expiry: token.Expiry.Add(p.cfg.Leeway)}, nil
+	person, err := p.person(token)
+	if err != nil {
+		return Logout{}, err
+	}
+	return Logout{ID: token.TokenID, Subject: person.Subject, SessionID: person.SessionID, Expiry: token.Expiry.Add(p.cfg.Leeway)}, nil
 }
 
 // checkLogoutHeader refuses tokens of other types, where a type is given, and keys that were stolen: whoever has one can sign
@@ -66,7 +70,7 @@ func (p *Party) checkLogoutHeader(raw string) error {
 	if !slices.Contains([]string{"", "jwt", "logout+jwt"}, typ) {
 		return fmt.Errorf("%w: a token of another type", ErrForged)
 	}
-	if p.cfg.Revocations != nil && p.cfg.Revocations.Revoked(mesh.Identity{KeyID: header.KeyID}) {
+	if p.cfg.Revocations != nil && p.cfg.Revocations.Revoked(mesh.Identity{KeyID: p.claims.Qualify(header.KeyID)}) {
 		return fmt.Errorf("%w: the key was revoked", ErrForged)
 	}
 	return nil

@@ -3,14 +3,17 @@ package relyingparty
 import (
 	"context"
 	"crypto/subtle"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
 
 	"github.com/coreos/go-oidc/v3/oidc"
 	"golang.org/x/oauth2"
+	"golang.org/x/oauth2/clientcredentials"
 
 	"github.com/realguardio/realguardio/gateway/session"
+	"github.com/realguardio/realguardio/mesh/claims"
 )
 
 // Login is one attempt to sign in, to be remembered between the request and the provider's answer, where the browser
@@ -38,7 +41,14 @@ func (p *Party) AuthorizationURL(login Login, hints url.Values) (string, error) 
 	if err != nil {
 		return "", err
 	}
-	opts := []oauth2.AuthCodeOption{oauth2.S256ChallengeOption(login.Verifier), oidc.Nonce(login.Nonce)}
+	var opts []oauth2.AuthCodeOption
+	for name, value := range p.cfg.Parameters {
+		opts = append(opts, oauth2.SetAuthURLParam(name, value))
+	}
+	if p.cfg.Resource != "" {
+		opts = append(opts, oauth2.SetAuthURLParam("resource", p.cfg.Resource))
+	}
+	opts = append(opts, oauth2.S256ChallengeOption(login.Verifier), oidc.Nonce(login.Nonce))
 	for _, name := range Hints {
 		if value := hints.Get(name); value != "" && len(value) <= 256 {
 			opts = append(opts, oauth2.SetAuthURLParam(name, value))
@@ -63,7 +73,11 @@ func (p *Party) Redeem(ctx context.Context, login Login, answer url.Values) (ses
 	if len(answer["code"]) != 1 || answer.Get("code") == "" {
 		return session.Tokens{}, fmt.Errorf("%w: code", ErrForged)
 	}
-	token, err := pr.oauth.Exchange(p.client(ctx), answer.Get("code"), oauth2.VerifierOption(login.Verifier))
+	opts := []oauth2.AuthCodeOption{oauth2.VerifierOption(login.Verifier)}
+	if p.cfg.Resource != "" {
+		opts = append(opts, oauth2.SetAuthURLParam("resource", p.cfg.Resource))
+	}
+	token, err := pr.oauth.Exchange(p.client(ctx), answer.Get("code"), opts...)
 	if err != nil {
 		return session.Tokens{}, fmt.Errorf("redeeming the code: %w", explain(err))
 	}
@@ -85,7 +99,7 @@ func (p *Party) Refresh(ctx context.Context, refreshToken string) (session.Token
 	if err != nil {
 		return session.Tokens{}, err
 	}
-	token, err := pr.oauth.TokenSource(p.client(ctx), &oauth2.Token{RefreshToken: refreshToken}).Token()
+	token, err := p.refresh(ctx, pr, refreshToken)
 	var refused *oauth2.RetrieveError
 	if errors.As(err, &refused) && refused.ErrorCode == "invalid_grant" {
 		return session.Tokens{}, session.ErrEnded
@@ -96,12 +110,28 @@ func (p *Party) Refresh(ctx context.Context, refreshToken string) (session.Token
 	return p.accept(ctx, pr, token, func(*oidc.IDToken) error { return nil })
 }
 
+// refresh redeems a refresh token, for the resource where there is one. The library's own way has no room for that; its
+// other grant takes any parameters, and the grant type among them.
+func (p *Party) refresh(ctx context.Context, pr *provider, refreshToken string) (*oauth2.Token, error) {
+	if p.cfg.Resource == "" {
+		return pr.oauth.TokenSource(p.client(ctx), &oauth2.Token{RefreshToken: refreshToken}).Token()
+	}
+	grant := clientcredentials.Config{
+		ClientID: p.cfg.ClientID, ClientSecret: p.cfg.ClientSecret, TokenURL: pr.oauth.Endpoint.TokenURL, AuthStyle: pr.oauth.Endpoint.AuthStyle,
+		EndpointParams: url.Values{"grant_type": {"refresh_token"}, "refresh_token": {refreshToken}, "resource": {p.cfg.Resource}},
+	}
+	return grant.Token(p.client(ctx))
+}
+
 // accept verifies what the token endpoint issued: the access token always, the ID token where there is one.
 func (p *Party) accept(ctx context.Context, pr *provider, token *oauth2.Token, check func(*oidc.IDToken) error) (session.Tokens, error) {
 	tokens := session.Tokens{Access: token.AccessToken, Refresh: token.RefreshToken}
 	identity, err := p.cfg.Verifier.Verify(ctx, token.AccessToken)
 	if err != nil {
 		return session.Tokens{}, fmt.Errorf("verifying the access token: %w", err)
+	}
+	if identity.Issuer != p.cfg.Issuer {
+		return session.Tokens{}, fmt.Errorf("%w: the access token is of another issuer", ErrForged)
 	}
 	tokens.Identity = identity
 	raw, _ := token.Extra("id_token").(string)
@@ -112,16 +142,14 @@ func (p *Party) accept(ctx context.Context, pr *provider, token *oauth2.Token, c
 	if err != nil {
 		return session.Tokens{}, fmt.Errorf("verifying the ID token: %w", err)
 	}
-	var claims struct {
+	var said struct {
 		AuthorizedParty string `json:"azp"`
-		Name            string `json:"name"`
 		Username        string `json:"preferred_username"`
-		Email           string `json:"email"`
 	}
-	if err := id.Claims(&claims); err != nil {
+	if err := id.Claims(&said); err != nil {
 		return session.Tokens{}, fmt.Errorf("reading the ID token: %w", err)
 	}
-	if len(id.Audience) > 1 && claims.AuthorizedParty == "" || claims.AuthorizedParty != "" && claims.AuthorizedParty != p.cfg.ClientID {
+	if len(id.Audience) > 1 && said.AuthorizedParty == "" || said.AuthorizedParty != "" && said.AuthorizedParty != p.cfg.ClientID {
 		return session.Tokens{}, fmt.Errorf("%w: azp", ErrForged)
 	}
 	if id.AccessTokenHash != "" {
@@ -129,18 +157,35 @@ func (p *Party) accept(ctx context.Context, pr *provider, token *oauth2.Token, c
 			return session.Tokens{}, fmt.Errorf("%w: at_hash", ErrForged)
 		}
 	}
-	if id.Subject != identity.Subject {
+	person, err := p.person(id)
+	if err != nil {
+		return session.Tokens{}, err
+	}
+	if person.Subject != identity.Subject {
 		return session.Tokens{}, fmt.Errorf("%w: the tokens speak of different people", ErrForged)
 	}
 	if err := check(id); err != nil {
 		return session.Tokens{}, err
 	}
 	tokens.ID = raw
-	tokens.Person = session.Person{Subject: id.Subject, Email: claims.Email, Name: firstOf(claims.Name, identity.Name, claims.Username)}
-	if tokens.Person.Email == "" {
-		tokens.Person.Email = identity.Email
+	tokens.Person = session.Person{Subject: person.Subject, Email: firstOf(person.Email, identity.Email), Name: firstOf(person.Name, identity.Name, said.Username)}
+	if identity.SessionID == "" { // of some providers only the ID token names it
+		tokens.Identity.SessionID = person.SessionID
 	}
 	return tokens, nil
+}
+
+// person is whom a verified ID token or logout token speaks of.
+func (p *Party) person(token interface{ Claims(any) error }) (claims.Person, error) {
+	var raw json.RawMessage
+	if err := token.Claims(&raw); err != nil {
+		return claims.Person{}, fmt.Errorf("reading a token: %w", err)
+	}
+	person, err := p.claims.Person(raw)
+	if err != nil {
+		return claims.Person{}, fmt.Errorf("%w: %w", ErrForged, err)
+	}
+	return person, nil
 }
 
 func firstOf(values ...string) string {

@@ -22,6 +22,7 @@ import (
 	"github.com/realguardio/realguardio/gateway/credential"
 	"github.com/realguardio/realguardio/gateway/session"
 	"github.com/realguardio/realguardio/mesh"
+	"github.com/realguardio/realguardio/mesh/claims"
 )
 
 // Config of a [Party].
@@ -35,6 +36,12 @@ type Config struct {
 	PostLogoutURL string
 	// Scopes are asked for at every login. "openid" is added when missing.
 	Scopes []string
+	// Resource is what access tokens are asked for (RFC 8707). Default: it is not named.
+	Resource string
+	// Parameters are further ones of the authorization request, and none of [ownParameters].
+	Parameters map[string]string
+	// Claims reads the tokens of a provider of others. Default: they are as ours.
+	Claims *claims.Mapping
 	// IntrospectionClientID and IntrospectionClientSecret are those of a resource server, as which the provider is asked
 	// what opaque access tokens mean. Default: it is not asked.
 	IntrospectionClientID     string
@@ -51,12 +58,19 @@ type Config struct {
 	Logger *slog.Logger
 }
 
+// ownParameters of the authorization request decide what a login is for and to whom its answer goes.
+var ownParameters = []string{
+	"client_id", "code_challenge", "code_challenge_method", "nonce", "redirect_uri", "request", "request_uri", "resource",
+	"response_mode", "response_type", "scope", "state",
+}
+
 // ErrNotReady says that the provider has not been discovered yet.
 var ErrNotReady = errors.New("relying party: the identity provider has not answered yet")
 
 // Party is safe for concurrent use. It is of use once [Party.Run] has found the provider.
 type Party struct {
 	cfg      Config
+	claims   *claims.Reader
 	provider atomic.Pointer[provider]
 }
 
@@ -105,7 +119,16 @@ func New(cfg Config) (*Party, error) {
 	if !slices.Contains(cfg.Scopes, oidc.ScopeOpenID) {
 		cfg.Scopes = append([]string{oidc.ScopeOpenID}, cfg.Scopes...)
 	}
-	return &Party{cfg: cfg}, nil
+	for name := range cfg.Parameters {
+		if slices.Contains(ownParameters, name) {
+			return nil, fmt.Errorf("relying party: the parameter %s is not to be chosen", name)
+		}
+	}
+	reader, err := claims.New(claims.Config{Issuer: cfg.Issuer, Audiences: []string{cfg.ClientID}, Mapping: cfg.Claims})
+	if err != nil {
+		return nil, fmt.Errorf("relying party: %w", err)
+	}
+	return &Party{cfg: cfg, claims: reader}, nil
 }
 
 // Run reads the discovery document, again and again until it succeeds or ctx ends.

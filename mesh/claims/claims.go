@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/realguardio/realguardio/mesh"
+	"github.com/realguardio/realguardio/mesh/internal/jose"
 )
 
 // Config says which claims are accepted, and how they are read.
@@ -100,6 +101,29 @@ func (r *Reader) Read(members map[string]json.RawMessage, signed string, now tim
 		return mesh.Identity{}, err
 	}
 	return id, nil
+}
+
+// Person is who an ID token or a logout token speaks of, as they are called here. What it does not say is empty.
+type Person struct{ Subject, SessionID, Name, Email string }
+
+// Person reads an ID token or a logout token, which others have verified. It must not be used for access tokens: it asks
+// for nothing.
+func (r *Reader) Person(payload []byte) (Person, error) {
+	members, err := jose.Members(payload)
+	if err != nil {
+		return Person{}, Refused("malformed", err.Error())
+	}
+	c := fields{members: members}
+	if r.mapping == nil {
+		p := Person{Subject: c.optional("sub"), SessionID: c.optional("sid"), Name: c.optional("name"), Email: c.optional("email")}
+		return p, c.err()
+	}
+	m := r.mapping
+	p := Person{Subject: m.qualify(c.identifier(m.Subject)), SessionID: m.qualify(c.identifier(m.Session)), Name: c.display(m.Name)}
+	if c.verifiedEmail() {
+		p.Email = c.display(m.Email)
+	}
+	return p, c.err()
 }
 
 func (r *Reader) check(id *mesh.Identity, notBefore, now time.Time) error {

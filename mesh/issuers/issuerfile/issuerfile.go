@@ -42,17 +42,10 @@ type Issuer struct {
 	OpaquePrefix  string
 }
 
-// Options are what the file does not say.
-type Options struct {
-	// Plaintext allows http issuers on other machines. It is for a trial: everybody on the way can change their keys.
-	Plaintext bool
-	// Logger and Now are those of the verifiers.
-	Logger *slog.Logger
-	Now    func() time.Time
-}
-
-// Read reads a file and the secrets and certificates that it names. The error has a line for each thing that is wrong.
-func Read(path string, o Options) ([]Issuer, error) {
+// Read reads a file and the secrets and certificates that it names. With plaintext it takes http issuers on other
+// machines: for a trial, since everybody on the way can change their keys. The error has a line for each thing that is
+// wrong.
+func Read(path string, plaintext bool) ([]Issuer, error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -74,7 +67,7 @@ func Read(path string, o Options) ([]Issuer, error) {
 	var problems []error
 	names, urls := map[string]bool{}, map[string]bool{}
 	for n, w := range all {
-		i, err := w.issuer(o)
+		i, err := w.issuer(plaintext)
 		if names[w.Name] || urls[w.Issuer] {
 			err = errors.Join(err, errors.New("its name or its issuer stands there already"))
 		}
@@ -88,15 +81,17 @@ func Read(path string, o Options) ([]Issuer, error) {
 }
 
 // Open makes the verifiers of issuers. It asks all of them for their keys at once, and does not wait long for those that
-// do not answer.
-func Open(ctx context.Context, list []Issuer) ([]issuers.Trusted, error) {
+// do not answer. Of log and now nil is nobody, and time.Now.
+func Open(ctx context.Context, list []Issuer, log *slog.Logger, now func() time.Time) ([]issuers.Trusted, error) {
 	trusted := make([]issuers.Trusted, len(list))
 	waiting, cancel := context.WithTimeout(ctx, firstKeys)
 	defer cancel()
 	var group errgroup.Group
 	for n, i := range list {
 		group.Go(func() error {
-			verifier, err := jwt.New(waiting, i.JWT)
+			cfg := i.JWT
+			cfg.Logger, cfg.Now = log, now
+			verifier, err := jwt.New(waiting, cfg)
 			if err != nil {
 				return fmt.Errorf("issuer %s: %w", i.Name, err)
 			}
@@ -104,10 +99,13 @@ func Open(ctx context.Context, list []Issuer) ([]issuers.Trusted, error) {
 			if i.Introspection == nil {
 				return nil
 			}
-			trusted[n].Opaque, err = introspection.New(*i.Introspection)
+			asking := *i.Introspection
+			asking.Logger, asking.Now = log, now
+			opaque, err := introspection.New(asking)
 			if err != nil {
 				return fmt.Errorf("issuer %s: %w", i.Name, err)
 			}
+			trusted[n].Opaque = opaque
 			return nil
 		})
 	}
@@ -115,13 +113,13 @@ func Open(ctx context.Context, list []Issuer) ([]issuers.Trusted, error) {
 }
 
 // issuer is what an entry of the file means.
-func (w *written) issuer(o Options) (Issuer, error) {
+func (w *written) issuer(plaintext bool) (Issuer, error) {
 	var problems []error
 	problem := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
 	if w.Name == "" {
 		problem("name is missing")
 	}
-	problems = append(problems, checkURL("issuer", w.Issuer, o.Plaintext, true), checkURL("jwks-url", w.JWKSURL, o.Plaintext, false))
+	problems = append(problems, checkURL("issuer", w.Issuer, plaintext, true), checkURL("jwks-url", w.JWKSURL, plaintext, false))
 	if len(w.Audiences) == 0 || slices.Contains(w.Audiences, "") {
 		problem("audiences is missing, or has an empty one")
 	}
@@ -134,8 +132,7 @@ func (w *written) issuer(o Options) (Issuer, error) {
 	i := Issuer{
 		Name: w.Name, Required: w.Required,
 		JWT: jwt.Config{
-			Issuer: w.Issuer, Audiences: w.Audiences, Claims: &mapping, Algorithms: w.Algorithms, JWKSURL: w.JWKSURL,
-			HTTPClient: client, Logger: o.Logger, Now: o.Now,
+			Issuer: w.Issuer, Audiences: w.Audiences, Claims: &mapping, Algorithms: w.Algorithms, JWKSURL: w.JWKSURL, HTTPClient: client,
 		},
 	}
 	for _, alg := range w.Algorithms {
@@ -144,9 +141,9 @@ func (w *written) issuer(o Options) (Issuer, error) {
 		}
 	}
 	if w.Introspection != nil {
-		cfg, err := w.Introspection.config(o)
+		cfg, err := w.Introspection.config(plaintext)
 		problems = append(problems, err)
-		cfg.Issuer, cfg.Audiences, cfg.Claims, cfg.HTTPClient, cfg.Logger, cfg.Now = w.Issuer, w.Audiences, mapping, client, o.Logger, o.Now
+		cfg.Issuer, cfg.Audiences, cfg.Claims, cfg.HTTPClient = w.Issuer, w.Audiences, mapping, client
 		i.Introspection, i.OpaquePrefix = &cfg, w.Introspection.Prefix
 	}
 	return i, errors.Join(problems...)

@@ -73,7 +73,7 @@ func TestAFileSaysWhoIsTrustedAndHowFar(t *testing.T) {
   issuer: http://localhost:1/corp
   audiences: [a]
   introspection: {client-id: us, private-key-file: DIR/key.pem, key-id: k1}
-`), issuerfile.Options{})
+`), false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,7 +136,7 @@ func TestEverythingThatIsWrongIsSaidAtOnce(t *testing.T) {
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			_, err := issuerfile.Read(write(t, tt.text), issuerfile.Options{})
+			_, err := issuerfile.Read(write(t, tt.text), false)
 			if err == nil {
 				t.Fatal("it was accepted")
 			}
@@ -161,11 +161,11 @@ func TestAServiceTrustsWhomItsFileNames(t *testing.T) {
   issuer: `+acme.URL+`
   audiences: [`+meshtest.Audience+`]
   roles: {allow: [staff]}
-`), issuerfile.Options{Logger: meshtest.Logger(t)})
+`), false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	trusted, err := issuerfile.Open(t.Context(), list)
+	trusted, err := issuerfile.Open(t.Context(), list, meshtest.Logger(t), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

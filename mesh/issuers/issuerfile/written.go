@@ -125,9 +125,9 @@ type asked struct {
 	NoExpiry         bool          `yaml:"no-expiry"`
 }
 
-func (a *asked) config(o Options) (introspection.Config, error) {
+func (a *asked) config(plaintext bool) (introspection.Config, error) {
 	cfg := introspection.Config{URL: a.URL, ClientID: a.ClientID, KeyID: a.KeyID, TTL: a.Remember, MaxLife: a.Streams, NoExpiry: a.NoExpiry}
-	problems := []error{checkURL("introspection: url", a.URL, o.Plaintext, false)}
+	problems := []error{checkURL("introspection: url", a.URL, plaintext, false)}
 	problem := func(text string) { problems = append(problems, errors.New("introspection: "+text)) }
 	if a.ClientID == "" {
 		problem("client-id is missing")

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/realguardio/realguardio/mesh"
+	"github.com/realguardio/realguardio/mesh/issuers/issuerfile"
 )
 
 // Environment is what every part is told of where it runs: its place in the mesh, its stores, the time.
@@ -23,6 +24,8 @@ type Environment struct {
 	// Issuer is the identity provider's URL as it stands in tokens; IssuerCA the file with the authority of its
 	// certificate, empty for the system's.
 	Issuer, IssuerCA string
+	// Trusted are issuers of others whose tokens are accepted besides.
+	Trusted []issuerfile.Issuer
 	// Secret is that of the part's own client, whose id is the part's name.
 	Secret string
 	Peers  Peers

@@ -28,6 +28,8 @@ type GatewayConfig struct {
 	PublicURL string
 	// WebClientSecret is that of the client [WebClient], by which people sign in.
 	WebClientSecret string
+	// SignIn is where people sign in instead; nil for the issuer.
+	SignIn *gateway.SignIn
 	// SessionKeys encrypt sessions in Redis: the first is used, the others are still understood.
 	SessionKeys [][]byte
 	// PublicTLS is the certificate of the HTTP port, GRPCTLS of the gRPC port. Nil: plaintext, for a proxy on the same
@@ -65,7 +67,7 @@ func NewGateway(ctx context.Context, cfg GatewayConfig, l Listeners) (_ *Part, e
 		return nil, err
 	}
 	edge, err := gateway.New(gateway.Config{
-		PublicURL: cfg.PublicURL, Issuer: cfg.Issuer, ClientID: WebClient, ClientSecret: cfg.WebClientSecret, ProviderClient: in.issuer,
+		PublicURL: cfg.PublicURL, Issuer: cfg.Issuer, ClientID: WebClient, ClientSecret: cfg.WebClientSecret, ProviderClient: in.issuer, SignIn: cfg.SignIn,
 		IntrospectionClientID: Gateway, IntrospectionClientSecret: cfg.Secret,
 		Redis: sessions, SessionKeys: cfg.SessionKeys,
 		Backends: backends, Verifier: in.verifier, Revocations: in.revocations,

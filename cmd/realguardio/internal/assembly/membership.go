@@ -18,6 +18,8 @@ import (
 	"github.com/realguardio/realguardio/gateway"
 	"github.com/realguardio/realguardio/mesh"
 	"github.com/realguardio/realguardio/mesh/clientcredentials"
+	"github.com/realguardio/realguardio/mesh/issuers"
+	"github.com/realguardio/realguardio/mesh/issuers/issuerfile"
 	"github.com/realguardio/realguardio/mesh/jwt"
 	"github.com/realguardio/realguardio/mesh/revocation"
 	"github.com/realguardio/realguardio/mesh/telemetry"
@@ -34,7 +36,7 @@ type membership struct {
 	ids    mesh.WorkloadIDs
 	// issuer is the HTTP client that trusts the issuer's certificate.
 	issuer      *http.Client
-	verifier    *jwt.Verifier
+	verifier    *issuers.Verifier
 	revocations *revocation.Set
 	metrics     *telemetry.Metrics
 	// self gets the part's own tokens.
@@ -63,20 +65,37 @@ func (p *Part) join(ctx context.Context, env Environment, keys func(context.Cont
 	}); err != nil {
 		return nil, err
 	}
-	if m.verifier, err = jwt.New(ctx, jwt.Config{
-		Issuer: env.Issuer, Audiences: []string{audience, "urn:realguardio:" + p.Name},
-		HTTPClient: m.issuer, Keys: keys, Logger: p.log, Now: env.Now,
-	}); err != nil {
+	if m.verifier, err = m.newVerifier(ctx, env, keys); err != nil {
 		return nil, err
 	}
 	p.work("verification keys", m.verifier.Run)
 	p.Ops.Add(ops.Check{Name: "verification keys", Run: func(context.Context) error {
 		if !m.verifier.Ready() {
-			return errors.New("the issuer's keys could not be fetched")
+			return errors.New("the keys of an issuer could not be fetched")
 		}
 		return nil
 	}})
 	return m, m.followRevocations(env)
+}
+
+// opaque are the prefixes of credentials that only the token service reads. Nobody else is shown one.
+var opaque = []string{"rgo_", "rgk_", "rgt_", "rgs_"}
+
+// newVerifier verifies the tokens of the issuer, and those of the others that are trusted.
+func (m *membership) newVerifier(ctx context.Context, env Environment, keys func(context.Context) ([]byte, error)) (*issuers.Verifier, error) {
+	own, err := jwt.New(ctx, jwt.Config{
+		Issuer: env.Issuer, Audiences: []string{audience, "urn:realguardio:" + m.part.Name},
+		HTTPClient: m.issuer, Keys: keys, Logger: m.part.log, Now: env.Now,
+	})
+	if err != nil {
+		return nil, err
+	}
+	others, err := issuerfile.Open(ctx, env.Trusted, m.part.log, env.Now)
+	if err != nil {
+		return nil, err
+	}
+	trusted := append([]issuers.Trusted{{JWT: own, Required: true}}, others...)
+	return issuers.New(issuers.Config{Trusted: trusted, Withheld: opaque})
 }
 
 func (m *membership) followRevocations(env Environment) error {

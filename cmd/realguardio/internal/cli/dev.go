@@ -29,10 +29,14 @@ The data folder survives restarts, and with it accounts, keys and systems. Secre
 	}
 	var upstreams upstreamProviders
 	var traces traceFlags
+	var trusted trustedIssuers
+	var signIn signInFlags
 	declare := func(s *settings.Set) {
 		log.declare(s)
 		traces.declare(s)
 		upstreams.declare(s, new(bool))
+		trusted.declare(s, new(bool))
+		signIn.declare(s, &trusted)
 		s.String(&cfg.DataDir, "data-dir", "folder for everything that survives a restart", settings.Required)
 		s.Bool(&cfg.Ephemeral, "ephemeral", "keep nothing: use a temporary data folder")
 		s.Bool(&cfg.RandomPorts, "random-ports", "listen on free ports instead of the usual ones")
@@ -50,7 +54,7 @@ The data folder survives restarts, and with it accounts, keys and systems. Secre
 		assembly.LogRedis(cfg.Log)
 		assembly.LogTraces(cfg.Log)
 		cfg.Traces = traces.config(w.Environ)
-		cfg.Upstreams = upstreams.list
+		cfg.Upstreams, cfg.Trusted, cfg.SignIn = upstreams.list, trusted.list, signIn.made
 		if cfg.ReadyFile != "" {
 			if cfg.ReadyFile, err = filepath.Abs(cfg.ReadyFile); err != nil {
 				return err

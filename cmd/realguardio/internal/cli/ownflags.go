@@ -116,12 +116,14 @@ type gatewayFlags struct {
 	publicURL                     string
 	web                           secretFile
 	session                       keyFile
+	signIn                        signInFlags
 	oldSessions, proxies, origins []string
 }
 
-func (f *gatewayFlags) declare(s *settings.Set, _ *partFlags) {
+func (f *gatewayFlags) declare(s *settings.Set, p *partFlags) {
 	s.String(&f.publicURL, "public-url", "where browsers reach the gateway, such as https://example.com", settings.Required, settings.HTTPURL, origin)
 	f.web.declare(s, "web-client-secret-file", "secret of the client "+assembly.WebClient+", by which people sign in, made by realguardio setup")
+	f.signIn.declare(s, &p.trusted)
 	f.session.declare(s, "session-key-file", "key that sessions are encrypted with in Redis")
 	s.Strings(&f.oldSessions, "old-session-key-file", "earlier session key, still understood")
 	s.Strings(&f.proxies, "trusted-proxy", "network whose X-Forwarded-For is believed, such as 10.0.0.0/8", prefixes)
@@ -138,7 +140,7 @@ func (f *gatewayFlags) build(ctx context.Context, p *partFlags, env assembly.Env
 		return nil, err
 	}
 	return assembly.NewGateway(ctx, assembly.GatewayConfig{
-		Environment: env, PublicURL: f.publicURL, WebClientSecret: f.web.value, SessionKeys: sessions,
+		Environment: env, PublicURL: f.publicURL, WebClientSecret: f.web.value, SignIn: f.signIn.made, SessionKeys: sessions,
 		TrustedProxies: parsePrefixes(f.proxies), CORSOrigins: f.origins, PublicTLS: public, GRPCTLS: public,
 	}, l)
 }

@@ -39,6 +39,7 @@ type partFlags struct {
 	workloadID            string
 	workloadIDs           mesh.WorkloadIDs
 	issuer, issuerCA      string
+	trusted               trustedIssuers
 	secret                secretFile
 	peers                 assembly.Peers
 	database, redis       storeURL
@@ -129,6 +130,7 @@ func (p *partFlags) declare(s *settings.Set, defaults assembly.Addresses) {
 	s.String(&p.issuer, "issuer", "URL of the identity provider, as it stands in tokens", settings.Required, settings.HTTPURL)
 	s.String(&p.issuerCA, "issuer-ca-file", "authority of the issuer's https certificate (default: the system's)", settings.File, authorities)
 	s.Bool(&p.insecurePlaintext, "insecure-plaintext", "allow http, where a proxy on the same machine terminates TLS, or for a trial on one machine: everybody on the way can read tokens")
+	p.trusted.declare(s, &p.insecurePlaintext)
 	s.Rule(p.checkIssuer)
 	s.Rule(p.checkMembership)
 }
@@ -198,7 +200,7 @@ func (p *partFlags) declarePublicTLS(s *settings.Set) {
 // environment is what the flags say of any part.
 func (p *partFlags) environment(log *slog.Logger, environ []string) assembly.Environment {
 	return assembly.Environment{
-		Log: log, Now: time.Now, DrainDelay: p.drain, TLS: p.tls, WorkloadIDs: p.workloadIDs, Issuer: p.issuer, IssuerCA: p.issuerCA, Secret: p.secret.value,
+		Log: log, Now: time.Now, DrainDelay: p.drain, TLS: p.tls, WorkloadIDs: p.workloadIDs, Issuer: p.issuer, IssuerCA: p.issuerCA, Trusted: p.trusted.list, Secret: p.secret.value,
 		Peers: p.peers, DatabaseURL: p.database.url, RedisURL: p.redis.url, Migrate: p.migrate,
 		Traces: p.traces.config(environ),
 	}

@@ -17,6 +17,8 @@ import (
 	"github.com/realguardio/realguardio/cmd/realguardio/internal/embeddedredis"
 	"github.com/realguardio/realguardio/cmd/realguardio/internal/mailsink"
 	"github.com/realguardio/realguardio/cmd/realguardio/internal/readyfile"
+	"github.com/realguardio/realguardio/gateway"
+	"github.com/realguardio/realguardio/mesh/issuers/issuerfile"
 	"github.com/realguardio/realguardio/services/token/upstream"
 )
 
@@ -36,6 +38,9 @@ type Config struct {
 	Traces assembly.Traces
 	// Upstreams are OpenID Providers of others that people may sign in at.
 	Upstreams []upstream.Provider
+	// Trusted are issuers of others whose tokens are accepted, SignIn is the one at which people sign in; nil for ours.
+	Trusted []issuerfile.Issuer
+	SignIn  *gateway.SignIn
 	// ReadyFile is written once everything is ready; empty for none.
 	ReadyFile string
 	// Program is how this binary was called, for commands that can be pasted.

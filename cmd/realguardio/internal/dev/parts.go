@@ -77,7 +77,7 @@ func (in *installation) environment(part string, secrets assembly.Secrets) (asse
 		return assembly.Environment{}, err
 	}
 	env := assembly.Environment{
-		Log: in.Log, Now: in.Now, TLS: files, Issuer: in.files.Issuer, Secret: secrets[part], Peers: in.endpoints.peers(),
+		Log: in.Log, Now: in.Now, TLS: files, Issuer: in.files.Issuer, Trusted: in.Trusted, Secret: secrets[part], Peers: in.endpoints.peers(),
 		DatabaseURL: database, RedisURL: in.redisURL, Migrate: true,
 		Traces: in.Traces,
 	}
@@ -113,7 +113,7 @@ func (in *installation) gatewayConfig(secrets assembly.Secrets) (assembly.Gatewa
 		return assembly.GatewayConfig{}, err
 	}
 	cfg := assembly.GatewayConfig{
-		Environment: env, PublicURL: in.files.Gateway, WebClientSecret: secrets[assembly.WebClient],
+		Environment: env, PublicURL: in.files.Gateway, WebClientSecret: secrets[assembly.WebClient], SignIn: in.SignIn,
 		Extra: map[string]http.Handler{outboxPath: in.mail.Handler()},
 	}
 	session, err := in.key("session-key")
