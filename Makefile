@@ -36,15 +36,19 @@ run: build ## run everything in one process with demo data; ARGS='--random-ports
 
 # --- tests -----------------------------------------------------------------------------------------------------------
 
-.PHONY: test test-quick test-soak test-go test-examples test-clients test-browser system-packages
+.PHONY: test test-quick test-soak storm test-go test-examples test-clients test-browser system-packages
 test: lint generate-check breaking test-go test-examples test-clients test-browser ## everything; installs Redis, PostgreSQL and Chromium when missing
 
 test-quick: ## what needs Go only, on the embedded stores
 	go test -short ./...
 
 SOAK ?= 10m
-test-soak: system-packages ## what finds the rare, for SOAK (10m) each: kills at random moments; SOAK_SEED repeats one
-	SOAK=$(SOAK) go test -count 1 -timeout 0 -v -run TestAKill ./cmd/realguardio
+STORM := TestAStorm|TestNoRevocationIsMissed
+test-soak: system-packages ## what finds the rare: kills at random moments, for SOAK (10m) each (SOAK_SEED repeats one); and the storm
+	SOAK=$(SOAK) go test -count 1 -timeout 0 -v -run 'TestAKill|$(STORM)' ./cmd/realguardio
+
+storm: system-packages ## how long 10,000 revocations in 10 s take to 50 verifiers in 5 processes, and what failures do to that
+	SOAK=1s go test -count 1 -v -run '$(STORM)' ./cmd/realguardio
 
 test-go: system-packages
 	go test -race -timeout 20m ./...

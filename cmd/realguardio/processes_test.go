@@ -28,6 +28,9 @@ var binary = sync.OnceValues(func() (string, error) {
 })
 
 func TestMain(m *testing.M) {
+	if config := os.Getenv(verifiersEnv); config != "" {
+		os.Exit(serveVerifiers(config))
+	}
 	code := m.Run()
 	os.Remove(filepath.Join(os.TempDir(), fmt.Sprintf("realguardio-test-%d", os.Getpid())))
 	os.Exit(code)
