@@ -53,7 +53,7 @@ func BenchmarkSessionREST(b *testing.B) {
 	cookies := signIn(b, web.url)
 
 	mux := runtime.NewServeMux()
-	bare := bareServer(b, ca.Server(b, "token"), func(s *grpc.Server) { tokenv1.RegisterAccountServiceServer(s, me{}) })
+	bare := bareServer(b, ca.Server(b, "token"), registerMe[*grpc.Server])
 	if err := tokenv1.RegisterAccountServiceHandler(b.Context(), mux, bareDial(b, bare, ca.Client(b, "gateway"))); err != nil {
 		b.Fatal(err)
 	}
