@@ -86,7 +86,7 @@ func unmetWorkload(r *Rule, c claimant) *refusal {
 	switch {
 	case c.id.Kind != KindWorkload:
 		return nil
-	case !slices.Contains(r.Workloads, c.id.ClientID):
+	case !slices.Contains(r.Workloads, c.id.ClientID) && !slices.Contains(r.Workloads, AnyWorkload):
 		cause = "workload"
 	case c.workload != c.id.ClientID:
 		cause = "workload_certificate"

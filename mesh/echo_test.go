@@ -39,6 +39,7 @@ var echoRules = map[string]*meshv1.Rule{
 	"Admin":    {Callers: callers{user}, AnyRole: []string{"ADMIN", "ROOT"}},
 	"Scoped":   {Callers: callers{user, client}, AllScopes: []string{"a.read", "a.write"}},
 	"Internal": {Callers: callers{workload}, Workloads: []string{"customer"}},
+	"Anyone":   {Callers: callers{workload}, Workloads: []string{"*"}},
 	"Careful":  {Callers: callers{user}, Sensitive: true},
 	"Fresh":    {Callers: callers{user}, MaxAge: durationpb.New(300e9)},
 	"Strong":   {Callers: callers{user}, Acr: "phr"},
@@ -46,7 +47,7 @@ var echoRules = map[string]*meshv1.Rule{
 	"Recent":   {Callers: callers{user}, MaxAge: durationpb.New(300e9)},
 }
 
-var echoMethods = []string{"Say", "Watch", "Chat", "Open", "Admin", "Scoped", "Internal", "Careful", "Fresh", "Strong", "Read", "Recent"}
+var echoMethods = []string{"Say", "Watch", "Chat", "Open", "Admin", "Scoped", "Internal", "Anyone", "Careful", "Fresh", "Strong", "Read", "Recent"}
 
 // echoFile is test.mesh.v1, as a linked proto file would be.
 var echoFile = sync.OnceValue(func() protoreflect.FileDescriptor {

@@ -16,6 +16,9 @@ import (
 	meshv1 "github.com/realguardio/realguardio/gen/go/realguardio/mesh/v1"
 )
 
+// AnyWorkload in a rule admits every workload that the issuer knows and whose certificate is of the trust domain.
+const AnyWorkload = "*"
+
 // Rule is what a method demands of its caller, as its proto declares it (realguardio.mesh.v1.Rule).
 type Rule struct {
 	// Method is the canonical "/package.Service/Method".
@@ -32,7 +35,7 @@ type Rule struct {
 	Callers []Kind
 	// AnyRole needs one of these roles; AllScopes every one of these scopes.
 	AnyRole, AllScopes []string
-	// Workloads are the parts admitted, where the caller is one.
+	// Workloads are the parts admitted, where the caller is one; [AnyWorkload] alone admits every one.
 	Workloads []string
 	// MaxAge is how long ago the person may have authenticated. Zero: no limit.
 	MaxAge time.Duration
@@ -167,6 +170,8 @@ func problemWith(r *Rule, declared *meshv1.Rule) string {
 		return "callers has workload, but workloads names none"
 	case !workload && len(r.Workloads) > 0:
 		return "workloads are named, but callers has no workload"
+	case slices.Contains(r.Workloads, AnyWorkload) && len(r.Workloads) > 1:
+		return "workloads names some beside any"
 	case hasBlank(r.AnyRole) || hasBlank(r.AllScopes) || hasBlank(r.Workloads):
 		return "a role, scope or workload is blank or has a space in it"
 	case declared.GetMaxAge() != nil && (!declared.GetMaxAge().IsValid() || r.MaxAge <= 0):

@@ -57,6 +57,7 @@ func TestARuleThatCouldBeMisreadIsRefused(t *testing.T) {
 		{name: "a workload without names", own: &meshv1.Rule{Callers: callers{user, workload}}, want: "workloads names none"},
 		{name: "names without workload", own: &meshv1.Rule{Callers: callers{user}, Workloads: []string{"a"}}, want: "no workload"},
 		{name: "a blank workload", own: &meshv1.Rule{Callers: callers{workload}, Workloads: []string{""}}, want: "blank"},
+		{name: "any workload and one by name", own: &meshv1.Rule{Callers: callers{workload}, Workloads: []string{"*", "customer"}}, want: "beside any"},
 		{name: "a blank role", own: &meshv1.Rule{Callers: callers{user}, AnyRole: []string{""}}, want: "blank"},
 		{name: "two scopes in one string", own: &meshv1.Rule{Callers: callers{user}, AllScopes: []string{"a b"}}, want: "blank"},
 		{name: "a negative max_age", own: &meshv1.Rule{Callers: callers{user}, MaxAge: durationpb.New(-1)}, want: "max_age must be positive"},

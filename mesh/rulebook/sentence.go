@@ -20,6 +20,10 @@ func Sentence(rule mesh.Rule) string {
 			who = append(who, "an application", "an API key")
 		case mesh.KindWorkload:
 			for _, name := range rule.Workloads {
+				if name == mesh.AnyWorkload {
+					who = append(who, "a part")
+					continue
+				}
 				who = append(who, "the part "+name)
 			}
 		}

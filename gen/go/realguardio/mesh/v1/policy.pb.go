@@ -93,7 +93,8 @@ type Rule struct {
 	AnyRole []string `protobuf:"bytes,3,rep,name=any_role,json=anyRole,proto3" json:"any_role,omitempty"`
 	// Each of these scopes must be in the token.
 	AllScopes []string `protobuf:"bytes,4,rep,name=all_scopes,json=allScopes,proto3" json:"all_scopes,omitempty"`
-	// Where the caller is a workload, it must be one of these: the registered client and the name in its certificate.
+	// Where the caller is a workload, it must be one of these: the registered client and the name in its certificate. "*"
+	// alone stands for every workload, whose client and certificate have one name all the same.
 	// Required when callers has CALLER_KIND_WORKLOAD.
 	Workloads []string `protobuf:"bytes,5,rep,name=workloads,proto3" json:"workloads,omitempty"`
 	// Reachable from outside through the gateway. False unless said, so that internal RPCs stay internal.

@@ -350,9 +350,10 @@ const file_realguardio_mesh_v1_revocation_proto_rawDesc = "" +
 	"\x15REVOCATION_KIND_GRANT\x10\x03\x12\x1b\n" +
 	"\x17REVOCATION_KIND_SUBJECT\x10\x04\x12\x1a\n" +
 	"\x16REVOCATION_KIND_CLIENT\x10\x05\x12\x17\n" +
-	"\x13REVOCATION_KIND_KEY\x10\x062\xa7\x01\n" +
-	"\x11RevocationService\x12\x91\x01\n" +
-	"\x05Watch\x12!.realguardio.mesh.v1.WatchRequest\x1a\".realguardio.mesh.v1.WatchResponse\"?\xda\xe7\x18;\x12\x01\x03*\agateway*\bcustomer*\x0esecuritysystem*\fnotification*\x05token0\x01B\xde\x01\n" +
+	"\x13REVOCATION_KIND_KEY\x10\x062q\n" +
+	"\x11RevocationService\x12\\\n" +
+	"\x05Watch\x12!.realguardio.mesh.v1.WatchRequest\x1a\".realguardio.mesh.v1.WatchResponse\"\n" +
+	"\xda\xe7\x18\x06\x12\x01\x03*\x01*0\x01B\xde\x01\n" +
 	"\x17com.realguardio.mesh.v1B\x0fRevocationProtoP\x01ZDgithub.com/realguardio/realguardio/gen/go/realguardio/mesh/v1;meshv1\xa2\x02\x03RMX\xaa\x02\x13Realguardio.Mesh.V1\xca\x02\x13Realguardio\\Mesh\\V1\xe2\x02\x1fRealguardio\\Mesh\\V1\\GPBMetadata\xea\x02\x15Realguardio::Mesh::V1b\x06proto3"
 
 var (

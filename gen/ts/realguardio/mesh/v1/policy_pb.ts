@@ -52,7 +52,8 @@ export type Rule = Message<"realguardio.mesh.v1.Rule"> & {
   allScopes: string[];
 
   /**
-   * Where the caller is a workload, it must be one of these: the registered client and the name in its certificate.
+   * Where the caller is a workload, it must be one of these: the registered client and the name in its certificate. "*"
+   * alone stands for every workload, whose client and certificate have one name all the same.
    * Required when callers has CALLER_KIND_WORKLOAD.
    *
    * @generated from field: repeated string workloads = 5;
@@ -126,7 +127,8 @@ export type RuleJson = {
   allScopes?: string[];
 
   /**
-   * Where the caller is a workload, it must be one of these: the registered client and the name in its certificate.
+   * Where the caller is a workload, it must be one of these: the registered client and the name in its certificate. "*"
+   * alone stands for every workload, whose client and certificate have one name all the same.
    * Required when callers has CALLER_KIND_WORKLOAD.
    *
    * @generated from field: repeated string workloads = 5;
