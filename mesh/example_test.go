@@ -100,5 +100,5 @@ func ExampleNewPolicies() {
 	for rule := range policies.All() {
 		fmt.Println(rule.Method, rule.Callers, rule.Workloads, rule.Edge)
 	}
-	// Output: /realguardio.mesh.v1.RevocationService/Watch [workload] [gateway customer securitysystem notification token] false
+	// Output: /realguardio.mesh.v1.RevocationService/Watch [workload] [*] false
 }
