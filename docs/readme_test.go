@@ -31,7 +31,7 @@ func TestEveryCommandOfTheReadme(t *testing.T) {
 	}
 	text := strings.NewReplacer(append(addresses, "./.realguardio/", data+"/", ".realguardio/", data+"/",
 		"realguardio panel alarm", "realguardio panel alarm --ready-file "+data+"/demo.json",
-		"access-token", "access-token --ready-file "+data+"/demo.json")...).Replace(script.String())
+		"workloads register", "workloads register --ready-file "+data+"/demo.json", "access-token", "access-token --ready-file "+data+"/demo.json")...).Replace(script.String())
 	out := shell(t, text)
 	for _, want := range []string{`"locationName": ?"Oakland"`, `"mode": ?"NIGHT"`, `ALARM: Oakland \(intrusion\)`, `"greeting": ?"Hello, Mary`} {
 		if !regexp.MustCompile(want).MatchString(out) {
@@ -115,7 +115,7 @@ func replacements(t *testing.T, ready []byte) []string {
 		}
 		return u.Host
 	}
-	return []string{"localhost:8080", host(f.Gateway), "localhost:9000", host(f.Issuer), "localhost:8090", f.GRPC["gateway"]}
+	return []string{"localhost:8080", host(f.Gateway), "localhost:9000", host(f.Issuer), "localhost:8090", f.GRPC["gateway"], "localhost:9100", f.GRPC["token"]}
 }
 
 func shell(t *testing.T, script string) string {

@@ -1,25 +1,27 @@
 // Command greeter is a service of your own on the mesh: a proto with rules, the two handlers below, and a server that
-// refuses to start without a rule for every RPC. It trusts the tokens of any RealGuardIO, or other OpenID Connect, issuer.
+// refuses to start without a rule for every RPC. Whom it lets in, and for how long, is the mesh's to see to.
 //
-//	go run . -issuer http://localhost:9000 -cert greeter.pem -key greeter-key.pem
+//	realguardio workloads register greeter --secret-file greeter-secret
+//	realguardio certs --part greeter
+//	go run . -issuer http://localhost:9000 -token localhost:9100 -certs certs -secret greeter-secret
 package main
 
 import (
 	"context"
-	"crypto/tls"
 	"flag"
-	"fmt"
 	"log"
 	"log/slog"
-	"net"
 	"os"
 	"os/signal"
-	"sync"
+	"path/filepath"
+	"syscall"
 	"time"
+
+	"google.golang.org/grpc"
 
 	greeterv1 "example.org/greeter/gen/greeter/v1"
 	"github.com/realguardio/realguardio/mesh"
-	"github.com/realguardio/realguardio/mesh/jwt"
+	"github.com/realguardio/realguardio/mesh/member"
 )
 
 type greeter struct {
@@ -47,42 +49,31 @@ func (greeter) Watch(_ *greeterv1.WatchRequest, stream greeterv1.GreeterService_
 
 func main() {
 	issuer := flag.String("issuer", "http://localhost:9000", "whose tokens to trust")
+	token := flag.String("token", "localhost:9100", "the token service, which tells what has ended")
 	listen := flag.String("listen", "localhost:9200", "where to serve")
-	cert := flag.String("cert", "greeter.pem", "certificate file")
-	key := flag.String("key", "greeter-key.pem", "key file")
+	certs := flag.String("certs", "certs", "folder of ca.pem, greeter.pem and greeter-key.pem")
+	secret := flag.String("secret", "greeter-secret", "file of the client's secret")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, *issuer, *listen, *cert, *key); err != nil {
+	if err := run(ctx, *issuer, *token, *listen, *certs, *secret); err != nil {
 		log.Fatal(err)
 	}
 }
 
-func run(ctx context.Context, issuer, listen, cert, key string) error {
-	pair, err := tls.LoadX509KeyPair(cert, key)
-	if err != nil {
-		return fmt.Errorf("read certificate: %w", err)
-	}
-	verifier, err := jwt.New(ctx, jwt.Config{Issuer: issuer, Audiences: []string{"urn:realguardio:api"}})
+func run(ctx context.Context, issuer, token, listen, certs, secretFile string) error {
+	secret, err := os.ReadFile(secretFile)
 	if err != nil {
 		return err
 	}
-	ctx, stop := context.WithCancel(ctx)
-	var refreshing sync.WaitGroup
-	refreshing.Go(func() { _ = verifier.Run(ctx) })
-	defer refreshing.Wait()
-	defer stop()
-	server, err := mesh.NewServer(mesh.ServerConfig{
-		Name: "greeter", TLS: &tls.Config{Certificates: []tls.Certificate{pair}},
-		Verifier: verifier, Revocations: mesh.NoRevocations(), Logger: slog.Default(),
+	in := func(file string) string { return filepath.Join(certs, file) }
+	m, err := member.New(ctx, member.Config{
+		Name: "greeter", Issuer: issuer, Revocations: token, Secret: string(secret), Logger: slog.Default(),
+		TLS: mesh.TLSFiles{CA: in("ca.pem"), Cert: in("greeter.pem"), Key: in("greeter-key.pem")},
 	})
 	if err != nil {
 		return err
 	}
-	greeterv1.RegisterGreeterServiceServer(server, greeter{})
-	lis, err := net.Listen("tcp", listen)
-	if err != nil {
-		return err
-	}
-	return server.Serve(ctx, lis)
+	defer m.Close()
+	return m.Serve(ctx, listen, func(r grpc.ServiceRegistrar) { greeterv1.RegisterGreeterServiceServer(r, greeter{}) })
 }

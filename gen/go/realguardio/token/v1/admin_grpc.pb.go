@@ -26,6 +26,9 @@ const (
 	AdminService_RegisterPanel_FullMethodName      = "/realguardio.token.v1.AdminService/RegisterPanel"
 	AdminService_RemovePanel_FullMethodName        = "/realguardio.token.v1.AdminService/RemovePanel"
 	AdminService_CreateClient_FullMethodName       = "/realguardio.token.v1.AdminService/CreateClient"
+	AdminService_RegisterWorkload_FullMethodName   = "/realguardio.token.v1.AdminService/RegisterWorkload"
+	AdminService_ListWorkloads_FullMethodName      = "/realguardio.token.v1.AdminService/ListWorkloads"
+	AdminService_DisableWorkload_FullMethodName    = "/realguardio.token.v1.AdminService/DisableWorkload"
 	AdminService_ListClients_FullMethodName        = "/realguardio.token.v1.AdminService/ListClients"
 	AdminService_DisableClient_FullMethodName      = "/realguardio.token.v1.AdminService/DisableClient"
 	AdminService_RotateApiKey_FullMethodName       = "/realguardio.token.v1.AdminService/RotateApiKey"
@@ -72,6 +75,13 @@ type AdminServiceClient interface {
 	RemovePanel(ctx context.Context, in *RemovePanelRequest, opts ...grpc.CallOption) (*RemovePanelResponse, error)
 	// CreateClient registers an application. The secret is in the answer and nowhere else, ever.
 	CreateClient(ctx context.Context, in *CreateClientRequest, opts ...grpc.CallOption) (*CreateClientResponse, error)
+	// RegisterWorkload registers a service that joins the mesh under a name, which its certificate has to have as well. The
+	// secret is in the answer and nowhere else, ever.
+	RegisterWorkload(ctx context.Context, in *RegisterWorkloadRequest, opts ...grpc.CallOption) (*RegisterWorkloadResponse, error)
+	// ListWorkloads lists the services of the mesh by name, the parts of RealGuardIO among them.
+	ListWorkloads(ctx context.Context, in *ListWorkloadsRequest, opts ...grpc.CallOption) (*ListWorkloadsResponse, error)
+	// DisableWorkload ends a service's place in the mesh: its tokens are refused everywhere, and it gets no more.
+	DisableWorkload(ctx context.Context, in *DisableWorkloadRequest, opts ...grpc.CallOption) (*DisableWorkloadResponse, error)
 	// ListClients lists the registered applications by client id. API keys and panels are not among them.
 	ListClients(ctx context.Context, in *ListClientsRequest, opts ...grpc.CallOption) (*ListClientsResponse, error)
 	// DisableClient ends a client and every token it holds. Repeating a call changes nothing.
@@ -191,6 +201,36 @@ func (c *adminServiceClient) CreateClient(ctx context.Context, in *CreateClientR
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(CreateClientResponse)
 	err := c.cc.Invoke(ctx, AdminService_CreateClient_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) RegisterWorkload(ctx context.Context, in *RegisterWorkloadRequest, opts ...grpc.CallOption) (*RegisterWorkloadResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RegisterWorkloadResponse)
+	err := c.cc.Invoke(ctx, AdminService_RegisterWorkload_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) ListWorkloads(ctx context.Context, in *ListWorkloadsRequest, opts ...grpc.CallOption) (*ListWorkloadsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListWorkloadsResponse)
+	err := c.cc.Invoke(ctx, AdminService_ListWorkloads_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) DisableWorkload(ctx context.Context, in *DisableWorkloadRequest, opts ...grpc.CallOption) (*DisableWorkloadResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DisableWorkloadResponse)
+	err := c.cc.Invoke(ctx, AdminService_DisableWorkload_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -439,6 +479,13 @@ type AdminServiceServer interface {
 	RemovePanel(context.Context, *RemovePanelRequest) (*RemovePanelResponse, error)
 	// CreateClient registers an application. The secret is in the answer and nowhere else, ever.
 	CreateClient(context.Context, *CreateClientRequest) (*CreateClientResponse, error)
+	// RegisterWorkload registers a service that joins the mesh under a name, which its certificate has to have as well. The
+	// secret is in the answer and nowhere else, ever.
+	RegisterWorkload(context.Context, *RegisterWorkloadRequest) (*RegisterWorkloadResponse, error)
+	// ListWorkloads lists the services of the mesh by name, the parts of RealGuardIO among them.
+	ListWorkloads(context.Context, *ListWorkloadsRequest) (*ListWorkloadsResponse, error)
+	// DisableWorkload ends a service's place in the mesh: its tokens are refused everywhere, and it gets no more.
+	DisableWorkload(context.Context, *DisableWorkloadRequest) (*DisableWorkloadResponse, error)
 	// ListClients lists the registered applications by client id. API keys and panels are not among them.
 	ListClients(context.Context, *ListClientsRequest) (*ListClientsResponse, error)
 	// DisableClient ends a client and every token it holds. Repeating a call changes nothing.
@@ -514,6 +561,15 @@ func (UnimplementedAdminServiceServer) RemovePanel(context.Context, *RemovePanel
 }
 func (UnimplementedAdminServiceServer) CreateClient(context.Context, *CreateClientRequest) (*CreateClientResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CreateClient not implemented")
+}
+func (UnimplementedAdminServiceServer) RegisterWorkload(context.Context, *RegisterWorkloadRequest) (*RegisterWorkloadResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RegisterWorkload not implemented")
+}
+func (UnimplementedAdminServiceServer) ListWorkloads(context.Context, *ListWorkloadsRequest) (*ListWorkloadsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListWorkloads not implemented")
+}
+func (UnimplementedAdminServiceServer) DisableWorkload(context.Context, *DisableWorkloadRequest) (*DisableWorkloadResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method DisableWorkload not implemented")
 }
 func (UnimplementedAdminServiceServer) ListClients(context.Context, *ListClientsRequest) (*ListClientsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListClients not implemented")
@@ -724,6 +780,60 @@ func _AdminService_CreateClient_Handler(srv interface{}, ctx context.Context, de
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(AdminServiceServer).CreateClient(ctx, req.(*CreateClientRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_RegisterWorkload_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RegisterWorkloadRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).RegisterWorkload(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_RegisterWorkload_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).RegisterWorkload(ctx, req.(*RegisterWorkloadRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_ListWorkloads_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListWorkloadsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).ListWorkloads(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_ListWorkloads_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).ListWorkloads(ctx, req.(*ListWorkloadsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_DisableWorkload_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DisableWorkloadRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).DisableWorkload(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_DisableWorkload_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).DisableWorkload(ctx, req.(*DisableWorkloadRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -1158,6 +1268,18 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "CreateClient",
 			Handler:    _AdminService_CreateClient_Handler,
+		},
+		{
+			MethodName: "RegisterWorkload",
+			Handler:    _AdminService_RegisterWorkload_Handler,
+		},
+		{
+			MethodName: "ListWorkloads",
+			Handler:    _AdminService_ListWorkloads_Handler,
+		},
+		{
+			MethodName: "DisableWorkload",
+			Handler:    _AdminService_DisableWorkload_Handler,
 		},
 		{
 			MethodName: "ListClients",
