@@ -106,6 +106,15 @@ func TestAServerThatCannotStartSaysWhyInOneLineEach(t *testing.T) {
 			[]string{"--mesh-cert-file: " + dir + "/customer.pem is not good by --mesh-ca-file " + other + "/ca.pem: x509: certificate signed by unknown authority"}},
 		{"authorities that are none", "customer", map[string]string{"mesh-ca-file": broken, "issuer-ca-file": broken}, 2,
 			[]string{"--mesh-ca-file: " + broken + " holds no certificate", "--issuer-ca-file: " + broken + " holds no certificate"}},
+		{"no certificate", "customer", map[string]string{"mesh-ca-file": "", "mesh-cert-file": "", "mesh-key-file": ""}, 2,
+			[]string{"--mesh-ca-file is required", "--mesh-cert-file is required", "--mesh-key-file is required"}},
+		{"certificates from two places", "customer", map[string]string{"spiffe-socket": "unix:///run/agent.sock"}, 2,
+			[]string{"--spiffe-socket and --mesh-ca-file, --mesh-cert-file, --mesh-key-file exclude each other"}},
+		{"a Workload API that is none", "customer", map[string]string{"mesh-ca-file": "", "mesh-cert-file": "", "mesh-key-file": "", "spiffe-socket": "/run/agent.sock"}, 2,
+			[]string{"--spiffe-socket: spiffe: address of the Workload API"}},
+		{"ids of no form", "customer", map[string]string{"workload-id": "spiffe://realguardio/customer"}, 2, []string{"--workload-id: mesh: workload ids"}},
+		{"ids of another form", "customer", map[string]string{"workload-id": "spiffe://realguardio/ns/{part}"}, 2,
+			[]string{"its URI is spiffe://realguardio/customer, want spiffe://realguardio/ns/customer"}},
 		{"a public key that is none", "token", map[string]string{"public-cert-file": dir + "/token.pem", "public-key-file": broken}, 2,
 			[]string{"--public-key-file: " + broken + " holds no private key"}},
 		{"certificates of clients that nothing asks for", "token", map[string]string{"client-ca-file": dir + "/ca.pem", "mtls-origin": "https://mtls.example.com"}, 2,
@@ -135,6 +144,11 @@ func TestAServerThatCannotStartSaysWhyInOneLineEach(t *testing.T) {
 					value = other
 				}
 				args = append(args, "--"+name+"="+value)
+			}
+			for name, value := range map[string]string{"spiffe-socket": tt.change["spiffe-socket"], "workload-id": tt.change["workload-id"]} {
+				if value != "" {
+					args = append(args, "--"+name+"="+value)
+				}
 			}
 			for name, value := range token {
 				if _, common := good[name]; tt.part == "token" && !common {

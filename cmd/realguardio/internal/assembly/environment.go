@@ -17,8 +17,10 @@ type Environment struct {
 	DrainDelay time.Duration
 	Traces     Traces
 
-	// TLS is how the part proves itself to the others and knows them.
+	// TLS is how the part proves itself to the others and knows them, unless SPIFFESocket says where to get that from.
 	TLS mesh.TLSFiles
+	// SPIFFESocket is the address of a SPIFFE Workload API; empty for none.
+	SPIFFESocket string
 	// WorkloadIDs is the form of the parts' SPIFFE ids.
 	WorkloadIDs mesh.WorkloadIDs
 	// Issuer is the identity provider's URL as it stands in tokens; IssuerCA the file with the authority of its

@@ -32,7 +32,7 @@ const audience = "urn:realguardio:api"
 type membership struct {
 	part   *Part
 	server *tls.Config
-	client mesh.TLSSource
+	proof  proof
 	ids    mesh.WorkloadIDs
 	// issuer is the HTTP client that trusts the issuer's certificate.
 	issuer      *http.Client
@@ -46,9 +46,12 @@ type membership struct {
 // join reads the part's certificate and begins to follow the issuer's keys and revocations. keys reads the keys in place
 // of HTTP, for the issuer's own process; nil for the others.
 func (p *Part) join(ctx context.Context, env Environment, keys func(context.Context) ([]byte, error)) (*membership, error) {
-	m := &membership{part: p, client: env.TLS, ids: env.WorkloadIDs}
+	m := &membership{part: p, ids: env.WorkloadIDs}
 	var err error
-	if m.server, err = env.TLS.Server(); err != nil {
+	if m.proof, err = p.prove(ctx, env); err != nil {
+		return nil, err
+	}
+	if m.server, err = m.proof.Server(); err != nil {
 		return nil, err
 	}
 	if m.issuer, err = remote.NewHTTPClient(env.IssuerCA); err != nil {
@@ -123,7 +126,7 @@ func (m *membership) followRevocations(env Environment) error {
 
 // dial makes a connection to another part.
 func (m *membership) dial(part, address string, p mesh.Propagation) (*grpc.ClientConn, error) {
-	cfg := mesh.DialConfig{Target: address, TLSSource: m.client, Propagation: p, Logger: m.part.log}
+	cfg := mesh.DialConfig{Target: address, TLSSource: m.proof.To(part), Propagation: p, Logger: m.part.log}
 	m.metrics.Client(&cfg)
 	m.part.tracer.Client(&cfg)
 	conn, err := mesh.Dial(cfg)

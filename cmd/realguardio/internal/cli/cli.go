@@ -25,6 +25,16 @@ type World struct {
 	Stderr  io.Writer
 }
 
+// variable returns a variable of the environment, "" where there is none.
+func (w World) variable(name string) string {
+	for _, pair := range w.Environ {
+		if value, ok := strings.CutPrefix(pair, name+"="); ok {
+			return value
+		}
+	}
+	return ""
+}
+
 // Exit codes.
 const (
 	exitOK = iota

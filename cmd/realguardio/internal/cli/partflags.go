@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"github.com/realguardio/realguardio/cmd/realguardio/internal/keyfile"
 	"github.com/realguardio/realguardio/cmd/realguardio/internal/settings"
 	"github.com/realguardio/realguardio/mesh"
+	"github.com/realguardio/realguardio/mesh/spiffe"
 )
 
 // partNames lists the parts that can be served.
@@ -35,19 +37,21 @@ type partFlags struct {
 	drain  time.Duration
 	traces traceFlags
 
-	tls                   mesh.TLSFiles
-	workloadID            string
-	workloadIDs           mesh.WorkloadIDs
-	issuer, issuerCA      string
-	trusted               trustedIssuers
-	secret                secretFile
-	peers                 assembly.Peers
-	database, redis       storeURL
-	insecureEmbedded      bool
-	insecurePlainStores   bool
-	insecurePlaintext     bool
-	publicCert, publicKey string
-	migrate               bool
+	tls mesh.TLSFiles
+	// announced is the Workload API that the environment names.
+	spiffeSocket, announced string
+	workloadID              string
+	workloadIDs             mesh.WorkloadIDs
+	issuer, issuerCA        string
+	trusted                 trustedIssuers
+	secret                  secretFile
+	peers                   assembly.Peers
+	database, redis         storeURL
+	insecureEmbedded        bool
+	insecurePlainStores     bool
+	insecurePlaintext       bool
+	publicCert, publicKey   string
+	migrate                 bool
 }
 
 // secretFile is a setting that names a file, and what is in the file.
@@ -122,9 +126,11 @@ func (p *partFlags) declare(s *settings.Set, defaults assembly.Addresses) {
 	}
 	s.String(&p.listen.Ops, "ops-listen", "address for /healthz, /readyz and /metrics; not for the outside", settings.Required, settings.Address)
 	s.Duration(&p.drain, "drain-delay", "how long to go on serving after shutdown began and /readyz says so")
-	s.String(&p.tls.CA, "mesh-ca-file", "authority that the certificates of the other parts come from", settings.Required, settings.File, authorities)
-	s.String(&p.tls.Cert, "mesh-cert-file", "this part's certificate, whose URI is its SPIFFE id", settings.Required, settings.File)
-	s.String(&p.tls.Key, "mesh-key-file", "its private key", settings.Required, settings.File)
+	s.String(&p.tls.CA, "mesh-ca-file", "authority that the certificates of the other parts come from", settings.File, authorities)
+	s.String(&p.tls.Cert, "mesh-cert-file", "this part's certificate, whose URI is its SPIFFE id", settings.File)
+	s.String(&p.tls.Key, "mesh-key-file", "its private key", settings.File)
+	s.String(&p.spiffeSocket, "spiffe-socket", "SPIFFE Workload API that gives all three instead, such as unix:///run/spire/agent.sock (default, where no file is given: $"+spiffe.SocketVariable+")")
+	s.Rule(p.checkProof)
 	s.String(&p.workloadID, "workload-id", "form of the SPIFFE ids of the parts, in which {part} stands for the name", settings.Required)
 	s.Rule(p.readWorkloadIDs)
 	s.String(&p.issuer, "issuer", "URL of the identity provider, as it stands in tokens", settings.Required, settings.HTTPURL)
@@ -133,6 +139,31 @@ func (p *partFlags) declare(s *settings.Set, defaults assembly.Addresses) {
 	p.trusted.declare(s, &p.insecurePlaintext)
 	s.Rule(p.checkIssuer)
 	s.Rule(p.checkMembership)
+}
+
+// checkProof wants files or a Workload API, and not both: what others know this part by must not depend on which is there.
+func (p *partFlags) checkProof() error {
+	files := []struct{ name, file string }{{"mesh-ca-file", p.tls.CA}, {"mesh-cert-file", p.tls.Cert}, {"mesh-key-file", p.tls.Key}}
+	given := slices.ContainsFunc(files, func(f struct{ name, file string }) bool { return f.file != "" })
+	if p.spiffeSocket == "" && !given {
+		p.spiffeSocket = p.announced
+	}
+	if p.spiffeSocket != "" {
+		if given {
+			return errors.New("--spiffe-socket and --mesh-ca-file, --mesh-cert-file, --mesh-key-file exclude each other")
+		}
+		if err := spiffe.CheckSocket(p.spiffeSocket); err != nil {
+			return fmt.Errorf("--spiffe-socket: %w", err)
+		}
+		return nil
+	}
+	var missing []error
+	for _, f := range files {
+		if f.file == "" {
+			missing = append(missing, fmt.Errorf("--%s is required", f.name))
+		}
+	}
+	return errors.Join(missing...)
 }
 
 func (p *partFlags) readWorkloadIDs() (err error) {
@@ -200,7 +231,7 @@ func (p *partFlags) declarePublicTLS(s *settings.Set) {
 // environment is what the flags say of any part.
 func (p *partFlags) environment(log *slog.Logger, environ []string) assembly.Environment {
 	return assembly.Environment{
-		Log: log, Now: time.Now, DrainDelay: p.drain, TLS: p.tls, WorkloadIDs: p.workloadIDs, Issuer: p.issuer, IssuerCA: p.issuerCA, Trusted: p.trusted.list, Secret: p.secret.value,
+		Log: log, Now: time.Now, DrainDelay: p.drain, TLS: p.tls, SPIFFESocket: p.spiffeSocket, WorkloadIDs: p.workloadIDs, Issuer: p.issuer, IssuerCA: p.issuerCA, Trusted: p.trusted.list, Secret: p.secret.value,
 		Peers: p.peers, DatabaseURL: p.database.url, RedisURL: p.redis.url, Migrate: p.migrate,
 		Traces: p.traces.config(environ),
 	}

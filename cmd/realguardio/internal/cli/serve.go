@@ -7,6 +7,7 @@ import (
 
 	"github.com/realguardio/realguardio/cmd/realguardio/internal/assembly"
 	"github.com/realguardio/realguardio/cmd/realguardio/internal/settings"
+	"github.com/realguardio/realguardio/mesh/spiffe"
 )
 
 func newServe(w World) *cobra.Command {
@@ -77,7 +78,7 @@ func servedParts() []served {
 
 // newServePart makes the command that listens, builds a part and runs it until the context ends.
 func newServePart(w World, one served) *cobra.Command {
-	p := &partFlags{part: one.part}
+	p := &partFlags{part: one.part, announced: w.variable(spiffe.SocketVariable)}
 	declare := func(s *settings.Set) {
 		p.declare(s, defaultListen[one.part])
 		p.declareWorkload(s)
