@@ -12,6 +12,7 @@ import (
 
 	"github.com/realguardio/realguardio/gateway/bff"
 	"github.com/realguardio/realguardio/gateway/credential"
+	"github.com/realguardio/realguardio/gateway/possession"
 	"github.com/realguardio/realguardio/gateway/problem"
 	"github.com/realguardio/realguardio/mesh"
 )
@@ -23,13 +24,16 @@ type caller struct {
 	email   string
 	// key tells callers apart for rate limits: a session or an API client.
 	key string
+	// bound is what the token says, where it is bound to its holder's key; nil for a bearer token.
+	bound *mesh.Identity
 	// cookie is true where the credential is one that browsers add by themselves.
 	cookie bool
 }
 
-// callerOf tells who sent r. A request with two credentials is refused, whatever they are worth: a caller able to add one
-// must not be able to choose which counts.
-func (g *Gateway) callerOf(r *http.Request) (caller, error) {
+// callerOf tells who sent r, and puts into the headers of the answer what a client that proves a key needs besides. A
+// request with two credentials is refused, whatever they are worth: a caller able to add one must not be able to choose
+// which counts.
+func (g *Gateway) callerOf(answer http.Header, r *http.Request) (caller, error) {
 	id, err := g.cookies.Session(r)
 	authorization := r.Header["Authorization"]
 	if err != nil || len(authorization) > 1 || len(authorization) == 1 && id != "" {
@@ -43,20 +47,39 @@ func (g *Gateway) callerOf(r *http.Request) (caller, error) {
 		}
 		return caller{token: s.Access, subject: s.Person.Subject, email: s.Person.Email, key: "s " + string(id), cookie: true}, nil
 	case len(authorization) == 1:
-		access, err := g.credentials.Check(r.Context(), authorization[0], clientOf(r))
-		if errors.Is(err, credential.ErrTwo) {
-			return caller{}, problem.TwoCredentials
-		}
-		who := access.Identity
-		return caller{token: access.Token, subject: who.Subject, email: who.Email, key: "c " + who.ClientID + " " + who.Subject}, err
+		return g.client(answer, r, authorization[0])
 	default:
 		return caller{}, mesh.Unauthenticated(problem.ReasonNoCredential)
 	}
 }
 
+// client tells which API client, or person through one, a value of Authorization speaks for.
+func (g *Gateway) client(answer http.Header, r *http.Request, authorization string) (caller, error) {
+	proven, byProof := possession.Token(authorization)
+	if byProof {
+		authorization = "Bearer " + proven
+	}
+	access, err := g.credentials.Check(r.Context(), authorization, clientOf(r))
+	if errors.Is(err, credential.ErrTwo) {
+		return caller{}, problem.TwoCredentials
+	}
+	if err != nil {
+		return caller{}, err
+	}
+	who := access.Identity
+	c := caller{token: access.Token, subject: who.Subject, email: who.Email, key: "c " + who.ClientID + " " + who.Subject}
+	if byProof || who.Confirmation.Bound() {
+		if err := g.possession.Check(answer, r, proven, who.Confirmation); err != nil {
+			return caller{}, err
+		}
+		c.bound = &who
+	}
+	return c, nil
+}
+
 // serveREST lets a caller through to the services.
 func (g *Gateway) serveREST(w http.ResponseWriter, r *http.Request) {
-	c, err := g.callerOf(r)
+	c, err := g.callerOf(w.Header(), r)
 	if err == nil && c.cookie && !safeMethod(r.Method) {
 		err = g.bff.Proven(r, "")
 	}
@@ -73,12 +96,20 @@ func (g *Gateway) serveREST(w http.ResponseWriter, r *http.Request) {
 		g.problems.Write(w, r, err)
 		return
 	}
-	g.rest.Serve(w, r, c.token)
+	g.rest.Serve(c.speakingFor(r.Context()), w, r)
+}
+
+// speakingFor is ctx with the caller's token for the services.
+func (c caller) speakingFor(ctx context.Context) context.Context {
+	if c.bound != nil {
+		return mesh.WithBoundBearer(ctx, c.token, *c.bound)
+	}
+	return mesh.WithBearer(ctx, c.token)
 }
 
 // forwardAuth answers a proxy that asks whether a request may pass: 202 or 401.
 func (g *Gateway) forwardAuth(w http.ResponseWriter, r *http.Request) {
-	c, err := g.callerOf(r)
+	c, err := g.callerOf(w.Header(), r)
 	if err != nil {
 		g.problems.Write(w, r, err)
 		return

@@ -27,9 +27,10 @@ import (
 
 // Backend is a part that requests go on to.
 type Backend struct {
-	// Conn carries REST requests; it must have been dialled with mesh.PerCall.
+	// Conn carries REST requests; it must have been dialled with mesh.PerCall, or, so that tokens bound to a key can go on,
+	// mesh.PerCallBound.
 	Conn grpc.ClientConnInterface
-	// Forward carries native gRPC calls; it must have been dialled with mesh.Forward.
+	// Forward carries native gRPC calls; it must have been dialled with mesh.Forward, or mesh.ForwardBound.
 	Forward grpc.ClientConnInterface
 	// Services are reached over these connections. Of them only methods declared edge are open to the outside.
 	Services []protoreflect.ServiceDescriptor
@@ -42,6 +43,12 @@ type Config struct {
 	// PublicURL is where browsers reach the gateway, such as "https://example.com". Plain http is accepted only for a
 	// loopback address, because cookies are not sent in clear to anyone else. Required.
 	PublicURL string
+	// Origins are others under which API clients reach it, such as that of a port that asks for client certificates: what a
+	// proof of DPoP is for must be under PublicURL or one of them. Default: none.
+	Origins []string
+	// GRPCOrigins are those under which native gRPC clients reach it, such as "https://example.com:8090". Default: native
+	// gRPC takes no tokens that are bound by DPoP.
+	GRPCOrigins []string
 	// Issuer, ClientID and ClientSecret make the gateway a confidential client of an OpenID provider. Required.
 	Issuer, ClientID, ClientSecret string
 	// Scopes are asked for at a login. Default: [DefaultScopes].
@@ -76,6 +83,10 @@ type Config struct {
 
 	// TrustedProxies may say in X-Forwarded-For whom they speak for. Default: nobody.
 	TrustedProxies []netip.Prefix
+	// TrustClientCert believes the TrustedProxies which certificate their client has shown (Client-Cert, RFC 9440), so that
+	// tokens can be bound to it. Each of them must drop what its clients send under that name. Default: clients of proxies
+	// have shown none.
+	TrustClientCert bool
 	// CORSOrigins are the origins whose pages may call the API with a bearer token, never with a cookie. Default: none.
 	CORSOrigins []string
 	// Limits is how often one caller may come.

@@ -21,9 +21,11 @@ import (
 
 // edge is what every HTTP request meets, once, before its route.
 type edge struct {
-	next       http.Handler
-	problems   problem.Writer
-	trusted    []netip.Prefix
+	next     http.Handler
+	problems problem.Writer
+	trusted  []netip.Prefix
+	// vouched is true where the trusted may say which certificate their client has shown.
+	vouched    bool
 	cors       []string
 	headers    fixedHeaders
 	perAddress *ratelimit.Limiter[netip.Addr]
@@ -41,7 +43,7 @@ func (g *Gateway) newEdge(public *url.URL) (http.Handler, error) {
 	g.perCaller = ratelimit.New[string](g.cfg.Limits.Caller, g.cfg.Now)
 	g.perSignIn = ratelimit.New[string](g.cfg.Limits.SignIn, g.cfg.Now)
 	return &edge{
-		next: g.newMux(), problems: g.problems, trusted: g.cfg.TrustedProxies, cors: g.cfg.CORSOrigins, headers: newFixedHeaders(g.cookies.Secure && !loopback(public.Hostname())),
+		next: g.newMux(), problems: g.problems, trusted: g.cfg.TrustedProxies, vouched: g.cfg.TrustClientCert, cors: g.cfg.CORSOrigins, headers: newFixedHeaders(g.cookies.Secure && !loopback(public.Hostname())),
 		perAddress: ratelimit.New[netip.Addr](g.cfg.Limits.Address, g.cfg.Now), metrics: m, tracer: g.cfg.Tracer, log: g.cfg.Logger, now: g.cfg.Now,
 	}, nil
 }
@@ -52,7 +54,8 @@ func (e *edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ctx, span := e.tracer.Request(w.Header(), r)
 	r = r.WithContext(ctx)
 	client := e.client(r)
-	if len(e.trusted) > 0 { // from here on the remote address is the client's, and no proxy's
+	if len(e.trusted) > 0 { // from here on the remote address and the certificate are the client's, and no proxy's
+		r.TLS = e.shown(r)
 		r.RemoteAddr = netip.AddrPortFrom(client, 0).String()
 	}
 	out := &recorder{ResponseWriter: w}
@@ -153,11 +156,11 @@ func (e *edge) crossOrigin(h http.Header, r *http.Request) error {
 	}
 	h.Set("Access-Control-Allow-Origin", origin)
 	h.Add("Vary", "Origin")
-	h.Set("Access-Control-Expose-Headers", "ETag, Retry-After, Server-Timing, WWW-Authenticate, X-Request-Id")
+	h.Set("Access-Control-Expose-Headers", "DPoP-Nonce, ETag, Retry-After, Server-Timing, WWW-Authenticate, X-Request-Id")
 	h.Set("Cross-Origin-Resource-Policy", "cross-origin")
 	if preflight {
 		h.Set("Access-Control-Allow-Methods", "GET, POST, PUT, PATCH, DELETE")
-		h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, Idempotency-Key, If-Match, X-Request-Id")
+		h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, DPoP, Idempotency-Key, If-Match, X-Request-Id")
 		h.Set("Access-Control-Max-Age", "600")
 	}
 	return nil

@@ -8,6 +8,7 @@ package gateway
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -20,6 +21,7 @@ import (
 	"github.com/realguardio/realguardio/gateway/credential"
 	"github.com/realguardio/realguardio/gateway/csrf"
 	"github.com/realguardio/realguardio/gateway/passthrough"
+	"github.com/realguardio/realguardio/gateway/possession"
 	"github.com/realguardio/realguardio/gateway/problem"
 	"github.com/realguardio/realguardio/gateway/ratelimit"
 	"github.com/realguardio/realguardio/gateway/relyingparty"
@@ -40,6 +42,7 @@ type Gateway struct {
 	issuer      *relyingparty.Party
 	sessions    *session.Manager
 	credentials *credential.Checker
+	possession  *possession.Checker
 	cookies     bff.Cookies
 	bff         *bff.Routes
 	rest        *rest.Transcoder
@@ -75,6 +78,11 @@ func New(cfg Config) (*Gateway, error) {
 	}
 	if g.credentials, err = credential.New(credential.Config{
 		Verifier: cfg.Verifier, Revocations: cfg.Revocations, Exchanger: g.issuer, Introspector: g.issuer, Now: cfg.Now, Logger: cfg.Logger,
+	}); err != nil {
+		return nil, fmt.Errorf("gateway: %w", err)
+	}
+	if g.possession, err = possession.New(possession.Config{
+		Vault: g.vault, Secrets: cfg.SessionKeys, Origins: append([]string{public.String()}, cfg.Origins...), Now: cfg.Now,
 	}); err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
@@ -159,12 +167,26 @@ func (g *Gateway) GRPCServer() (*mesh.Server, error) {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
 	server := mesh.ServerConfig{
-		Name: g.cfg.Part, TLS: g.cfg.GRPCTLS, Insecure: g.cfg.GRPCInsecure,
+		Name: g.cfg.Part, TLS: asking(g.cfg.GRPCTLS), Insecure: g.cfg.GRPCInsecure,
 		Verifier: g.cfg.Verifier, Revocations: g.cfg.Revocations, Credential: g.grpcCredential, PassThrough: pass,
 		Logger: g.meshLog, Now: g.cfg.Now,
 	}
+	if len(g.cfg.GRPCOrigins) > 0 {
+		server.DPoP = &mesh.DPoP{Checker: g.possession.Proofs(), Origins: g.cfg.GRPCOrigins}
+	}
 	g.cfg.Instrument(&server)
 	return mesh.NewServer(server)
+}
+
+// asking is config that asks clients for a certificate, which tokens can be bound to, and does without one. Whoever issued
+// it, it makes its holder nobody: only a token does.
+func asking(config *tls.Config) *tls.Config {
+	if config == nil || config.ClientAuth != tls.NoClientCert {
+		return config
+	}
+	config = config.Clone()
+	config.ClientAuth = tls.RequestClientCert
+	return config
 }
 
 // grpcCredential turns an API key in metadata into a token. What it returns is verified by the guard like any other.

@@ -54,10 +54,13 @@ type sent struct {
 	proven bool
 }
 
-// asDPoP takes the token out of "DPoP <token>" (RFC 9449, section 7.1).
+// asDPoP takes the token out of "DPoP <token>" (RFC 9449, section 7.1), and nothing out of any other scheme.
 func asDPoP(authorization string) (token string, ok bool) {
 	scheme, token, found := strings.Cut(authorization, " ")
-	return token, found && strings.EqualFold(scheme, "dpop")
+	if !found || !strings.EqualFold(scheme, "dpop") {
+		return "", false
+	}
+	return token, true
 }
 
 // prove demands that the sender of a token which is bound to a key holds that key. A bound token must not pass for a bearer
@@ -71,7 +74,7 @@ func (g *guard) prove(ctx context.Context, method string, s sent, to Confirmatio
 	case to.JKT != "":
 		return because("unproven_key", Unauthenticated(ReasonUnprovenKey))
 	case to.X5T != "" && !showsCertificate(ctx, to.X5T):
-		return because("other_certificate", Unauthenticated(ReasonUnprovenKey))
+		return because("other_certificate", Unauthenticated(ReasonOtherCertificate))
 	default:
 		return nil
 	}

@@ -302,7 +302,7 @@ func TestATokenBoundToACertificateIsGoodOverThatOneOnly(t *testing.T) {
 	} {
 		for _, method := range both {
 			_, _, err := call(meshtest.As(t.Context(), bound), tt.conn, method)
-			if (err == nil) != tt.good || !tt.good && mesh.Reason(err) != mesh.ReasonUnprovenKey {
+			if (err == nil) != tt.good || !tt.good && mesh.Reason(err) != mesh.ReasonOtherCertificate {
 				t.Errorf("%s %s: %v", method, tt.name, err)
 			}
 		}
@@ -311,7 +311,7 @@ func TestATokenBoundToACertificateIsGoodOverThatOneOnly(t *testing.T) {
 		raw := base64.StdEncoding.EncodeToString(own.Certificates[0].Certificate[0])
 		ctx := metadata.AppendToOutgoingContext(meshtest.As(t.Context(), bound), header, ":"+raw+":")
 		for _, method := range both {
-			if _, _, err := call(ctx, srv.DialAs(t, "notification"), method); mesh.Reason(err) != mesh.ReasonUnprovenKey {
+			if _, _, err := call(ctx, srv.DialAs(t, "notification"), method); mesh.Reason(err) != mesh.ReasonOtherCertificate {
 				t.Errorf("%s with %s: %v", method, header, err)
 			}
 		}

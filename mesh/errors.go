@@ -25,6 +25,8 @@ const (
 	ReasonStepUp          = "INSUFFICIENT_USER_AUTHENTICATION"
 	// ReasonUnprovenKey refuses a token that is bound to a key, because the caller has not proven to hold it.
 	ReasonUnprovenKey = "UNPROVEN_KEY"
+	// ReasonOtherCertificate refuses a token that is bound to another certificate than the caller's.
+	ReasonOtherCertificate = "OTHER_CERTIFICATE"
 	// ReasonInvalidDPoPProof and ReasonUseDPoPNonce are "invalid_dpop_proof" and "use_dpop_nonce" of RFC 9449.
 	ReasonInvalidDPoPProof = "INVALID_DPOP_PROOF"
 	ReasonUseDPoPNonce     = "USE_DPOP_NONCE"

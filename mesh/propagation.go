@@ -62,10 +62,14 @@ func (p forward) bearer(ctx context.Context, method string) (string, error) {
 	case !c.identity.Confirmation.Bound():
 		return c.token, nil
 	case p.bound == nil:
-		return "", because("bound_token", FailedPrecondition(ReasonBoundToken,
-			"the access token is bound to its sender's key and cannot be sent on to another service"))
+		return "", cannotSendOn()
 	}
 	return p.bound.bearer(ctx, method)
+}
+
+func cannotSendOn() error {
+	return because("bound_token", FailedPrecondition(ReasonBoundToken,
+		"the access token is bound to its sender's key and cannot be sent on to another service"))
 }
 
 func (p forward) own(ctx context.Context, token string, err error) bool {
@@ -116,8 +120,13 @@ func fromCaller(ctx context.Context) (subject, error) {
 }
 
 func fromContext(ctx context.Context) (subject, error) {
-	token, _ := ctx.Value(bearerKey{}).(string)
-	return subject{token: token}, nil
+	switch put := ctx.Value(bearerKey{}).(type) {
+	case string:
+		return subject{token: put}, nil
+	case subject:
+		return put, nil
+	}
+	return subject{}, nil
 }
 
 func (p *exchanging) bearer(ctx context.Context, method string) (string, error) {
@@ -203,22 +212,54 @@ func (p asService) bearer(ctx context.Context, _ string) (string, error) {
 }
 
 // PerCall sends the token that [WithBearer] has put into the context of the call, and nothing where there is none: a
-// call to a public method. It is for an edge that holds its callers' tokens itself, as a session does.
+// call to a public method. It is for an edge that holds its callers' tokens itself, as a session does. A token that is bound
+// to its sender's key cannot be sent on by it (see [PerCallBound]).
 func PerCall() Propagation { return perCall{} }
 
-type perCall struct{}
+// PerCallBound is [PerCall], except that a token that is bound to its sender's key, and that [WithBoundBearer] has put there,
+// is exchanged for one that is bound to the certificate of this part.
+func PerCallBound(x *Exchanges) Propagation {
+	return perCall{bound: &exchanging{exchanges: x, plain: newTrade(Callee{Bind: true}), whose: fromContext}}
+}
+
+type perCall struct{ bound *exchanging }
 
 type bearerKey struct{}
 
-func (perCall) bearer(ctx context.Context, _ string) (string, error) {
-	token, _ := ctx.Value(bearerKey{}).(string)
-	return token, nil
+func (p perCall) bearer(ctx context.Context, method string) (string, error) {
+	switch put := ctx.Value(bearerKey{}).(type) {
+	case string:
+		return put, nil
+	case subject:
+		if p.bound == nil {
+			return "", cannotSendOn()
+		}
+		return p.bound.bearer(ctx, method)
+	}
+	return "", nil
 }
 
-// WithBearer gives token to the calls made with the returned context over connections dialled with [PerCall] or
-// [ExchangePerCall]. Other connections do not look at it.
+func (p perCall) own(ctx context.Context, token string, err error) bool {
+	s, _ := fromContext(ctx)
+	return p.bound != nil && s.identity != nil && p.bound.own(ctx, token, err)
+}
+
+func (p perCall) refused(ctx context.Context, method, token string) {
+	if s, _ := fromContext(ctx); p.bound != nil && s.identity != nil {
+		p.bound.refused(ctx, method, token)
+	}
+}
+
+// WithBearer gives token to the calls made with the returned context over connections dialled with [PerCall],
+// [PerCallBound] or [ExchangePerCall]. Other connections do not look at it.
 func WithBearer(ctx context.Context, token string) context.Context {
 	return context.WithValue(ctx, bearerKey{}, token)
+}
+
+// WithBoundBearer is [WithBearer] for a token that is bound to its sender's key, which the sender has proven to hold. id is
+// what it says.
+func WithBoundBearer(ctx context.Context, token string, id Identity) context.Context {
+	return context.WithValue(ctx, bearerKey{}, subject{token: token, identity: &id})
 }
 
 // Anonymous sends no token: for public methods and for health checks.

@@ -21,6 +21,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/realguardio/realguardio/mesh"
+	"github.com/realguardio/realguardio/mesh/dpop"
 )
 
 // Reasons that the gateway gives itself, beside those of mesh.
@@ -190,29 +191,42 @@ func (p Writer) Write(w http.ResponseWriter, r *http.Request, err error) {
 	_, _ = w.Write(body)
 }
 
-// challenge is the WWW-Authenticate that belongs to doc (RFC 6750, section 3.1), or "". Basic is offered only to who
-// used it, so that no browser opens its password dialog.
+// challenge is the WWW-Authenticate that belongs to doc (RFC 6750, section 3.1; RFC 9449, section 7.1), or "". Basic is
+// offered only to who used it, so that no browser opens its password dialog.
 func challenge(r *http.Request, doc Document) string {
+	scheme := `Bearer realm="realguardio"`
+	if doc.Reason == mesh.ReasonUnprovenKey || isDPoP(r.Header.Get("Authorization")) {
+		scheme = `DPoP realm="realguardio", algs="` + strings.Join(dpop.Algorithms(), " ") + `"`
+	}
 	switch {
 	case doc.Status == http.StatusForbidden && doc.Reason != ReasonCSRF:
-		return `Bearer realm="realguardio", error="insufficient_scope"`
+		return scheme + `, error="insufficient_scope"`
 	case doc.Status != http.StatusUnauthorized:
 		return ""
 	case doc.Reason == mesh.ReasonStepUp:
-		return stepUp(doc)
+		return scheme + stepUp(doc)
+	case doc.Reason == mesh.ReasonUseDPoPNonce:
+		return scheme + `, error="use_dpop_nonce"`
+	case doc.Reason == mesh.ReasonInvalidDPoPProof:
+		return scheme + `, error="invalid_dpop_proof"`
 	case len(r.Header["Authorization"]) == 0:
-		return `Bearer realm="realguardio"`
+		return scheme
 	case isBasic(r.Header.Get("Authorization")):
-		return `Basic realm="realguardio", charset="UTF-8", Bearer realm="realguardio", error="invalid_token"`
+		return `Basic realm="realguardio", charset="UTF-8", ` + scheme + `, error="invalid_token"`
 	default:
-		return `Bearer realm="realguardio", error="invalid_token"`
+		return scheme + `, error="invalid_token"`
 	}
+}
+
+func isDPoP(authorization string) bool {
+	scheme, _, _ := strings.Cut(authorization, " ")
+	return strings.EqualFold(scheme, "DPoP")
 }
 
 // stepUp says how the person must sign in again, in the parameters that an authorization request then takes (RFC 9470,
 // section 3).
 func stepUp(doc Document) string {
-	header := `Bearer realm="realguardio", error="insufficient_user_authentication"`
+	header := `, error="insufficient_user_authentication"`
 	for _, p := range []struct{ name, value string }{{"max_age", doc.MaxAge}, {"acr_values", doc.ACRValues}} {
 		if p.value != "" && !strings.ContainsFunc(p.value, func(c rune) bool { return c < ' ' || c > '~' || c == '"' || c == '\\' }) {
 			header += `, ` + p.name + `="` + p.value + `"`

@@ -108,11 +108,12 @@ func incoming(header string) (string, bool) {
 // nothing keeps a service's metadata inside.
 func nothing(string) (string, bool) { return "", false }
 
-// Serve answers a request on behalf of whom token speaks for. The service is told the request's remote address.
+// Serve answers a request on behalf of whom the token speaks for that ctx, otherwise the request's, has (mesh.WithBearer).
+// The service is told the request's remote address.
 //
 // The request that goes on has new headers: what is not copied here, such as Authorization, Cookie, Grpc-Timeout,
 // Grpc-Metadata-... and X-Forwarded-For, does not exist behind this point.
-func (t *Transcoder) Serve(w http.ResponseWriter, r *http.Request, token string) {
+func (t *Transcoder) Serve(ctx context.Context, w http.ResponseWriter, r *http.Request) {
 	if !jsonBody(r) {
 		t.problems.Write(w, r, problem.NotJSON)
 		return
@@ -123,7 +124,7 @@ func (t *Transcoder) Serve(w http.ResponseWriter, r *http.Request, token string)
 		t.problems.Write(w, r, err)
 		return
 	}
-	onward := r.WithContext(mesh.WithBearer(r.Context(), token))
+	onward := r.WithContext(ctx)
 	u := *r.URL
 	onward.URL, onward.Body, onward.Host = &u, b, ""
 	if onward.Header, err = forward(r.Header); err != nil {
