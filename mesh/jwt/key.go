@@ -109,14 +109,3 @@ func (k *key) take(published jwk.Key) error {
 	}
 	return nil
 }
-
-// verify checks the signature (base64url) over signed.
-func (k *key) verify(alg, signed, signature string) error {
-	if alg != k.alg {
-		return refused("algorithm", "alg is not that of the key")
-	}
-	if !jose.Verified(alg, k.public, signed, signature) {
-		return refused("signature", "the signature does not verify")
-	}
-	return nil
-}

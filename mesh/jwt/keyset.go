@@ -30,6 +30,8 @@ type keySet struct {
 	// fetched is when keys were last fetched well, in nanoseconds of the Unix epoch; 0: never.
 	fetched           atomic.Int64
 	fetches, failures atomic.Uint64
+	// failing tells that the last fetch brought no keys.
+	failing atomic.Bool
 
 	flight singleflight.Group
 	// Only touched inside of a flight.
@@ -66,10 +68,13 @@ func (s *keySet) key(ctx context.Context, id string) (*key, error) {
 	if !s.fresh() {
 		return nil, fmt.Errorf("%w: %w", mesh.ErrCannotVerify, err)
 	}
-	if k = (*s.current.Load())[id]; k == nil {
-		return nil, refused("unknown_key", "the issuer has no such key")
+	if k = (*s.current.Load())[id]; k != nil {
+		return k, nil
 	}
-	return k, nil
+	if s.failing.Load() { // it may have a new one
+		return nil, fmt.Errorf("%w: the key is not known here, and the issuer's keys cannot be fetched", mesh.ErrCannotVerify)
+	}
+	return nil, refused("unknown_key", "the issuer has no such key")
 }
 
 var errCooldown = errors.New("jwt: keys were asked for a moment ago")
@@ -114,7 +119,7 @@ func (s *keySet) run(ctx context.Context) {
 			return
 		case s.fresh():
 			s.cfg.Logger.WarnContext(ctx, "the issuer's keys cannot be refreshed", "issuer", s.cfg.Issuer, "error", err)
-			pause = min(s.cfg.Refresh, 30*time.Second)
+			pause = min(s.cfg.Refresh, 10*time.Second)
 		default:
 			pause = min(2*pause, 5*time.Second, s.cfg.Refresh)
 		}
@@ -126,7 +131,7 @@ func (s *keySet) fetch(ctx context.Context) error {
 	s.tried = s.cfg.Now()
 	s.fetches.Add(1)
 	err := s.renew(ctx)
-	if err != nil {
+	if s.failing.Store(err != nil); err != nil {
 		s.failures.Add(1)
 	}
 	return err

@@ -42,7 +42,8 @@ type Config struct {
 	// Leeway is the clock difference tolerated on "exp", "nbf" and "iat". Default: 30 seconds.
 	Leeway time.Duration
 	// Refresh is how often keys are fetched again, and so the longest that a key which its issuer has withdrawn is still
-	// trusted without a revocation feed. Default: 5 minutes.
+	// trusted without a revocation feed. A key that is published for twice as long before it signs is known by then, even
+	// where fetching fails for a while. Default: a minute.
 	Refresh time.Duration
 	// Cooldown is the least time between two fetches that unknown key ids cause. Default: 5 seconds.
 	Cooldown time.Duration
@@ -64,6 +65,8 @@ type Verifier struct {
 	claims *claims.Reader
 	keys   *keySet
 	cache  *cache
+	// forgeries is what is known of tokens that their key did not sign.
+	forgeries *forgeries
 
 	misses, refused atomic.Uint64
 }
@@ -80,7 +83,7 @@ func New(ctx context.Context, cfg Config) (*Verifier, error) {
 	if err != nil {
 		return nil, fmt.Errorf("jwt: %w", err)
 	}
-	v := &Verifier{cfg: cfg, claims: reader, keys: newKeySet(cfg), cache: newCache(cfg.CacheSize)}
+	v := &Verifier{cfg: cfg, claims: reader, keys: newKeySet(cfg), cache: newCache(cfg.CacheSize), forgeries: newForgeries()}
 	if err := v.keys.refetch(ctx); err != nil {
 		cfg.Logger.WarnContext(ctx, "the issuer's keys cannot be fetched yet", "issuer", cfg.Issuer, "error", err)
 	}
@@ -147,7 +150,10 @@ func (v *Verifier) verify(ctx context.Context, token string) (*verified, error) 
 	if err != nil {
 		return nil, err
 	}
-	if err := k.verify(h.alg, jws.Signed, jws.Signature); err != nil {
+	if h.alg != k.alg {
+		return nil, refused("algorithm", "alg is not that of the key")
+	}
+	if err := v.forgeries.check(ctx, k, token, &jws, v.cfg.Now()); err != nil {
 		return nil, err
 	}
 	members, err := jose.Object(jws.Payload)
@@ -172,7 +178,7 @@ func (c *Config) complete() error {
 		}
 	}
 	setDefault(&c.Leeway, 30*time.Second)
-	setDefault(&c.Refresh, 5*time.Minute)
+	setDefault(&c.Refresh, time.Minute)
 	setDefault(&c.Cooldown, 5*time.Second)
 	setDefault(&c.MaxStale, 24*time.Hour)
 	setDefault(&c.CacheSize, 16_384)

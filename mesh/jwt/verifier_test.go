@@ -564,3 +564,25 @@ func sign(t testing.TB, alg jwa.SignatureAlgorithm, key crypto.Signer, id string
 	}
 	return string(token)
 }
+
+func TestAKeyThatIsNotKnownWhileTheIssuerIsDownIsNoForgery(t *testing.T) {
+	iss, c := meshtest.NewIssuer(t), &clock{}
+	v := newVerifier(t, jwt.Config{Issuer: iss.URL, Now: c.now})
+	known := iss.Token(t, meshtest.Claims{})
+	iss.Rotate(t)
+	iss.SetDown(true)
+	for _, later := range []time.Duration{6 * time.Second, time.Second, time.Second} { // the last two within the cooldown
+		c.advance(later)
+		if _, err := v.Verify(t.Context(), iss.Token(t, meshtest.Claims{})); !errors.Is(err, mesh.ErrCannotVerify) {
+			t.Errorf("signed by a key that was not fetched: %v", err)
+		}
+	}
+	if _, err := v.Verify(t.Context(), known); err != nil {
+		t.Errorf("signed by a known one: %v", err)
+	}
+	iss.SetDown(false)
+	c.advance(6 * time.Second)
+	if _, err := v.Verify(t.Context(), iss.Token(t, meshtest.Claims{})); err != nil {
+		t.Errorf("when it is back: %v", err)
+	}
+}
