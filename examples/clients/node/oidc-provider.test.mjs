@@ -1,43 +1,12 @@
 // Signing in at RealGuardIO by way of an OpenID Provider that others wrote, in a real browser.
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import { once } from "node:events";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { it } from "node:test";
-import { setTimeout as pause } from "node:timers/promises";
 import { Provider } from "oidc-provider";
 import { chromium } from "playwright-core";
+import { installation } from "./support/installation.mjs";
 import { executable, listen } from "./support/stand.mjs";
 
 const secret = "a-secret-of-the-two-of-them";
-
-/** installation is a RealGuardIO of its own that people may sign in to at another provider. */
-async function installation(t, issuer) {
-  const folder = mkdtempSync(join(tmpdir(), "upstream-"));
-  t.after(() => rmSync(folder, { recursive: true }));
-  writeFileSync(join(folder, "secret"), secret, { mode: 0o600 });
-  writeFileSync(
-    join(folder, "providers.yaml"),
-    `- id: elsewhere\n  name: Elsewhere\n  issuer: ${issuer}\n  client-id: realguardio\n  client-secret-file: ${folder}/secret\n`,
-  );
-  const ready = join(folder, "ready.json");
-  const flags = ["--ephemeral", "--random-ports", "--ready-file", ready, "--upstream-providers-file", join(folder, "providers.yaml")];
-  const { REALGUARDIO_READY_FILE, REALGUARDIO_TOKEN_FILE, ...env } = process.env; // of the server that the other tests share
-  const server = spawn("realguardio", ["dev", ...flags], { env, stdio: ["ignore", "ignore", "inherit"] });
-  const ended = once(server, "exit");
-  t.after(async () => (server.kill(), await ended));
-  for (let tenths = 0; tenths < 600; tenths++) {
-    try {
-      return JSON.parse(readFileSync(ready, "utf8"));
-    } catch {
-      assert.equal(server.exitCode, null, "realguardio dev ended");
-      await pause(100);
-    }
-  }
-  assert.fail("realguardio dev is not ready");
-}
 
 /** elsewhere is the other provider. It tells of its people at UserInfo only, as the specification has it. */
 function elsewhere(issuer, redirectURI) {
@@ -52,7 +21,13 @@ function elsewhere(issuer, redirectURI) {
 it("signs people in at another provider, in a browser, once their password has linked the two", { timeout: 120_000 }, async (t) => {
   let handler;
   const issuer = await listen(t, (request, response) => handler(request, response));
-  const stand = await installation(t, issuer);
+  const providers = `- id: elsewhere
+  name: Elsewhere
+  issuer: ${issuer}
+  client-id: realguardio
+  client-secret-file: DIR/secret
+`;
+  const stand = await installation(t, { secret, "providers.yaml": providers }, "--upstream-providers-file", "DIR/providers.yaml");
   handler = elsewhere(issuer, `${stand.issuer}/login/elsewhere/callback`).callback();
   const mary = stand.users.find(({ username }) => username.startsWith("mary@"));
   const browser = await chromium.launch({ executablePath: executable(), args: ["--no-sandbox", "--disable-gpu"] });
