@@ -54,6 +54,8 @@ type idp struct {
 	slow chan struct{}
 	// tamper changes an ID token's claims or header.
 	tamper func(*meshtest.Claims)
+	// swapped is an access token that it issues in place of its own.
+	swapped string
 	// account is the page that it names for people to see their account.
 	account string
 	// answer changes the authorization response.
@@ -194,6 +196,9 @@ func (p *idp) issue(w http.ResponseWriter, g grant) {
 	id.Extra = map[string]any{"nonce": g.nonce, "at_hash": base64.RawURLEncoding.EncodeToString(sum[:16]), "scope": nil, "caller": nil, "client_id": nil}
 	if p.tamper != nil {
 		p.tamper(&id)
+	}
+	if p.swapped != "" {
+		accessToken = p.swapped
 	}
 	refresh := rand.Text()
 	p.grants[refresh] = g
