@@ -12,6 +12,7 @@ import (
 
 	"github.com/realguardio/realguardio/gateway/bff"
 	"github.com/realguardio/realguardio/gateway/credential"
+	"github.com/realguardio/realguardio/gateway/live"
 	"github.com/realguardio/realguardio/gateway/possession"
 	"github.com/realguardio/realguardio/gateway/problem"
 	"github.com/realguardio/realguardio/mesh"
@@ -105,6 +106,25 @@ func (c caller) speakingFor(ctx context.Context) context.Context {
 		return mesh.WithBoundBearer(ctx, c.token, *c.bound)
 	}
 	return mesh.WithBearer(ctx, c.token)
+}
+
+// listener is who wants live updates, now and as they go on. A key is proven for one request, and so for what comes of it: a
+// token that is bound to one is not renewed, and the service ends what it was let in with.
+func (g *Gateway) listener(answer http.Header, r *http.Request) (live.Caller, error) {
+	c, err := g.callerOf(answer, r)
+	again := func() (live.Caller, error) { return g.listener(http.Header{}, r) }
+	if c.bound != nil {
+		again = nil
+	}
+	return live.Caller{Token: c.token, Key: c.key, Speaking: c.speakingFor, Again: again}, err
+}
+
+// mayListen counts the start of live updates as it counts any other request of the caller.
+func (g *Gateway) mayListen(c live.Caller) error {
+	if wait, ok := g.perCaller.Allow(c.Key); !ok {
+		return mesh.ResourceExhausted(problem.ReasonRateLimited, wait)
+	}
+	return nil
 }
 
 // forwardAuth answers a proxy that asks whether a request may pass: 202 or 401.

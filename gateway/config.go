@@ -91,6 +91,9 @@ type Config struct {
 	CORSOrigins []string
 	// Limits is how often one caller may come.
 	Limits Limits
+	// LiveHeartbeat is how often something is sent to who waits for live updates, and their session looked at. It must be
+	// shorter than the life left at which a session's token is renewed. Default: 10 seconds.
+	LiveHeartbeat time.Duration
 
 	// Part is what the native gRPC server is called in logs. Default: "gateway".
 	Part string

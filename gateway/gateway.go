@@ -20,6 +20,7 @@ import (
 	"github.com/realguardio/realguardio/gateway/bff"
 	"github.com/realguardio/realguardio/gateway/credential"
 	"github.com/realguardio/realguardio/gateway/csrf"
+	"github.com/realguardio/realguardio/gateway/live"
 	"github.com/realguardio/realguardio/gateway/passthrough"
 	"github.com/realguardio/realguardio/gateway/possession"
 	"github.com/realguardio/realguardio/gateway/problem"
@@ -46,6 +47,7 @@ type Gateway struct {
 	cookies     bff.Cookies
 	bff         *bff.Routes
 	rest        *rest.Transcoder
+	live        *live.Events
 	ui          *ui.Handler
 	docs        *docs
 	problems    problem.Writer
@@ -93,6 +95,11 @@ func New(cfg Config) (*Gateway, error) {
 	if g.rest, err = rest.New(context.Background(), g.problems, g.upstreams()...); err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
+	if g.live, err = live.New(live.Config{
+		Upstreams: g.liveUpstreams(), Caller: g.listener, Admit: g.mayListen, Problems: g.problems, Heartbeat: cfg.LiveHeartbeat,
+	}); err != nil {
+		return nil, fmt.Errorf("gateway: %w", err)
+	}
 	if g.ui, err = ui.NewHandler(cfg.UI, g.provider.Origin()); err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
@@ -128,8 +135,9 @@ func newParties(cfg Config, public string) (issuer, provider *relyingparty.Party
 	return issuer, provider, err
 }
 
-// Run discovers the identity providers, trying until they answer, and returns when ctx ends.
+// Run discovers the identity providers, trying until they answer, and returns when ctx ends. Live updates end then.
 func (g *Gateway) Run(ctx context.Context) error {
+	defer g.live.Close()
 	discovering, failing := errgroup.WithContext(ctx)
 	discovering.Go(func() error { return g.issuer.Run(failing) })
 	if g.provider != g.issuer {
@@ -202,6 +210,14 @@ func (g *Gateway) upstreams() []rest.Upstream {
 	upstreams := make([]rest.Upstream, 0, len(g.cfg.Backends))
 	for _, b := range g.cfg.Backends {
 		upstreams = append(upstreams, rest.Upstream{Conn: b.Conn, Register: b.REST, Services: b.Services})
+	}
+	return upstreams
+}
+
+func (g *Gateway) liveUpstreams() []live.Upstream {
+	upstreams := make([]live.Upstream, 0, len(g.cfg.Backends))
+	for _, b := range g.cfg.Backends {
+		upstreams = append(upstreams, live.Upstream{Conn: b.Conn, Services: b.Services})
 	}
 	return upstreams
 }

@@ -18,7 +18,7 @@ type route struct {
 
 // routes are all routes of the gateway, but for those of the services, which are under /api/ by their protos.
 func (g *Gateway) routes() []route {
-	return []route{
+	return append(g.liveRoutes(), []route{
 		// next-auth v4
 		{"GET", "/api/auth/providers", g.bff.Providers},
 		{"GET", "/api/auth/csrf", g.bff.CSRFToken},
@@ -44,7 +44,18 @@ func (g *Gateway) routes() []route {
 
 		{"*", "/api/", g.serveREST},
 		{"GET", "/", g.ui.ServeHTTP},
+	}...)
+}
+
+// liveRoutes are those of the services' RPCs that stream, with and without a version.
+func (g *Gateway) liveRoutes() []route {
+	var routes []route
+	for _, r := range g.live.Routes() {
+		for _, path := range []string{r.Path, strings.Replace(r.Path, "/api/v1/", "/api/", 1)} {
+			routes = append(routes, route{"GET", path, r.Serve}, route{"HEAD", path, nil})
+		}
 	}
+	return routes
 }
 
 // newMux serves the routes, and refuses other methods on their paths. Nothing under /api/auth/ falls through to the

@@ -55,6 +55,7 @@ func newWorldOn(t testing.TB, redis *redistest.Server) *world {
 	w := &world{idp: newIDP(t), redis: redis, backend: &backend{}, revoked: revocation.NewSet(revocation.Config{})}
 	w.revoked.Complete()
 	w.server = meshtest.Serve(t, w.idp.Issuer, meshtest.Part{Name: "securitysystem", Configure: func(c *mesh.ServerConfig) {
+		c.Revocations = w.revoked
 		if _, measuring := t.(*testing.B); measuring {
 			c.Logger = slog.New(slog.DiscardHandler)
 		}
@@ -344,8 +345,9 @@ type backend struct {
 	refusal error
 	// quiet backends take no notes.
 	quiet bool
-	// stream is what the streaming methods do.
+	// stream is what the streaming methods do, watch what WatchSecuritySystems does.
 	stream func(grpc.ServerStream) error
+	watch  func(*securitysystemv1.WatchSecuritySystemsRequest, grpc.ServerStreamingServer[securitysystemv1.WatchSecuritySystemsResponse]) error
 }
 
 // call is one call as the backend saw it.
