@@ -10,6 +10,7 @@ import type {
   ModeJson,
   SecuritySystemJson,
   StateJson,
+  WatchSecuritySystemsResponseJson,
 } from "@gen/securitysystem/v1/securitysystem_pb";
 import { request } from "./request";
 
@@ -61,7 +62,20 @@ export interface Page<T> {
   next: string;
 }
 
+/** Change is what the server tells while somebody watches. */
+export interface Change {
+  /** A system as it is now. */
+  system: System | undefined;
+  /** The id of a system that is not there any more. */
+  removed: string | undefined;
+  /** Anything may have changed. */
+  listAgain: boolean;
+}
+
 const root = "/api/v1/securitysystems";
+
+/** watchPath is where changes are sent as events. */
+export const watchPath = `${root}:watch`;
 const at = (id: string) => `${root}/${encodeURIComponent(id)}`;
 
 export async function listSystems(pageToken: string, signal?: AbortSignal): Promise<Page<System>> {
@@ -102,6 +116,15 @@ const eventTypes: readonly EventType[] = [
   "PANEL_REGISTERED",
   "SYSTEM_REMOVED",
 ];
+
+export function changeOf(data: string): Change {
+  const json = JSON.parse(data) as WatchSecuritySystemsResponseJson;
+  return {
+    system: json.securitySystem ? systemOf(json.securitySystem) : undefined,
+    removed: json.removedSecuritySystemId,
+    listAgain: json.listAgain ?? false,
+  };
+}
 
 function known<T extends string>(all: readonly T[], value: string | undefined): T | undefined {
   return all.find((each) => each === value);

@@ -1,6 +1,5 @@
 import { useCallback } from "react";
-import { getSystem, type System } from "../api/systems";
-import { usePolled } from "../live/usePolled";
+import { getSystem, type Change, type System } from "../api/systems";
 import { Link } from "../router";
 import { BackIcon } from "../shell/icons";
 import { NotFoundPage } from "../shell/notfound";
@@ -12,14 +11,13 @@ import { Faults } from "./faults";
 import { StateMark, StateText } from "./state";
 import { Timeline } from "./timeline";
 import { useChanges } from "./useChanges";
+import { useWatched } from "./useWatched";
 import { modeWords, nameOf } from "./words";
-
-const refreshEvery = 3_000;
 
 /** SystemPage shows one system with what happened to it. */
 export function SystemPage({ id }: { id: string }) {
   const load = useCallback(async (signal: AbortSignal) => [await getSystem(id, signal)], [id]);
-  const { data, problem, reload, replace } = usePolled(load, refreshEvery);
+  const { data, problem, reload, replace } = useWatched(load, applied);
   const system = data?.[0];
   useChanges(data);
 
@@ -45,6 +43,13 @@ export function SystemPage({ id }: { id: string }) {
       )}
     </Page>
   );
+}
+
+/** Other systems change nothing here. That this one is gone is for the server to say. */
+function applied(shown: System[], change: Change): System[] | undefined {
+  const id = shown[0]?.id;
+  if (change.removed === id) return undefined;
+  return change.system?.id === id && change.system ? [change.system] : shown;
 }
 
 function Facts({ system }: { system: System }) {

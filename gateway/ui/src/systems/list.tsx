@@ -1,21 +1,19 @@
 import { useCallback, useEffect, useMemo, useState } from "react";
 import { customerNames } from "../api/customers";
-import { listSystems, type Page as PageOf, type System } from "../api/systems";
-import { usePolled } from "../live/usePolled";
+import { listSystems, type Change, type Page as PageOf, type System } from "../api/systems";
 import { ShieldIcon } from "../shell/icons";
 import { Notice, ProblemNotice } from "../shell/notice";
 import { Page } from "../shell/page";
 import { Card } from "./card";
 import { useChanges } from "./useChanges";
+import { useWatched } from "./useWatched";
 import { alarmWords } from "./words";
-
-const refreshEvery = 3_000;
 
 /** SystemsPage is home for who is signed in: the systems the person may see, those in alarm first. */
 export function SystemsPage() {
   const [pages, setPages] = useState(1);
   const load = useCallback((signal: AbortSignal) => loadPages(pages, signal), [pages]);
-  const { data, problem, reload, replace } = usePolled(load, refreshEvery);
+  const { data, problem, reload, replace } = useWatched(load, applied);
   const names = useCustomerNames();
   useChanges(data?.items);
 
@@ -46,6 +44,14 @@ export function SystemsPage() {
       )}
     </Page>
   );
+}
+
+/** A system that is not in the list may belong on any of its pages. */
+function applied(shown: PageOf<System>, change: Change): PageOf<System> | undefined {
+  const { system, removed } = change;
+  if (removed) return { ...shown, items: shown.items.filter((each) => each.id !== removed) };
+  if (!system || !shown.items.some((each) => each.id === system.id)) return undefined;
+  return { ...shown, items: shown.items.map((each) => (each.id === system.id ? system : each)) };
 }
 
 async function loadPages(count: number, signal: AbortSignal): Promise<PageOf<System>> {
