@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { bringTo } from "./support/api.mjs";
-import { card, signedIn } from "./support/people.mjs";
+import { card, deaf, signedIn } from "./support/people.mjs";
 
 const list = "**/api/v1/securitysystems?*";
 const unavailable = {
@@ -13,6 +13,7 @@ const unavailable = {
 
 test("while a part is down the page says so, keeps what it showed, and recovers by itself", async (t) => {
   const { page } = await signedIn(t, "mary");
+  await deaf(page);
   await card(page, "Oakland").waitFor();
   await page.route(list, (route) => route.fulfill(unavailable));
   const notice = page.getByRole("alert").filter({ hasText: "cannot be reached at the moment" });

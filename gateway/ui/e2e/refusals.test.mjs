@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { bringTo, call, systemsOf } from "./support/api.mjs";
 import { shot } from "./support/browser.mjs";
-import { signedIn } from "./support/people.mjs";
+import { deaf, signedIn } from "./support/people.mjs";
 
 const refusals = [
   { who: "eve", location: "Oakland", what: "sees no systems, and Oakland does not exist for her", read: 404, arm: 404, disarm: 404 },
@@ -61,6 +61,7 @@ test("who acts on an older state than the present one is told so, and then shown
   const alice = await signedIn(t, "alice");
   await bringTo(alice.page, "Oakland", "DISARMED");
   const { page } = await signedIn(t, "mary");
+  await deaf(page);
   const arm = page.getByRole("button", { name: "Arm Oakland: Away" });
   await arm.waitFor();
 

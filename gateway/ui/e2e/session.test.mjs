@@ -53,7 +53,7 @@ test("signing out in one tab ends the other", async (t) => {
 test("a session that has gone sends to the welcome page with a word about it", async (t) => {
   const { page, context } = await signedInAnew(t, "mary");
   await context.clearCookies();
-  await page.getByRole("button", { name: "Login" }).waitFor();
+  await page.getByRole("button", { name: "Login" }).waitFor({ timeout: 25_000 });
   await page.getByText("Your session has ended.").waitFor();
 });
 

@@ -43,6 +43,12 @@ export async function signedInAnew(t, name) {
   return who;
 }
 
+/** deaf loads the page again so that it is told of no changes, and asks for them itself. */
+export async function deaf(page) {
+  await page.route("**/api/v1/securitysystems:watch", (route) => route.abort());
+  await page.reload();
+}
+
 /** cards are the systems on the home page once they are loaded: name, state and the actions that are offered. */
 export async function cards(page) {
   await page.locator("article.system-card, .empty").first().waitFor();

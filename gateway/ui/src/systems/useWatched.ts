@@ -5,7 +5,7 @@ import { usePolled, type Polled } from "../live/usePolled";
 
 // Asking is what keeps the page right while nothing can be heard; it goes on slowly while changes are told.
 const unheard = 3_000;
-const heard = 30_000;
+const heard = 15_000;
 
 /**
  * useWatched is usePolled with changes shown as they happen. apply returns data with a change, or undefined when it does not
