@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 )
@@ -14,6 +15,9 @@ func TestWhatARunTellsOfItself(t *testing.T) {
 	c := collectTraces(t)
 	s := startDev(t, "--ephemeral", "--log-level", "debug", "--log-format", "json", "--trace-endpoint", c.url)
 	t.Run("one trace goes from a browser's call to the mail that it causes", func(t *testing.T) { checkOneTrace(t, s, c) })
+	s.api(t, http.StatusUnauthorized, http.MethodGet, "/api/v1/securitysystems", nil, bearer("no token"))
+	post(t, s.http, s.Issuer+"/oauth2/token", url.Values{"grant_type": {"client_credentials"}}, basic("demo-service", "not the secret"))
+	t.Run("the dashboard, the alerts and the manual name what there is", func(t *testing.T) { checkMetrics(t, s) })
 }
 
 // checkOneTrace arms a system in a browser and follows the one trace of that: through the gateway, the services, their

@@ -5,10 +5,8 @@ package telemetry
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
-	"time"
 
 	grpcprom "github.com/grpc-ecosystem/go-grpc-middleware/providers/prometheus"
 	"github.com/prometheus/client_golang/prometheus"
@@ -44,6 +42,9 @@ func New(registerer prometheus.Registerer) (*Metrics, error) {
 			Help: "Calls, streams, connections and handshakes that a server refused because it had too much to do.",
 		}, []string{"what"}),
 	}
+	for _, what := range []string{mesh.ShedCall, mesh.ShedStream, mesh.ShedConnection, mesh.ShedHandshake} {
+		m.shed.WithLabelValues(what) // a zero until it happens, so that the first time is an increase
+	}
 	for _, c := range []prometheus.Collector{m.server, m.client, m.decisions, m.shed} {
 		if err := registerer.Register(c); err != nil {
 			return nil, fmt.Errorf("register metrics: %w", err)
@@ -56,7 +57,13 @@ func New(registerer prometheus.Registerer) (*Metrics, error) {
 func (m *Metrics) Server(cfg *mesh.ServerConfig) {
 	cfg.UnaryInterceptors = append(cfg.UnaryInterceptors, m.server.UnaryServerInterceptor())
 	cfg.StreamInterceptors = append(cfg.StreamInterceptors, m.server.StreamServerInterceptor())
-	cfg.Shed = func(what string) { m.shed.WithLabelValues(what).Inc() }
+	shed := cfg.Shed
+	cfg.Shed = func(what string) {
+		m.shed.WithLabelValues(what).Inc()
+		if shed != nil {
+			shed(what)
+		}
+	}
 	before := cfg.Decided
 	cfg.Decided = func(ctx context.Context, d mesh.Decision) {
 		m.decided(d)
@@ -85,27 +92,4 @@ func (m *Metrics) decided(d mesh.Decision) {
 func (m *Metrics) Client(cfg *mesh.DialConfig) {
 	cfg.UnaryInterceptors = append(cfg.UnaryInterceptors, m.client.UnaryClientInterceptor())
 	cfg.StreamInterceptors = append(cfg.StreamInterceptors, m.client.StreamClientInterceptor())
-}
-
-// Set is what is asked of a set of revocations.
-type Set interface {
-	Len() int
-	Age() time.Duration
-}
-
-// Revocations shows how current a set of revocations is. Alert on mesh_revocations_age_seconds: beyond the set's
-// MaxSilence sensitive methods are closed.
-func (m *Metrics) Revocations(set Set) error {
-	age := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "mesh_revocations_age_seconds",
-		Help: "Time since the set of revocations was last known to be complete.",
-	}, func() float64 { return set.Age().Seconds() })
-	entries := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "mesh_revocations_entries",
-		Help: "Revocations held.",
-	}, func() float64 { return float64(set.Len()) })
-	if err := errors.Join(m.registerer.Register(age), m.registerer.Register(entries)); err != nil {
-		return fmt.Errorf("register metrics of revocations: %w", err)
-	}
-	return nil
 }

@@ -2,9 +2,11 @@ package telemetry_test
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
@@ -12,6 +14,7 @@ import (
 
 	meshv1 "github.com/realguardio/realguardio/gen/go/realguardio/mesh/v1"
 	"github.com/realguardio/realguardio/mesh"
+	"github.com/realguardio/realguardio/mesh/jwt"
 	"github.com/realguardio/realguardio/mesh/meshtest"
 	"github.com/realguardio/realguardio/mesh/revocation"
 	"github.com/realguardio/realguardio/mesh/telemetry"
@@ -138,5 +141,103 @@ func TestALogIsSetUpOrSaysWhyNot(t *testing.T) {
 		if _, err := telemetry.NewLogger(&out, bad[0], bad[1]); err == nil {
 			t.Errorf("%v is accepted", bad)
 		}
+	}
+}
+
+// What the library tells of itself.
+type (
+	verifier  struct{}
+	set       struct{}
+	exchanges struct{}
+)
+
+func (verifier) Stats() jwt.Stats {
+	return jwt.Stats{Hits: 1, Misses: 2, Refused: 3, Fetches: 4, FetchFailures: 5, KeysAge: 6 * time.Second}
+}
+
+func (set) Stats() revocation.Stats {
+	return revocation.Stats{Entries: 1, Age: 2 * time.Second, Lag: 3 * time.Second, Resyncs: 4}
+}
+
+func (exchanges) Stats() mesh.ExchangeStats {
+	return mesh.ExchangeStats{Hits: 1, Misses: 2, Failures: 3}
+}
+
+func TestWhatTheLibraryKnowsOfItselfIsShown(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	metrics, err := telemetry.New(registry)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(metrics.Verifier(verifier{}), metrics.Revocations(set{}), metrics.Exchanges(exchanges{})); err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]float64{}
+	for _, name := range []string{
+		"mesh_verifier_hits_total", "mesh_verifier_misses_total", "mesh_verifier_refused_total", "mesh_jwks_fetches_total",
+		"mesh_jwks_fetch_failures_total", "mesh_jwks_age_seconds", "mesh_revocations_entries", "mesh_revocations_age_seconds",
+		"mesh_revocations_lag_seconds", "mesh_revocations_resyncs_total", "mesh_exchange_hits_total", "mesh_exchange_misses_total",
+		"mesh_exchange_failures_total",
+	} {
+		for _, v := range counted(t, registry, name) {
+			got[name] = v
+		}
+	}
+	want := map[string]float64{
+		"mesh_verifier_hits_total": 1, "mesh_verifier_misses_total": 2, "mesh_verifier_refused_total": 3, "mesh_jwks_fetches_total": 4,
+		"mesh_jwks_fetch_failures_total": 5, "mesh_jwks_age_seconds": 6, "mesh_revocations_entries": 1, "mesh_revocations_age_seconds": 2,
+		"mesh_revocations_lag_seconds": 3, "mesh_revocations_resyncs_total": 4, "mesh_exchange_hits_total": 1, "mesh_exchange_misses_total": 2,
+		"mesh_exchange_failures_total": 3,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("figures differ (-want +got):\n%s", diff)
+	}
+	if metrics.Verifier(verifier{}) == nil {
+		t.Error("one verifier is shown twice")
+	}
+}
+
+func TestALineOfARequestNamesIt(t *testing.T) {
+	var out strings.Builder
+	log, err := telemetry.NewLogger(&out, "json", "info")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const at = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+	ctx := mesh.WithTraceparent(mesh.WithRequestID(t.Context(), "req-1"), at)
+	log.InfoContext(ctx, "with both")
+	log.With("part", "customer").WithGroup("g").InfoContext(mesh.WithTraceparent(t.Context(), at), "of an event")
+	log.InfoContext(ctx, "said by itself", "request_id", "req-2")
+	log.Info("of nothing")
+	var got []string
+	for line := range strings.Lines(out.String()) {
+		_, rest, _ := strings.Cut(strings.TrimSpace(line), `"msg":`)
+		got = append(got, rest)
+	}
+	want := []string{
+		`"with both","request_id":"req-1","trace_id":"0af7651916cd43dd8448eb211c80319c"}`,
+		`"of an event","part":"customer","g":{"trace_id":"0af7651916cd43dd8448eb211c80319c"}}`,
+		`"said by itself","request_id":"req-2","trace_id":"0af7651916cd43dd8448eb211c80319c"}`,
+		`"of nothing"}`,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestAPathIsLoggedWithoutWhatCouldBeAToken(t *testing.T) {
+	for path, want := range map[string]string{
+		"/api/v1/securitysystems/sys_01JD8QZ4Z5W2V7T9M3R6K0XYBC:arm": "/api/v1/securitysystems/sys_01JD8QZ4Z5W2V7T9M3R6K0XYBC:arm",
+		"/":                                      "/",
+		"/api/" + strings.Repeat("a", 60) + "/b": "/api/[long]/b",
+		strings.Repeat("a", 41):                  "[long]",
+		strings.Repeat("/aa", 200):               strings.Repeat("/aa", 85) + "/",
+	} {
+		if got := telemetry.Path(path); got != want {
+			t.Errorf("%s: got %s", path, got)
+		}
+	}
+	if telemetry.Method("GET") != "GET" || telemetry.Method("eyJhbGciOi") != "other" {
+		t.Error("a method that there is not is repeated")
 	}
 }

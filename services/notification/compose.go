@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
@@ -47,6 +48,8 @@ type Config struct {
 	Poll time.Duration
 	// Tracer makes spans of what is done about an event, in the trace of the request that caused it. Default: none.
 	Tracer *tracing.Tracer
+	// Registerer takes the metrics. Default: they are not shown.
+	Registerer prometheus.Registerer
 	// Logger is told what callers are not. Default: slog.Default().
 	Logger *slog.Logger
 	// Now tells the time. Default: time.Now.
@@ -85,8 +88,12 @@ func New(cfg Config) (*Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("notification: %w", err)
 	}
+	counted, err := newMetrics(cfg.Registerer, cfg.Now)
+	if err != nil {
+		return nil, fmt.Errorf("notification: %w", err)
+	}
 	store := sqlStore{cfg.DB}
-	return &Service{deliveries: store, log: cfg.Logger, workers: cfg.workers(store, writer, sender)}, nil
+	return &Service{deliveries: store, log: cfg.Logger, workers: cfg.workers(store, writer, sender, counted)}, nil
 }
 
 func (cfg Config) withDefaults() Config {
@@ -106,7 +113,7 @@ func (cfg Config) withDefaults() Config {
 
 // workers are what runs in the background: from the stream to notices, from notices to deliveries, from deliveries to the
 // mail server, each at its own pace.
-func (cfg Config) workers(store sqlStore, writer writer, sender Sender) []*worker {
+func (cfg Config) workers(store sqlStore, writer writer, sender Sender, counted *metrics) []*worker {
 	work := func(name string, poll time.Duration) *worker {
 		return &worker{name: name, poll: poll, wake: make(chan struct{}, 1), log: cfg.Logger}
 	}
@@ -114,15 +121,16 @@ func (cfg Config) workers(store sqlStore, writer writer, sender Sender) []*worke
 	deliver, purge := work("deliver messages", cfg.Poll), work("delete what is old", purgeEvery)
 
 	consume.step = (&consumer{
-		redis: cfg.Redis, stream: outbox.Stream("securitysystem"), store: store, tracer: cfg.Tracer, log: cfg.Logger,
-		now: cfg.Now, taken: address.Nudge,
+		redis: cfg.Redis, stream: outbox.Stream("securitysystem"), store: store, tracer: cfg.Tracer, metrics: counted,
+		log: cfg.Logger, now: cfg.Now, taken: address.Nudge,
 	}).step
 	address.step = (&addresser{
 		store: store, directory: customerService{cfg.Customers}, retry: cfg.Retry, maxAge: cfg.MaxAge,
 		tracer: cfg.Tracer, log: cfg.Logger, now: cfg.Now, settled: deliver.Nudge,
 	}).step
 	deliver.step = (&deliverer{
-		store: store, writer: writer, sender: sender, retry: cfg.Retry, tracer: cfg.Tracer, log: cfg.Logger, now: cfg.Now,
+		store: store, writer: writer, sender: sender, retry: cfg.Retry, tracer: cfg.Tracer, metrics: counted, log: cfg.Logger,
+		now: cfg.Now,
 	}).step
 	purge.step = func(ctx context.Context) (bool, error) {
 		n, err := store.Purge(ctx, cfg.Now().Add(-cfg.Retention), purgeBatch)

@@ -27,12 +27,13 @@ const (
 // consumer takes events from the security system service's stream. Its position is kept in the same transaction as what
 // it took, so that an event is taken once, also from a stream that was lost and that its source has written anew.
 type consumer struct {
-	redis  redis.UniversalClient
-	stream string
-	store  NoticeStore
-	tracer *tracing.Tracer
-	log    *slog.Logger
-	now    func() time.Time
+	redis   redis.UniversalClient
+	stream  string
+	store   NoticeStore
+	tracer  *tracing.Tracer
+	metrics *metrics
+	log     *slog.Logger
+	now     func() time.Time
 	// taken is called after notices were stored.
 	taken func()
 }
@@ -43,15 +44,18 @@ func (c *consumer) step(ctx context.Context) (more bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	asked := c.now()
 	answer, err := c.redis.XRead(ctx, &redis.XReadArgs{
 		Streams: []string{c.stream, position.String()}, Count: takeBatch, Block: -1,
 	}).Result()
 	if errors.Is(err, redis.Nil) || err == nil && (len(answer) == 0 || len(answer[0].Messages) == 0) {
+		c.metrics.caughtUp.Store(asked.UnixNano())
 		return false, nil
 	}
 	if err != nil {
 		return false, fmt.Errorf("read stream %s: %w", c.stream, err)
 	}
+	taken := len(answer[0].Messages)
 	var notices []Notice
 	var spans []tracing.Span
 	for _, message := range answer[0].Messages {
@@ -61,6 +65,7 @@ func (c *consumer) step(ctx context.Context) (more bool, err error) {
 		}
 		if position != (outbox.Position{}) && !at.Follows(position) {
 			// Its source publishes again what it still has, so this was purged there: it will not come any more.
+			c.metrics.events.WithLabelValues("lost").Inc()
 			c.log.ErrorContext(ctx, "events were lost from the stream", "stream", c.stream,
 				"after", position.String(), "before", at.String())
 		}
@@ -69,6 +74,8 @@ func (c *consumer) step(ctx context.Context) (more bool, err error) {
 		switch {
 		case err != nil || noticeErr != nil:
 			// Nobody will ever be able to read it.
+			taken--
+			c.metrics.events.WithLabelValues("unreadable").Inc()
 			c.log.ErrorContext(ctx, "an event cannot be read and is skipped", "stream", c.stream, "position", at.String(),
 				"error", errors.Join(err, noticeErr))
 		case ok:
@@ -83,10 +90,15 @@ func (c *consumer) step(ctx context.Context) (more bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	c.metrics.events.WithLabelValues("taken").Add(float64(taken))
 	if len(notices) > 0 {
 		c.taken()
 	}
-	return len(answer[0].Messages) == takeBatch, nil
+	more = len(answer[0].Messages) == takeBatch
+	if !more {
+		c.metrics.caughtUp.Store(asked.UnixNano())
+	}
+	return more, nil
 }
 
 // begin begins the span of taking an event, in the trace of what caused it.

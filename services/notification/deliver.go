@@ -30,13 +30,14 @@ type Sender interface {
 // deliverer sends messages that are due. A message is claimed before it is sent and finished after, so that it is sent
 // again only when the process dies in between, or cannot write; it then has the same Message-ID.
 type deliverer struct {
-	store  DeliveryStore
-	writer writer
-	sender Sender
-	retry  Retry
-	tracer *tracing.Tracer
-	log    *slog.Logger
-	now    func() time.Time
+	store   DeliveryStore
+	writer  writer
+	sender  Sender
+	retry   Retry
+	tracer  *tracing.Tracer
+	metrics *metrics
+	log     *slog.Logger
+	now     func() time.Time
 }
 
 // step sends what is due, sendAtOnce messages at most.
@@ -76,15 +77,18 @@ func (d *deliverer) deliver(ctx context.Context, c Claim) error {
 	}
 	switch {
 	case err == nil:
+		d.metrics.messages.WithLabelValues("sent").Inc()
 		return d.store.Finish(record, id, Sent, d.now(), "")
 	case ctx.Err() != nil && !errors.Is(err, mail.ErrRefused):
 		// Cut off by our own end, which is no fault of the message's: due at once for whoever comes next.
 		return d.store.PostponeDelivery(record, id, d.now(), failure)
 	case errors.Is(err, mail.ErrRefused), attempts >= d.retry.Attempts:
+		d.metrics.messages.WithLabelValues("given_up").Inc()
 		// What the server said may repeat the address: it stays in the database.
 		d.log.ErrorContext(ctx, "a message was given up", "delivery", id, "event", c.Notice.EventID, "attempts", attempts)
 		return d.store.Finish(record, id, Failed, d.now(), failure)
 	default:
+		d.metrics.messages.WithLabelValues("postponed").Inc()
 		pause := d.retry.Pause(attempts)
 		d.log.WarnContext(ctx, "a message could not be sent", "delivery", id, "attempts", attempts, "again_in", pause)
 		return d.store.PostponeDelivery(record, id, d.now().Add(pause), failure)

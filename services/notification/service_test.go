@@ -14,6 +14,7 @@ import (
 
 	"github.com/alicebob/miniredis/v2"
 	gocmp "github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -66,6 +67,46 @@ func TestWhatIsDoneAboutAnEventIsInTheTraceOfItsCause(t *testing.T) {
 		if diff := gocmp.Diff([]string{"", "0af7651916cd43dd8448eb211c80319c"}, traces); diff != "" || len(w.got()) != 4 {
 			w.Errorf("%s, %v", diff, w.got())
 		}
+	})
+}
+
+func TestOperatorsSeeWhatBecomesOfEventsAndMessages(t *testing.T) {
+	eachWorld(t, func(w *world) {
+		registry := prometheus.NewRegistry()
+		shown := func() map[string]float64 {
+			families, err := registry.Gather()
+			if err != nil {
+				w.Fatal(err)
+			}
+			got := map[string]float64{}
+			for _, f := range families {
+				for _, m := range f.GetMetric() {
+					key := strings.TrimPrefix(f.GetName(), "realguardio_notification_")
+					for _, l := range m.GetLabel() {
+						key += " " + l.GetValue()
+					}
+					got[key] = m.GetCounter().GetValue() + m.GetGauge().GetValue()
+				}
+			}
+			return got
+		}
+		w.office.Refuse = func(n int, _ string) error {
+			if n == 1 {
+				return mailtest.Busy
+			}
+			return nil
+		}
+		w.run(w.service(func(c *Config) { c.Registerer = registry }))
+		w.publish("evt_1", alarm, "panel_1")
+		w.add("nobody can read this")
+		w.settled()
+		w.until("the consumer has caught up, and all is counted", func() bool {
+			got := shown()
+			behind := got["behind_seconds"]
+			delete(got, "behind_seconds")
+			return behind < 5 && gocmp.Equal(got, map[string]float64{"events_total taken": 1, "events_total unreadable": 1, "events_total lost": 0,
+				"messages_total sent": 2, "messages_total postponed": 1, "messages_total given_up": 0})
+		})
 	})
 }
 

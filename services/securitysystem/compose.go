@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
@@ -32,6 +33,8 @@ type Config struct {
 	Accounts tokenv1.AdminServiceClient
 	// Tracer makes spans of publishing events. Default: none.
 	Tracer *tracing.Tracer
+	// Registerer takes the metrics. Default: they are not shown.
+	Registerer prometheus.Registerer
 	// Logger is told what callers are not. Default: slog.Default().
 	Logger *slog.Logger
 	// Now tells the time. Default: time.Now.
@@ -63,7 +66,8 @@ func New(cfg Config) (*Service, error) {
 		cfg.Now = time.Now
 	}
 	relay, err := outbox.NewRelay(outbox.Config{
-		DB: cfg.DB, Redis: cfg.Redis, Service: "securitysystem", Tracer: cfg.Tracer, Logger: cfg.Logger, Now: cfg.Now,
+		DB: cfg.DB, Redis: cfg.Redis, Service: "securitysystem", Tracer: cfg.Tracer, Registerer: cfg.Registerer,
+		Logger: cfg.Logger, Now: cfg.Now,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("securitysystem: %w", err)

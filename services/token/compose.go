@@ -97,7 +97,7 @@ func (s *Service) openPages(cfg Config, authenticator *account.Authenticator, co
 		Upstreams: upstreams, Federation: &account.Federation{Identities: s.store, Lifecycle: s.accounts, Now: cfg.Now, Logger: cfg.Logger},
 		Record: s.store.Record, Counters: counters, JWKS: s.ring.JWKS, GrantInUse: s.deprecated.inUse, Origin: s.origins.Has,
 		MutualTLS: web.MutualTLS{Origin: cfg.MutualTLS.Origin, Authorities: cfg.MutualTLS.Authorities != nil, Proxies: cfg.MutualTLS.Proxies},
-		Address:   cfg.ClientAddress, Logger: cfg.Logger, Now: cfg.Now,
+		Address:   cfg.ClientAddress, Tracer: cfg.Tracer, Logger: cfg.Logger, Now: cfg.Now,
 	})
 	return err
 }

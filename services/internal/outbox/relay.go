@@ -10,6 +10,7 @@ import (
 	mathrand "math/rand/v2"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/realguardio/realguardio/mesh"
@@ -49,6 +50,8 @@ type Config struct {
 	Retention time.Duration
 	// Tracer makes spans of publishing. Default: none.
 	Tracer *tracing.Tracer
+	// Registerer takes the metrics. Default: they are not shown.
+	Registerer prometheus.Registerer
 	// Logger is told of failures. Default: slog.Default().
 	Logger *slog.Logger
 	// Now tells the time. Default: time.Now.
@@ -68,6 +71,8 @@ type Relay struct {
 	source string
 	holder string
 	nudge  chan struct{}
+	// backlog is what operators are shown.
+	backlog *backlog
 }
 
 // NewRelay returns a relay that works while [Relay.Run] runs.
@@ -89,9 +94,13 @@ func NewRelay(cfg Config) (*Relay, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
+	waiting, err := newBacklog(cfg.Registerer, cfg.Now)
+	if err != nil {
+		return nil, fmt.Errorf("outbox: %w", err)
+	}
 	return &Relay{
 		cfg: cfg, ledger: ledger{cfg.DB}, stream: Stream(cfg.Service), source: "urn:realguardio:" + cfg.Service,
-		holder: rand.Text(), nudge: make(chan struct{}, 1),
+		holder: rand.Text(), nudge: make(chan struct{}, 1), backlog: waiting,
 	}, nil
 }
 
@@ -107,10 +116,15 @@ func (r *Relay) Nudge() {
 // in the outbox meanwhile.
 func (r *Relay) Run(ctx context.Context) error {
 	var (
-		failures             int
-		nextCheck, nextPurge time.Time
+		failures                       int
+		nextCheck, nextPurge, nextLook time.Time
 	)
 	for ctx.Err() == nil {
+		// First, and whatever comes of the rest: what waits is most when nothing works.
+		if now := r.cfg.Now(); !now.Before(nextLook) {
+			r.backlog.look(ctx, r.ledger)
+			nextLook = now.Add(r.cfg.Check)
+		}
 		check := !r.cfg.Now().Before(nextCheck)
 		busy, err := r.drain(ctx, check)
 		if check && err == nil && !busy {
@@ -260,6 +274,7 @@ func (r *Relay) extend(ctx context.Context, held *lease, end Position) (more boo
 			return false, err
 		}
 		held.last = last
+		r.backlog.published.Add(float64(len(done)))
 	}
 	if errors.Is(failure, errMoved) {
 		return true, nil

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/realguardio/realguardio/mesh"
@@ -211,6 +212,40 @@ func TestAnEventKeepsWhereInATraceItHappened(t *testing.T) {
 		w.await()
 		if got := w.stream(); len(got) != 1 || got[0].Traceparent != at {
 			w.Errorf("got %+v", got)
+		}
+	})
+}
+
+func TestOperatorsSeeWhatWaits(t *testing.T) {
+	eachWorld(t, func(w *world) {
+		registry := prometheus.NewRegistry()
+		shown := func(name string) float64 {
+			families, err := registry.Gather()
+			if err != nil {
+				w.Fatal(err)
+			}
+			for _, f := range families {
+				if m := f.GetMetric()[0]; f.GetName() == "realguardio_outbox_"+name {
+					return m.GetGauge().GetValue() + m.GetCounter().GetValue()
+				}
+			}
+			w.Fatalf("no metric %s", name)
+			return 0
+		}
+		w.down.Store(true)
+		old := event("a", 1)
+		old.Time = time.Now().Add(-time.Hour)
+		w.add(old, event("b", 1))
+		r := w.relay(w.client(), func(c *Config) { c.Registerer, c.Check = registry, 10*time.Millisecond })
+		w.run(r)
+		w.until("two events wait, for an hour", func() bool { return shown("unpublished") == 2 && shown("oldest_seconds") > 3500 })
+		w.down.Store(false)
+		w.await()
+		w.until("none waits", func() bool {
+			return shown("unpublished") == 0 && shown("oldest_seconds") == 0 && shown("published_total") == 2
+		})
+		if _, err := NewRelay(Config{DB: w.db, Redis: w.redis, Service: "test", Registerer: registry}); err == nil {
+			w.Error("two relays show themselves as one")
 		}
 	})
 }

@@ -93,6 +93,7 @@ func (r *Relay) repeat(ctx context.Context, held lease, end Position, lost []pla
 			return err
 		}
 		end = e.at
+		r.backlog.repeated.Inc()
 	}
 	return nil
 }

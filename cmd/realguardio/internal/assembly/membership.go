@@ -71,6 +71,9 @@ func (p *Part) join(ctx context.Context, env Environment, keys func(context.Cont
 	if m.verifier, err = m.newVerifier(ctx, env, keys); err != nil {
 		return nil, err
 	}
+	if err := m.metrics.Verifier(m.verifier); err != nil {
+		return nil, err
+	}
 	p.work("verification keys", m.verifier.Run)
 	p.Ops.Add(ops.Check{Name: "verification keys", Run: func(context.Context) error {
 		if !m.verifier.Ready() {

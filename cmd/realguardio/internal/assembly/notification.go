@@ -39,7 +39,7 @@ func NewNotification(ctx context.Context, cfg NotificationConfig, l Listeners) (
 	}
 	service, err := notification.New(notification.Config{
 		DB: db, Redis: events, Customers: customerv1.NewCustomerServiceClient(customers), Mail: cfg.Mail,
-		Tracer: p.tracer, Logger: p.log, Now: cfg.Now,
+		Tracer: p.tracer, Registerer: p.Ops.Registry, Logger: p.log, Now: cfg.Now,
 	})
 	if err != nil {
 		return nil, err

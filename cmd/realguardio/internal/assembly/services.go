@@ -73,7 +73,7 @@ func NewSecuritySystem(ctx context.Context, env Environment, l Listeners) (_ *Pa
 	}
 	service, err := securitysystem.New(securitysystem.Config{
 		DB: db, Redis: events, Customers: customerv1.NewCustomerServiceClient(customers), Accounts: tokenv1.NewAdminServiceClient(accounts),
-		Tracer: p.tracer, Logger: p.log, Now: env.Now,
+		Tracer: p.tracer, Registerer: p.Ops.Registry, Logger: p.log, Now: env.Now,
 	})
 	if err != nil {
 		return nil, err

@@ -1,0 +1,68 @@
+package telemetry
+
+import (
+	"fmt"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/realguardio/realguardio/mesh"
+	"github.com/realguardio/realguardio/mesh/jwt"
+	"github.com/realguardio/realguardio/mesh/revocation"
+)
+
+// Verifier shows how tokens are verified and how current the issuer's keys are. Alert on mesh_jwks_age_seconds: beyond the
+// verifier's MaxStale every token is refused.
+func (m *Metrics) Verifier(v interface{ Stats() jwt.Stats }) error {
+	return m.show("a verifier", []figure{
+		{counter, "mesh_verifier_hits_total", "Tokens that had been verified before.", func() float64 { return float64(v.Stats().Hits) }},
+		{counter, "mesh_verifier_misses_total", "Tokens that had to be verified.", func() float64 { return float64(v.Stats().Misses) }},
+		{counter, "mesh_verifier_refused_total", "Tokens that were verified and are no good.", func() float64 { return float64(v.Stats().Refused) }},
+		{counter, "mesh_jwks_fetches_total", "Fetches of the issuer's keys.", func() float64 { return float64(v.Stats().Fetches) }},
+		{counter, "mesh_jwks_fetch_failures_total", "Fetches of the issuer's keys that brought none.", func() float64 { return float64(v.Stats().FetchFailures) }},
+		{gauge, "mesh_jwks_age_seconds", "Time since the issuer's keys in use were fetched.", func() float64 { return v.Stats().KeysAge.Seconds() }},
+	})
+}
+
+// Revocations shows how current a set of revocations is. Alert on mesh_revocations_age_seconds: beyond the set's
+// MaxSilence sensitive methods are closed.
+func (m *Metrics) Revocations(set interface{ Stats() revocation.Stats }) error {
+	return m.show("revocations", []figure{
+		{gauge, "mesh_revocations_entries", "Revocations held.", func() float64 { return float64(set.Stats().Entries) }},
+		{gauge, "mesh_revocations_age_seconds", "Time since the set of revocations was last known to be complete.", func() float64 { return set.Stats().Age.Seconds() }},
+		{gauge, "mesh_revocations_lag_seconds", "Time that the newest revocation took from being made to being known here.", func() float64 { return set.Stats().Lag.Seconds() }},
+		{counter, "mesh_revocations_resyncs_total", "Times that the feed of revocations began from the start.", func() float64 { return float64(set.Stats().Resyncs) }},
+	})
+}
+
+// Exchanges shows how often tokens are exchanged for others.
+func (m *Metrics) Exchanges(x interface{ Stats() mesh.ExchangeStats }) error {
+	return m.show("exchanges", []figure{
+		{counter, "mesh_exchange_hits_total", "Calls whose exchanged token was there.", func() float64 { return float64(x.Stats().Hits) }},
+		{counter, "mesh_exchange_misses_total", "Exchanges of tokens that were begun.", func() float64 { return float64(x.Stats().Misses) }},
+		{counter, "mesh_exchange_failures_total", "Exchanges that gave no token.", func() float64 { return float64(x.Stats().Failures) }},
+	})
+}
+
+// figure is a metric that is read when it is asked for.
+type figure struct {
+	kind       func(name, help string, value func() float64) prometheus.Collector
+	name, help string
+	value      func() float64
+}
+
+func counter(name, help string, value func() float64) prometheus.Collector {
+	return prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, value)
+}
+
+func gauge(name, help string, value func() float64) prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value)
+}
+
+func (m *Metrics) show(what string, figures []figure) error {
+	for _, f := range figures {
+		if err := m.registerer.Register(f.kind(f.name, f.help, f.value)); err != nil {
+			return fmt.Errorf("register metrics of %s: %w", what, err)
+		}
+	}
+	return nil
+}
