@@ -10,10 +10,11 @@ import (
 	"github.com/realguardio/realguardio/mesh/revocation"
 )
 
-// Verifier shows how tokens are verified and how current the issuer's keys are. Alert on mesh_jwks_age_seconds: beyond the
-// verifier's MaxStale every token is refused.
-func (m *Metrics) Verifier(v interface{ Stats() jwt.Stats }) error {
-	return m.show("a verifier", []figure{
+// Verifier shows how tokens of an issuer are verified and how current its keys are. Alert on mesh_jwks_age_seconds: beyond
+// the verifier's MaxStale every token is refused.
+func (m *Metrics) Verifier(issuer string, v interface{ Stats() jwt.Stats }) error {
+	one := &Metrics{registerer: prometheus.WrapRegistererWith(prometheus.Labels{"issuer": issuer}, m.registerer)}
+	return one.show("a verifier", []figure{
 		{counter, "mesh_verifier_hits_total", "Tokens that had been verified before.", func() float64 { return float64(v.Stats().Hits) }},
 		{counter, "mesh_verifier_misses_total", "Tokens that had to be verified.", func() float64 { return float64(v.Stats().Misses) }},
 		{counter, "mesh_verifier_refused_total", "Tokens that were verified and are no good.", func() float64 { return float64(v.Stats().Refused) }},

@@ -169,7 +169,7 @@ func TestWhatTheLibraryKnowsOfItselfIsShown(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(metrics.Verifier(verifier{}), metrics.Revocations(set{}), metrics.Exchanges(exchanges{})); err != nil {
+	if err := errors.Join(metrics.Verifier("https://id.example.com", verifier{}), metrics.Revocations(set{}), metrics.Exchanges(exchanges{})); err != nil {
 		t.Fatal(err)
 	}
 	got := map[string]float64{}
@@ -192,7 +192,7 @@ func TestWhatTheLibraryKnowsOfItselfIsShown(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("figures differ (-want +got):\n%s", diff)
 	}
-	if metrics.Verifier(verifier{}) == nil {
+	if metrics.Verifier("https://id.example.com", verifier{}) == nil {
 		t.Error("one verifier is shown twice")
 	}
 }

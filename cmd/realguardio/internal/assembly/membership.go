@@ -71,9 +71,6 @@ func (p *Part) join(ctx context.Context, env Environment, keys func(context.Cont
 	if m.verifier, err = m.newVerifier(ctx, env, keys); err != nil {
 		return nil, err
 	}
-	if err := m.metrics.Verifier(m.verifier); err != nil {
-		return nil, err
-	}
 	p.work("verification keys", m.verifier.Run)
 	p.Ops.Add(ops.Check{Name: "verification keys", Run: func(context.Context) error {
 		if !m.verifier.Ready() {
@@ -101,6 +98,13 @@ func (m *membership) newVerifier(ctx context.Context, env Environment, keys func
 		return nil, err
 	}
 	trusted := append([]issuers.Trusted{{JWT: own, Required: true}}, others...)
+	for _, t := range trusted {
+		if v, ok := t.JWT.(*jwt.Verifier); ok {
+			if err := m.metrics.Verifier(v.Issuer(), v); err != nil {
+				return nil, err
+			}
+		}
+	}
 	return issuers.New(issuers.Config{Trusted: trusted, Withheld: opaque})
 }
 
