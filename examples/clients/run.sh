@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Tests the clients of this folder, all against one server: that of REALGUARDIO_READY_FILE, or a `realguardio dev --tls` of
+# Tests the clients of this folder, all against one server: that of REALGUARDIO_READY_FILE, or a `realguardio dev --tls --dpop-nonce required` of
 # its own. Names of folders limit it to these.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
@@ -9,7 +9,7 @@ root=$(cd ../.. && pwd)
 if [[ -z "${REALGUARDIO_READY_FILE:-}" ]]; then
   # What takes a while the first time, before anything has to answer in time.
   for client; do [[ ! -f $client/go.mod ]] || (cd "$client" && go vet ./... && for tool in $(go list tool 2>/dev/null); do go tool -n "$tool" >/dev/null; done); done
-  exec "$root/.ci/with-dev" --tls -- ./run.sh "$@"
+  exec "$root/.ci/with-dev" --tls --dpop-nonce required -- ./run.sh "$@"
 fi
 # Clients are registered by `realguardio clients create`. The server's authority is trusted besides the system's.
 export PATH="$root/.build/bin:$PATH"

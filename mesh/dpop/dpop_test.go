@@ -256,6 +256,7 @@ func TestEachTypeOfKeyHasItsAlgorithm(t *testing.T) {
 		good bool
 	}{
 		{"EdDSA by Ed25519", "EdDSA", edKey, func(b []byte) ([]byte, error) { return ed.Sign(rand.Reader, b, crypto.Hash(0)) }, true},
+		{"EdDSA by its newer name", "Ed25519", edKey, func(b []byte) ([]byte, error) { return ed.Sign(rand.Reader, b, crypto.Hash(0)) }, true},
 		{"PS256 by RSA", "PS256", rsaKey, func(b []byte) ([]byte, error) { d := sha256.Sum256(b); return rs.Sign(rand.Reader, d[:], pss) }, true},
 		{"RS256 by RSA", "RS256", rsaKey, func(b []byte) ([]byte, error) {
 			d := sha256.Sum256(b)

@@ -16,7 +16,15 @@ import (
 
 // algorithms, one for each type of key, so that a proof cannot choose how its key is used. RS256 is not among them: new
 // signatures have no need of its padding (RFC 8725, section 3.2).
-var algorithms = []string{jose.ES256, jose.EdDSA, jose.PS256}
+var algorithms = []string{jose.ES256, jose.EdDSA, ed25519Name, jose.PS256}
+
+// ed25519Name is what newer clients call EdDSA with a key of Ed25519 (RFC 9864, section 2.2).
+const ed25519Name = "Ed25519"
+
+// fits reports whether alg is the key's algorithm, by whichever name.
+func (k *publicKey) fits(alg string) bool {
+	return alg == k.alg || k.alg == jose.EdDSA && alg == ed25519Name
+}
 
 // publicKey is the key that a proof brings.
 type publicKey struct {
@@ -70,7 +78,7 @@ func readKey(raw json.RawMessage) (*publicKey, error) {
 		return nil, errors.New("it has members that a public key has not")
 	}
 	if m["alg"] != nil {
-		if alg, _ := jose.Text(m, "alg"); alg != k.alg {
+		if alg, _ := jose.Text(m, "alg"); !k.fits(alg) {
 			return nil, errors.New("its alg is not the one for its type")
 		}
 	}

@@ -69,10 +69,10 @@ func header(segment string) (alg string, key *publicKey, err error) {
 	if err != nil {
 		return "", nil, invalid("proof_key", "header: jwk: "+err.Error())
 	}
-	if alg != key.alg {
+	if !key.fits(alg) {
 		return "", nil, invalid("proof_algorithm", "header: alg is not the one for this type of key")
 	}
-	return alg, key, nil
+	return key.alg, key, nil
 }
 
 func claims(segment string, key *publicKey) (*parsed, error) {

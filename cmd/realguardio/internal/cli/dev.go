@@ -41,6 +41,7 @@ The data folder survives restarts, and with it accounts, keys and systems. Secre
 		s.Bool(&cfg.Ephemeral, "ephemeral", "keep nothing: use a temporary data folder")
 		s.Bool(&cfg.RandomPorts, "random-ports", "listen on free ports instead of the usual ones")
 		s.Bool(&cfg.TLS, "tls", "https for the gateway and the issuer, by the data folder's authority")
+		declareNonces(s, &cfg.DPoPNonces)
 		s.Bool(&cfg.NoDemo, "no-demo", "no demo data")
 		s.String(&cfg.RedisURL, "redis-url", "a real Redis instead of the embedded one", redisURL)
 		s.String(&cfg.PostgresURL, "postgres-url", "a real PostgreSQL instead of SQLite; each part gets a schema", postgresURL)

@@ -14,6 +14,13 @@ type mutualTLSFlags struct {
 	proxies             []string
 }
 
+// declareNonces adds whether proofs of possession name a nonce.
+func declareNonces(s *settings.Set, policy *token.NoncePolicy) {
+	*policy = token.NoncesOffered
+	s.String((*string)(policy), "dpop-nonce", "whether DPoP proofs name a nonce of the issuer's: required, offered (to clients that know of nonces), none",
+		settings.OneOf(string(token.NoncesRequired), string(token.NoncesOffered), string(token.NoncesNone)))
+}
+
 func (f *mutualTLSFlags) declare(s *settings.Set, p *partFlags) {
 	s.String(&f.origin, "mtls-origin", "URL where clients, but no browsers, show certificates, such as https://mtls.id.example.com (default: nowhere)", settings.HTTPURL, origin)
 	s.String(&p.listen.MTLS, "mtls-listen", "address for it (default: none; see --client-cert-proxy)", settings.Address)

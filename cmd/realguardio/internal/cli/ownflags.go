@@ -32,7 +32,7 @@ type tokenFlags struct {
 	demoSecrets bool
 	proxies     []string
 	signing     time.Duration
-	nonces      string
+	nonces      token.NoncePolicy
 	mtls        mutualTLSFlags
 }
 
@@ -44,9 +44,7 @@ func (f *tokenFlags) declare(s *settings.Set, p *partFlags) {
 	f.mail.declare(s, p)
 	s.String(&f.breached, "breached-passwords-file", "passwords that nobody may choose besides the most common ones: sorted lines of SHA-1, as they are published", settings.File)
 	s.Strings(&f.proxies, "trusted-proxy", "network whose X-Forwarded-For is believed, such as 10.0.0.0/8", prefixes)
-	f.nonces = string(token.NoncesOffered)
-	s.String(&f.nonces, "dpop-nonce", "whether DPoP proofs name a nonce of this server's: required, offered (to clients that know of nonces), none",
-		settings.OneOf(string(token.NoncesRequired), string(token.NoncesOffered), string(token.NoncesNone)))
+	declareNonces(s, &f.nonces)
 	f.mtls.declare(s, p)
 	s.Bool(&f.demoSecrets, "insecure-demo-secrets", "allow a database with the demo's accounts, whose password everybody knows")
 }
@@ -62,7 +60,7 @@ func (f *tokenFlags) build(ctx context.Context, p *partFlags, env assembly.Envir
 	if cfg.Mail, err = f.mail.config(p); err != nil {
 		return nil, err
 	}
-	cfg.DPoPNonces = token.NoncePolicy(f.nonces)
+	cfg.DPoPNonces = f.nonces
 	if cfg.MutualTLS, err = f.mtls.config(); err != nil {
 		return nil, err
 	}

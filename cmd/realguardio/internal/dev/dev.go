@@ -19,6 +19,7 @@ import (
 	"github.com/realguardio/realguardio/cmd/realguardio/internal/readyfile"
 	"github.com/realguardio/realguardio/gateway"
 	"github.com/realguardio/realguardio/mesh/issuers/issuerfile"
+	"github.com/realguardio/realguardio/services/token"
 	"github.com/realguardio/realguardio/services/token/upstream"
 )
 
@@ -36,6 +37,8 @@ type Config struct {
 	RedisURL, PostgresURL string
 	// Traces says whether spans are made.
 	Traces assembly.Traces
+	// DPoPNonces says whether proofs must name a nonce.
+	DPoPNonces token.NoncePolicy
 	// Upstreams are OpenID Providers of others that people may sign in at.
 	Upstreams []upstream.Provider
 	// Trusted are issuers of others whose tokens are accepted, SignIn is the one at which people sign in; nil for ours.

@@ -92,7 +92,7 @@ func (in *installation) tokenConfig(secrets assembly.Secrets) (assembly.TokenCon
 	if err != nil {
 		return assembly.TokenConfig{}, err
 	}
-	cfg := assembly.TokenConfig{Environment: env, AllowDemoSecrets: !in.NoDemo, Upstreams: in.Upstreams}
+	cfg := assembly.TokenConfig{Environment: env, AllowDemoSecrets: !in.NoDemo, Upstreams: in.Upstreams, DPoPNonces: in.DPoPNonces}
 	if cfg.KeyEncryptionKey, err = in.key("key-encryption-key"); err != nil {
 		return cfg, err
 	}
