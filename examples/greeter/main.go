@@ -75,5 +75,5 @@ func run(ctx context.Context, issuer, token, listen, certs, secretFile string) e
 		return err
 	}
 	defer m.Close()
-	return m.Serve(ctx, listen, func(r grpc.ServiceRegistrar) { greeterv1.RegisterGreeterServiceServer(r, greeter{}) })
+	return m.ListenAndServe(ctx, listen, func(r grpc.ServiceRegistrar) { greeterv1.RegisterGreeterServiceServer(r, greeter{}) })
 }

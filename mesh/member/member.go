@@ -124,18 +124,23 @@ func (m *Member) ServerConfig() mesh.ServerConfig {
 	}
 }
 
-// Serve serves what register registers at an address, while it follows keys and revocations, until ctx ends and the calls
-// under way have. It does not start where an RPC has no rule.
-func (m *Member) Serve(ctx context.Context, address string, register func(grpc.ServiceRegistrar)) error {
-	server, err := mesh.NewServer(m.ServerConfig())
-	if err != nil {
-		return err
-	}
-	register(server)
+// ListenAndServe is [Member.Serve] at a TCP address.
+func (m *Member) ListenAndServe(ctx context.Context, address string, register func(grpc.ServiceRegistrar)) error {
 	lis, err := net.Listen("tcp", address)
 	if err != nil {
 		return fmt.Errorf("member: %s: %w", m.cfg.Name, err)
 	}
+	return m.Serve(ctx, lis, register)
+}
+
+// Serve serves what register registers, while it follows keys and revocations, until ctx ends and the calls under way have.
+// It does not start where an RPC has no rule. It closes lis.
+func (m *Member) Serve(ctx context.Context, lis net.Listener, register func(grpc.ServiceRegistrar)) error {
+	server, err := mesh.NewServer(m.ServerConfig())
+	if err != nil {
+		return errors.Join(err, lis.Close())
+	}
+	register(server)
 	following, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var run errgroup.Group
 	run.Go(func() error { return m.Run(following) })
