@@ -6,27 +6,29 @@ import (
 	"encoding/base64"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
 // shown is what TLS says of the client of r. What it says of one of our own proxies is nothing about the proxy's client:
-// that is the proxy's to say, where it is trusted with it (RFC 9440, section 2).
+// that is the proxy's to say, where it may (RFC 9440, section 2).
 func (e *edge) shown(r *http.Request) *tls.ConnectionState {
-	peer, err := netip.ParseAddrPort(r.RemoteAddr)
-	switch {
-	case err != nil:
-		return nil
-	case !e.trusts(peer.Addr().Unmap().WithZone("")):
-		return r.TLS
-	}
-	var cert *x509.Certificate
-	if e.vouched {
-		cert = clientCert(r.Header["Client-Cert"])
-	}
-	if cert == nil {
+	at, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
 		return nil
 	}
-	return &tls.ConnectionState{PeerCertificates: []*x509.Certificate{cert}}
+	peer := at.Addr().Unmap().WithZone("")
+	holds := func(p netip.Prefix) bool { return p.Contains(peer) }
+	if slices.ContainsFunc(e.vouching, holds) {
+		if cert := clientCert(r.Header["Client-Cert"]); cert != nil {
+			return &tls.ConnectionState{PeerCertificates: []*x509.Certificate{cert}}
+		}
+		return nil
+	}
+	if e.trusts(peer) {
+		return nil
+	}
+	return r.TLS
 }
 
 // clientCert reads the header Client-Cert: a certificate in DER, as a byte sequence of a structured field (RFC 8941, section

@@ -83,10 +83,9 @@ type Config struct {
 
 	// TrustedProxies may say in X-Forwarded-For whom they speak for. Default: nobody.
 	TrustedProxies []netip.Prefix
-	// TrustClientCert believes the TrustedProxies which certificate their client has shown (Client-Cert, RFC 9440), so that
-	// tokens can be bound to it. Each of them must drop what its clients send under that name. Default: clients of proxies
-	// have shown none.
-	TrustClientCert bool
+	// ClientCertProxies may say in Client-Cert (RFC 9440) which certificate their client has shown, so that tokens can be
+	// bound to it. They must drop what their clients send under that name. Default: nobody.
+	ClientCertProxies []netip.Prefix
 	// CORSOrigins are the origins whose pages may call the API with a bearer token, never with a cookie. Default: none.
 	CORSOrigins []string
 	// Limits is how often one caller may come.

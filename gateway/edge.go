@@ -24,8 +24,8 @@ type edge struct {
 	next     http.Handler
 	problems problem.Writer
 	trusted  []netip.Prefix
-	// vouched is true where the trusted may say which certificate their client has shown.
-	vouched    bool
+	// vouching are the proxies that may say which certificate their client has shown.
+	vouching   []netip.Prefix
 	cors       []string
 	headers    fixedHeaders
 	perAddress *ratelimit.Limiter[netip.Addr]
@@ -43,7 +43,7 @@ func (g *Gateway) newEdge(public *url.URL) (http.Handler, error) {
 	g.perCaller = ratelimit.New[string](g.cfg.Limits.Caller, g.cfg.Now)
 	g.perSignIn = ratelimit.New[string](g.cfg.Limits.SignIn, g.cfg.Now)
 	return &edge{
-		next: g.newMux(), problems: g.problems, trusted: g.cfg.TrustedProxies, vouched: g.cfg.TrustClientCert, cors: g.cfg.CORSOrigins, headers: newFixedHeaders(g.cookies.Secure && !loopback(public.Hostname())),
+		next: g.newMux(), problems: g.problems, trusted: g.cfg.TrustedProxies, vouching: g.cfg.ClientCertProxies, cors: g.cfg.CORSOrigins, headers: newFixedHeaders(g.cookies.Secure && !loopback(public.Hostname())),
 		perAddress: ratelimit.New[netip.Addr](g.cfg.Limits.Address, g.cfg.Now), metrics: m, tracer: g.cfg.Tracer, log: g.cfg.Logger, now: g.cfg.Now,
 	}, nil
 }
@@ -54,7 +54,7 @@ func (e *edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ctx, span := e.tracer.Request(w.Header(), r)
 	r = r.WithContext(ctx)
 	client := e.client(r)
-	if len(e.trusted) > 0 { // from here on the remote address and the certificate are the client's, and no proxy's
+	if len(e.trusted)+len(e.vouching) > 0 { // from here on the remote address and the certificate are the client's, and no proxy's
 		r.TLS = e.shown(r)
 		r.RemoteAddr = netip.AddrPortFrom(client, 0).String()
 	}

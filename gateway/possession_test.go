@@ -407,26 +407,27 @@ func TestOnlyTrustedProxiesSayWhichCertificateWasShown(t *testing.T) {
 	elsewhere := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
 	vouched := ":" + base64.StdEncoding.EncodeToString(der) + ":"
 	for _, tt := range []struct {
-		name    string
-		proxies []netip.Prefix
-		trust   bool
-		headers header
-		good    bool
+		name     string
+		vouching []netip.Prefix
+		trusted  []netip.Prefix
+		headers  header
+		good     bool
 	}{
-		{"a proxy that is trusted with it", loopback, true, header{"Client-Cert": vouched}, true},
-		{"a proxy that is trusted with addresses alone", loopback, false, header{"Client-Cert": vouched}, false},
-		{"a stranger", elsewhere, true, header{"Client-Cert": vouched}, false},
-		{"a stranger who says that they are behind a proxy", elsewhere, true, header{"Client-Cert": vouched, "X-Forwarded-For": "10.0.0.1"}, false},
-		{"where nobody is trusted", nil, true, header{"Client-Cert": vouched}, false},
-		{"a header of another name", loopback, true, header{"X-Client-Cert": vouched}, false},
-		{"two headers", loopback, true, header{"Client-Cert": vouched + "\n" + vouched}, false},
-		{"another certificate", loopback, true, header{"Client-Cert": ":" + base64.StdEncoding.EncodeToString(w.idp.CA.Client(t, "device").Certificates[0].Certificate[0]) + ":"}, false},
-		{"no byte sequence", loopback, true, header{"Client-Cert": base64.StdEncoding.EncodeToString(der)}, false},
-		{"no certificate", loopback, true, header{"Client-Cert": ":AAAA:"}, false},
-		{"something behind it", loopback, true, header{"Client-Cert": ":" + base64.StdEncoding.EncodeToString(append(slices.Clone(der), 0)) + ":"}, false},
+		{"a proxy that may say it", loopback, nil, header{"Client-Cert": vouched}, true},
+		{"a proxy that may say it, and for whom it speaks", loopback, loopback, header{"Client-Cert": vouched, "X-Forwarded-For": "192.0.2.1"}, true},
+		{"a proxy that is trusted with addresses alone", nil, loopback, header{"Client-Cert": vouched}, false},
+		{"a stranger", elsewhere, nil, header{"Client-Cert": vouched}, false},
+		{"a stranger who says that they are a proxy's", elsewhere, loopback, header{"Client-Cert": vouched, "X-Forwarded-For": "10.0.0.1"}, false},
+		{"where nobody may say it", nil, nil, header{"Client-Cert": vouched}, false},
+		{"a header of another name", loopback, nil, header{"X-Client-Cert": vouched}, false},
+		{"two headers", loopback, nil, header{"Client-Cert": vouched + "\n" + vouched}, false},
+		{"another certificate", loopback, nil, header{"Client-Cert": ":" + base64.StdEncoding.EncodeToString(w.idp.CA.Client(t, "device").Certificates[0].Certificate[0]) + ":"}, false},
+		{"no byte sequence", loopback, nil, header{"Client-Cert": base64.StdEncoding.EncodeToString(der)}, false},
+		{"no certificate", loopback, nil, header{"Client-Cert": ":AAAA:"}, false},
+		{"something behind it", loopback, nil, header{"Client-Cert": ":" + base64.StdEncoding.EncodeToString(append(slices.Clone(der), 0)) + ":"}, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			p := w.prover(t, func(c *gateway.Config) { c.TrustedProxies, c.TrustClientCert = tt.proxies, tt.trust })
+			p := w.prover(t, func(c *gateway.Config) { c.TrustedProxies, c.ClientCertProxies = tt.trusted, tt.vouching })
 			w.backend.take()
 			r := p.do(t, http.MethodGet, "/api/v1/securitysystems", "", bearer(token), tt.headers)
 			if tt.good {

@@ -37,8 +37,18 @@ type GatewayConfig struct {
 	PublicTLS, GRPCTLS *tls.Config
 	TrustedProxies     []netip.Prefix
 	CORSOrigins        []string
+	// Bound says where clients prove to hold the keys of their tokens.
+	Bound BoundTokens
 	// Extra are further routes, open to anyone.
 	Extra map[string]http.Handler
+}
+
+// BoundTokens says where API clients prove to the gateway that they hold the keys of their tokens.
+type BoundTokens struct {
+	// GRPCOrigins are where native gRPC clients reach it, and Origins, besides the public URL, others.
+	GRPCOrigins, Origins []string
+	// Proxies say in Client-Cert which certificate their client has shown.
+	Proxies []netip.Prefix
 }
 
 // WebClient is the client id of the gateway as what people sign in to.
@@ -73,6 +83,7 @@ func NewGateway(ctx context.Context, cfg GatewayConfig, l Listeners) (_ *Part, e
 		Backends: backends, Verifier: in.verifier, Revocations: in.revocations,
 		UI: ui.FS(), OpenAPI: openapi.JSON, Extra: cfg.Extra,
 		TrustedProxies: cfg.TrustedProxies, CORSOrigins: cfg.CORSOrigins,
+		Origins: cfg.Bound.Origins, GRPCOrigins: cfg.Bound.GRPCOrigins, ClientCertProxies: cfg.Bound.Proxies,
 		Part: Gateway, GRPCTLS: cfg.GRPCTLS, GRPCInsecure: cfg.GRPCTLS == nil,
 		Instrument: in.instrument, Tracer: p.tracer,
 		Registerer: p.Ops.Registry, Logger: p.meshLog, Now: cfg.Now,
@@ -88,6 +99,12 @@ func NewGateway(ctx context.Context, cfg GatewayConfig, l Listeners) (_ *Part, e
 	p.work("sign-in", edge.Run)
 	p.serveGRPC(native, l.GRPC)
 	p.serveHTTP(edge.Handler(), l.HTTP, cfg.PublicTLS)
+	if l.MTLS != nil {
+		if cfg.PublicTLS == nil {
+			return nil, errNoCertificate
+		}
+		p.serveHTTP(edge.Handler(), l.MTLS, askingForCertificates(cfg.PublicTLS))
+	}
 	p.serveOps(l.Ops)
 	return p, nil
 }

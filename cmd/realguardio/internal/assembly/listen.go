@@ -9,8 +9,8 @@ import (
 
 // Listeners are where a part can be reached.
 type Listeners struct {
-	// GRPC and Ops have every part; HTTP the token service and the gateway; MTLS, where clients are asked for certificates, the
-	// token service if it is to have it.
+	// GRPC and Ops have every part; HTTP the token service and the gateway; MTLS, where clients are asked for certificates, those two
+	// if they are to have it.
 	GRPC, HTTP, MTLS, Ops net.Listener
 }
 

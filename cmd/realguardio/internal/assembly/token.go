@@ -72,7 +72,7 @@ func NewToken(ctx context.Context, cfg TokenConfig, l Listeners) (_ *Part, err e
 	p.serveHTTP(service.Handler(), l.HTTP, cfg.PublicTLS)
 	if l.MTLS != nil {
 		if cfg.PublicTLS == nil {
-			return nil, errors.New("clients cannot be asked for certificates without a certificate for the outside")
+			return nil, errNoCertificate
 		}
 		p.serveHTTP(service.MutualTLSHandler(), l.MTLS, askingForCertificates(cfg.PublicTLS))
 	}
@@ -102,6 +102,8 @@ func (p *Part) newTokenService(ctx context.Context, cfg TokenConfig) (*token.Ser
 		Registerer: p.Ops.Registry, Tracer: p.tracer, Logger: p.log, Now: cfg.Now,
 	})
 }
+
+var errNoCertificate = errors.New("clients cannot be asked for certificates without a certificate for the outside")
 
 // askingForCertificates asks clients for certificates, from whatever authority: the service knows which are good. TLS itself
 // makes sure that they hold the keys.

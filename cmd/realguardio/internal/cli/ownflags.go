@@ -115,6 +115,7 @@ type gatewayFlags struct {
 	web                           secretFile
 	session                       keyFile
 	signIn                        signInFlags
+	bound                         boundTokenFlags
 	oldSessions, proxies, origins []string
 }
 
@@ -125,6 +126,7 @@ func (f *gatewayFlags) declare(s *settings.Set, p *partFlags) {
 	f.session.declare(s, "session-key-file", "key that sessions are encrypted with in Redis")
 	s.Strings(&f.oldSessions, "old-session-key-file", "earlier session key, still understood")
 	s.Strings(&f.proxies, "trusted-proxy", "network whose X-Forwarded-For is believed, such as 10.0.0.0/8", prefixes)
+	f.bound.declare(s, p)
 	s.Strings(&f.origins, "cors-origin", "origin whose pages may call the API with a bearer token")
 }
 
@@ -139,7 +141,7 @@ func (f *gatewayFlags) build(ctx context.Context, p *partFlags, env assembly.Env
 	}
 	return assembly.NewGateway(ctx, assembly.GatewayConfig{
 		Environment: env, PublicURL: f.publicURL, WebClientSecret: f.web.value, SignIn: f.signIn.made, SessionKeys: sessions,
-		TrustedProxies: parsePrefixes(f.proxies), CORSOrigins: f.origins, PublicTLS: public, GRPCTLS: public,
+		TrustedProxies: parsePrefixes(f.proxies), CORSOrigins: f.origins, PublicTLS: public, GRPCTLS: public, Bound: f.bound.config(),
 	}, l)
 }
 

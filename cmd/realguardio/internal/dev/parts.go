@@ -114,6 +114,7 @@ func (in *installation) gatewayConfig(secrets assembly.Secrets) (assembly.Gatewa
 	}
 	cfg := assembly.GatewayConfig{
 		Environment: env, PublicURL: in.files.Gateway, WebClientSecret: secrets[assembly.WebClient], SignIn: in.SignIn,
+		Bound: assembly.BoundTokens{GRPCOrigins: []string{"https://" + local(in.endpoints[assembly.Gateway].GRPC)}},
 		Extra: map[string]http.Handler{outboxPath: in.mail.Handler()},
 	}
 	session, err := in.key("session-key")
