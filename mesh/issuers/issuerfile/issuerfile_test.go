@@ -8,6 +8,7 @@ import (
 	"encoding/pem"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -179,5 +180,29 @@ func TestAServiceTrustsWhomItsFileNames(t *testing.T) {
 	}
 	if id, err := v.Verify(t.Context(), ours.Token(t, meshtest.Claims{Subject: "42"})); err != nil || id.Subject != "42" {
 		t.Errorf("ours: got %+v, %v", id, err)
+	}
+}
+
+// TestThePageShowsFilesThatAreRead holds docs/foreign-issuers.md to what it describes.
+func TestThePageShowsFilesThatAreRead(t *testing.T) {
+	page, err := os.ReadFile("../../../docs/foreign-issuers.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(string(page), -1)
+	if len(files) < 4 {
+		t.Fatalf("the page has %d files", len(files))
+	}
+	for _, file := range files {
+		text := regexp.MustCompile(`secrets/\w+`).ReplaceAllString(file[1], "DIR/secret")
+		text = regexp.MustCompile(`(?m)^.*ca-file.*\n`).ReplaceAllString(text, "")
+		if _, err := issuerfile.Read(write(t, text), false); err != nil {
+			t.Errorf("%s\nis refused: %v", file[1], err)
+		}
+	}
+	for _, product := range []string{"keycloak", "okta", "auth0", "entra", "cognito"} {
+		if _, known := claims.Preset(product); !known || !strings.Contains(string(page), "\n| `"+product+"` |") {
+			t.Errorf("the page does not say what %s is", product)
+		}
 	}
 }
