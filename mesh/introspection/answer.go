@@ -94,6 +94,9 @@ func (v *Verifier) read(answer map[string]json.RawMessage, token string, asked t
 	if err != nil {
 		return mesh.Identity{}, err
 	}
+	if typ, _ := jose.Text(answer, "token_type"); strings.EqualFold(typ, "DPoP") && id.Confirmation.JKT == "" {
+		return mesh.Identity{}, refused("malformed", "the token is bound to a key that the answer does not name")
+	}
 	if id.Expiry.After(end) {
 		id.Expiry = end
 	}

@@ -189,6 +189,8 @@ func TestWhatAnAnswerMustSay(t *testing.T) {
 		{name: "everything", answer: over(nil)},
 		{name: "neither issuer nor id nor time of issue, which are optional", answer: over(map[string]any{"iss": nil, "jti": nil, "iat": nil})},
 		{name: "that the token is a bearer token, in any case", answer: over(map[string]any{"token_type": "bearer"})},
+		{name: "that the token is bound, and to which key", answer: over(map[string]any{"token_type": "DPoP", "cnf": map[string]any{"jkt": strings.Repeat("A", 43)}})},
+		{name: "that the token is bound, and not to which key", answer: over(map[string]any{"token_type": "DPoP"}), cause: "malformed"},
 		{name: "not active", answer: `{"active":false}`, cause: "inactive"},
 		{name: "active in a string", answer: over(map[string]any{"active": "true"}), cause: "cannot verify"},
 		{name: "active as a number", answer: over(map[string]any{"active": 1}), cause: "cannot verify"},

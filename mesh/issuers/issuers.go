@@ -52,15 +52,18 @@ type Trusted struct {
 type Config struct {
 	// Trusted are asked for what they remember in this order: first the one that most tokens are from. At least one.
 	Trusted []Trusted
-	// Withheld are prefixes of opaque credentials that nobody is to be asked about, because they are meant for another
-	// reader and its secrets.
+	// Withheld are prefixes of opaque credentials that nobody is to be asked about, because they are another reader's
+	// secrets. Default: those of RealGuardIO's own token service.
 	Withheld []string
 }
 
+// ours are access tokens, API keys, refresh tokens and client secrets of our token service.
+var ours = []string{"rgo_", "rgk_", "rgt_", "rgs_"}
+
 // Verifier is safe for concurrent use.
 type Verifier struct {
-	cfg Config
-	all []Issuer
+	cfg          Config
+	jwts, opaque []Issuer
 	// byIssuer has the verifiers of JWTs.
 	byIssuer map[string]Issuer
 }
@@ -69,6 +72,9 @@ var _ mesh.Verifier = (*Verifier)(nil)
 
 // New refuses issuers that could be mistaken for each other.
 func New(cfg Config) (*Verifier, error) {
+	if cfg.Withheld == nil {
+		cfg.Withheld = ours
+	}
 	v := &Verifier{cfg: cfg, byIssuer: map[string]Issuer{}}
 	if len(cfg.Trusted) == 0 {
 		return nil, errors.New("issuers: nobody is trusted")
@@ -86,11 +92,14 @@ func New(cfg Config) (*Verifier, error) {
 				return nil, fmt.Errorf("issuers: %s and %s share the namespace %q", other, i.Issuer(), i.Namespace())
 			}
 			owner[i.Namespace()] = i.Issuer()
-			v.all = append(v.all, i)
+		}
+		if t.Opaque != nil {
+			v.opaque = append(v.opaque, t.Opaque)
 		}
 		if t.JWT == nil {
 			continue
 		}
+		v.jwts = append(v.jwts, t.JWT)
 		if v.byIssuer[t.JWT.Issuer()] != nil {
 			return nil, fmt.Errorf("issuers: %s is trusted twice", t.JWT.Issuer())
 		}
@@ -116,7 +125,7 @@ func (v *Verifier) checkPrefixes() error {
 
 // Verify implements [mesh.Verifier].
 func (v *Verifier) Verify(ctx context.Context, token string) (mesh.Identity, error) {
-	for _, i := range v.all {
+	for _, i := range v.jwts {
 		if identity, ok := i.Known(token); ok {
 			return identity, nil
 		}
@@ -187,7 +196,7 @@ func (v *Verifier) Ready() bool {
 // Run runs what every issuer needs, until ctx ends.
 func (v *Verifier) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
-	for _, i := range v.all {
+	for _, i := range slices.Concat(v.jwts, v.opaque) {
 		group.Go(func() error { return i.Run(ctx) })
 	}
 	return group.Wait()

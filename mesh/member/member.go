@@ -1,8 +1,8 @@
 // Package member makes a process a part of a mesh: it proves itself by its certificate and its own token, verifies those of
 // others by the issuer's keys, and hears at once which of them have ended.
 //
-// It puts packages mesh, jwt, revocation and clientcredentials together as most parts need them. A part that needs them
-// otherwise, with several issuers or without a feed of revocations, does so itself: nothing here is kept from it.
+// It puts packages mesh, jwt, issuers, revocation and clientcredentials together as most parts need them. A part that
+// needs them otherwise, without a feed of revocations for one, does so itself: nothing here is kept from it.
 package member
 
 import (
@@ -21,6 +21,7 @@ import (
 
 	"github.com/realguardio/realguardio/mesh"
 	"github.com/realguardio/realguardio/mesh/clientcredentials"
+	"github.com/realguardio/realguardio/mesh/issuers"
 	"github.com/realguardio/realguardio/mesh/jwt"
 	"github.com/realguardio/realguardio/mesh/revocation"
 )
@@ -41,6 +42,9 @@ type Config struct {
 	// Revocations is the address of the token service, which tells what has ended. Required.
 	Revocations string
 
+	// Others are issuers whose tokens are accepted besides, such as those of a file that package issuerfile reads.
+	// Revocations do not speak of them. Default: none.
+	Others []issuers.Trusted
 	// Audiences replace those that the part accepts. Default: [Audience] and its own.
 	Audiences []string
 	// HTTPClient reaches the issuer. Default: one with a timeout of 10 seconds.
@@ -60,7 +64,7 @@ type TLS interface {
 // Member is a part of a mesh. It is safe for concurrent use.
 type Member struct {
 	// Verifier tells who a token speaks for, Revocations which tokens have ended.
-	Verifier    *jwt.Verifier
+	Verifier    *issuers.Verifier
 	Revocations *revocation.Set
 	// Feed keeps Revocations current.
 	Feed *revocation.Feed
@@ -89,9 +93,14 @@ func New(ctx context.Context, cfg Config) (*Member, error) {
 	}); err != nil {
 		return nil, err
 	}
-	if m.Verifier, err = jwt.New(ctx, jwt.Config{
+	own, err := jwt.New(ctx, jwt.Config{
 		Issuer: cfg.Issuer, Audiences: cfg.Audiences, HTTPClient: cfg.HTTPClient, Logger: cfg.Logger, Now: cfg.Now,
-	}); err != nil {
+	})
+	if err != nil {
+		return nil, err
+	}
+	trusted := append([]issuers.Trusted{{JWT: own, Required: true}}, cfg.Others...)
+	if m.Verifier, err = issuers.New(issuers.Config{Trusted: trusted}); err != nil {
 		return nil, err
 	}
 	if m.issuer, err = m.Dial(cfg.Revocations, mesh.AsService(m.Self)); err != nil {

@@ -81,9 +81,6 @@ func (p *Part) join(ctx context.Context, env Environment, keys func(context.Cont
 	return m, m.followRevocations(env)
 }
 
-// opaque are the prefixes of credentials that only the token service reads. Nobody else is shown one.
-var opaque = []string{"rgo_", "rgk_", "rgt_", "rgs_"}
-
 // newVerifier verifies the tokens of the issuer, and those of the others that are trusted.
 func (m *membership) newVerifier(ctx context.Context, env Environment, keys func(context.Context) ([]byte, error)) (*issuers.Verifier, error) {
 	own, err := jwt.New(ctx, jwt.Config{
@@ -105,7 +102,7 @@ func (m *membership) newVerifier(ctx context.Context, env Environment, keys func
 			}
 		}
 	}
-	return issuers.New(issuers.Config{Trusted: trusted, Withheld: opaque})
+	return issuers.New(issuers.Config{Trusted: trusted})
 }
 
 func (m *membership) followRevocations(env Environment) error {
