@@ -205,11 +205,15 @@ func TestAProofThatIsNotGoodInEveryWayIsRefused(t *testing.T) {
 			}
 		})
 	}
+	if err := w.check(w.proof(m{"tx": 1}, nil)); err != nil {
+		t.Errorf("a member of somebody's in the header: %v", err)
+	}
 	for name, claims := range map[string]m{
-		"as old as may be":   at(-2 * time.Minute),
-		"as early as may be": at(30 * time.Second),
-		"a fraction in iat":  {"iat": float64(w.now.Unix()) + 0.25},
-		"another spelling":   {"htu": "HTTPS://API.Example.com:443/api/./v1/x/../%63ustomers?page=1#top"},
+		"as old as may be":      at(-2 * time.Minute),
+		"as early as may be":    at(30 * time.Second),
+		"a fraction in iat":     {"iat": float64(w.now.Unix()) + 0.25},
+		"a claim of somebody's": {"tx": 1},
+		"another spelling":      {"htu": "HTTPS://API.Example.com:443/api/./v1/x/../%63ustomers?page=1#top"},
 	} {
 		if err := w.check(w.proof(nil, claims)); err != nil {
 			t.Errorf("%s: %v", name, err)

@@ -2,6 +2,7 @@ package dpop
 
 import (
 	"encoding/json"
+	"slices"
 	"strconv"
 	"time"
 
@@ -51,8 +52,11 @@ func parse(proof string) (*parsed, error) {
 	return claims(jws.Payload, key)
 }
 
-// header reads how the proof is signed. It has the three members that a proof needs, and no other: nothing that names a
-// second key, or changes how the proof is read.
+// forbidden are members of a header that name a second key, or change how the proof is read. Any other that is not known is
+// ignored, as the conformance suite of FAPI 2.0 wants it (RFC 7515, section 4).
+var forbidden = []string{"kid", "jku", "x5u", "x5c", "x5t", "x5t#S256", "crit", "b64", "enc", "zip"}
+
+// header reads how the proof is signed: by the key that it brings.
 func header(segment string) (alg string, key *publicKey, err error) {
 	m, err := jose.Object(segment)
 	if err != nil {
@@ -62,8 +66,8 @@ func header(segment string) (alg string, key *publicKey, err error) {
 		return "", nil, invalid("proof_type", "header: typ is not "+proofType)
 	}
 	alg, _ = jose.Text(m, "alg")
-	if len(m) != 3 || m["jwk"] == nil {
-		return "", nil, invalid("proof_malformed", "header: it has not just typ, alg and jwk")
+	if alg == "" || m["jwk"] == nil || slices.ContainsFunc(forbidden, func(name string) bool { return m[name] != nil }) {
+		return "", nil, invalid("proof_malformed", "header: it lacks alg or jwk, or has a member that a proof must not have")
 	}
 	key, err = readKey(m["jwk"])
 	if err != nil {

@@ -173,11 +173,14 @@ func TestProofsThatProveNothing(t *testing.T) {
 			"with query and fragment":      {"htu": s.url + "/oauth2/token?tenant=1#here"},
 			"with another spelling":        {"htu": strings.Replace(s.url, "http:", "HTTP:", 1) + "/./oauth2/x/../%74oken"},
 			"with the id of another's":     {"jti": "used by another key"},
-			"with members nobody asks for": {"ath": "of no token", "sub": "me"},
+			"with members nobody asks for": {"ath": "of no token", "sub": "me", "nbf": s.clock.Now().Unix(), "exp": s.clock.Now().Unix() + 300},
 		} {
 			if r := f.send("/oauth2/token", "service", serviceSecret, url.Values{"grant_type": {"client_credentials"}}, "DPoP", f.es256(nil, claims)); r.status != http.StatusOK {
 				t.Errorf("%s: %d %s", name, r.status, r.body)
 			}
+		}
+		if r := f.send("/oauth2/token", "service", serviceSecret, url.Values{"grant_type": {"client_credentials"}}, "DPOP", f.es256(members{"tx_id": 7}, nil)); r.status != http.StatusOK {
+			t.Errorf("with a member of somebody's own in the header: %d %s", r.status, r.body)
 		}
 		for kind, alg := range map[string]jwa.SignatureAlgorithm{"RSA": jwa.PS256, "OKP": jwa.EdDSA} {
 			if r := f.send("/oauth2/token", "service", serviceSecret, url.Values{"grant_type": {"client_credentials"}}, "DPoP", f.proof(kind, alg, nil, nil)); r.status != http.StatusOK {
