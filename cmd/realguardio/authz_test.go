@@ -1,6 +1,8 @@
 package main_test
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -108,5 +110,53 @@ func TestAuthzExplainNamesWhatIsMissing(t *testing.T) {
 		if code, _, stderr := run(t, nil, args...); code != 2 {
 			t.Errorf("%s: exit code %d: %s", name, code, stderr)
 		}
+	}
+}
+
+// explainAccess asks a running installation why mary may or may not, by her real token and by her real grants.
+func explainAccess(t *testing.T, s *stand) {
+	token := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(token, []byte(s.tokenOf(t, "mary")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	forged := filepath.Join(t.TempDir(), "forged")
+	if err := os.WriteFile(forged, []byte(s.tokenOf(t, "mary")+"A"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	asked := 0
+	for _, at := range s.systems(t, bearer(s.tokenOf(t, "alice"))) {
+		args := []string{"authz", "explain", "ArmSecuritySystem", "--as-token-file", token, "--granted", "SECURITY_SYSTEM_ARMER",
+			"--customer", at.CustomerID, "--location", at.LocationID, "--token-file", token}
+		if at.LocationName != "Oakland" {
+			if code, _, stderr := run(t, nil, s.here(args...)...); code != 1 || !strings.Contains(stderr, "location not found") {
+				t.Errorf("%s: exit code %d: %s", at.LocationName, code, stderr)
+			}
+			continue
+		}
+		asked++
+		var e struct {
+			Caller  string
+			Allowed bool
+			Grants  struct {
+				Allowed bool
+				Summary string
+			}
+		}
+		runJSON(t, &e, s.here(args...)...)
+		if !e.Allowed || !e.Grants.Allowed || !strings.HasPrefix(e.Grants.Summary, "Allowed by grt_") || !strings.Contains(e.Caller, "user usr_") {
+			t.Errorf("%+v", e)
+		}
+		_, words, _ := run(t, nil, append(args, "--ready-file", s.path)...)
+		for _, want := range []string{"The guard lets this caller in.", "Allowed by grt_", "directly, for this location"} {
+			if !strings.Contains(words, want) {
+				t.Errorf("%q is not said:\n%s", want, words)
+			}
+		}
+	}
+	if asked != 1 {
+		t.Errorf("Oakland is there %d times", asked)
+	}
+	if code, stdout, stderr := run(t, nil, s.here("authz", "explain", "ArmSecuritySystem", "--as-token-file", forged)...); code != 1 || stdout != "" || !strings.Contains(stderr, "the token is not good") {
+		t.Errorf("a forged token: exit code %d: %s%s", code, stdout, stderr)
 	}
 }

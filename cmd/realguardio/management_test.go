@@ -17,6 +17,7 @@ func TestManagementOnTheCommandLine(t *testing.T) {
 	t.Run("API keys", func(t *testing.T) { manageAPIKeys(t, s) })
 	t.Run("accounts", func(t *testing.T) { manageUsers(t, s) })
 	t.Run("sessions and consents", func(t *testing.T) { manageSessions(t, s) })
+	t.Run("who may do what, and why", func(t *testing.T) { explainAccess(t, s) })
 	t.Run("the audit log", func(t *testing.T) { readAudit(t, s) })
 	t.Run("a change that is malformed names the field and changes nothing", func(t *testing.T) { patchInVain(t, s) })
 	t.Run("what cannot be done says why", func(t *testing.T) { manageInVain(t, s) })

@@ -48,6 +48,7 @@ func TestListsShowWhatGetsShow(t *testing.T) {
 		shown := 0
 		for _, name := range slices.Sorted(maps.Keys(callers)) {
 			shown += o.compare(t, name, callers[name], 1+random.IntN(4))
+			o.explains(t, name, callers[name])
 		}
 		if shown == 0 {
 			t.Error("nobody saw anything: the data tests nothing")
@@ -215,6 +216,41 @@ func (o *oracle) compare(t *testing.T, caller string, ctx context.Context, size 
 		})
 	}
 	return shown
+}
+
+// explains compares what is explained to a caller of themselves with what they hold and see.
+func (o *oracle) explains(t *testing.T, caller string, ctx context.Context) {
+	t.Helper()
+	held := must(o.client.ListMyGrants(ctx, &customerv1.ListMyGrantsRequest{}))(t).GetGrants()
+	for id, c := range o.customers {
+		for _, l := range c.locations {
+			_, hidden := o.client.GetLocation(ctx, &customerv1.GetLocationRequest{CustomerId: id, LocationId: l})
+			for _, role := range []customerv1.Role{0, companyAdmin, armer, disarmer, viewer} {
+				got, err := o.client.ExplainAccess(ctx, &customerv1.ExplainAccessRequest{CustomerId: id, LocationId: l, Role: role})
+				if status.Code(err) != status.Code(hidden) {
+					t.Fatalf("%s: explained is %v, seen %v", caller, err, hidden)
+				}
+				var by []string
+				for _, h := range held {
+					if h.GetCustomerId() == id && (h.GetLocationId() == "" || h.GetLocationId() == l) && (role == 0 || h.GetRole() == role) {
+						by = append(by, h.GetGrantId())
+					}
+				}
+				var said []string
+				for _, g := range got.GetGrants() {
+					if g.GetAllows() {
+						said = append(said, g.GetGrantId())
+					}
+				}
+				slices.Sort(by)
+				slices.Sort(said)
+				want := hidden == nil && (role == 0 || len(by) > 0)
+				if got.GetAllowed() != want || hidden == nil && !slices.Equal(said, by) {
+					t.Errorf("%s, %v at %s: allowed %v by %q, want %v by %q", caller, role, l, got.GetAllowed(), said, want, by)
+				}
+			}
+		}
+	}
 }
 
 func ids[T interface{ GetId() string }](things []T) []string {

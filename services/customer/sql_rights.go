@@ -71,6 +71,20 @@ func scanHeld(scan func(...any) error) (h Held, err error) {
 	return h, err
 }
 
+// Given implements [Rights].
+func (r records) Given(ctx context.Context, c Caller, customerID string) ([]Given, error) {
+	return all(ctx, r, "read a caller's grants, in force or not", scanGiven, `
+SELECT h.grant_id, h.customer_id, h.location_id, h.role, h.team_id, h.start_time, h.end_time
+FROM held_grants h WHERE h.holder_kind = $1 AND h.holder = $2 AND h.customer_id = $3
+ORDER BY h.grant_id`,
+		string(c.Kind), c.ID, customerID)
+}
+
+func scanGiven(scan func(...any) error) (g Given, err error) {
+	err = scan(&g.GrantID, &g.CustomerID, text{&g.LocationID}, &g.Role, text{&g.TeamID}, micros{&g.Start}, micros{&g.End})
+	return g, err
+}
+
 // Recipients implements [Rights].
 func (r records) Recipients(ctx context.Context, at Location, now time.Time) ([]Recipient, error) {
 	return all(ctx, r, "read recipients", scanRecipient, `

@@ -42,6 +42,8 @@ type Rights interface {
 	Standing(ctx context.Context, c Caller, customerID string, now time.Time) (Standing, error)
 	// HeldBy returns all grants in force now that the caller holds, in any customer, by customer and grant.
 	HeldBy(ctx context.Context, c Caller, now time.Time) ([]Held, error)
+	// Given returns the caller's grants in the customer, in force or not, by grant.
+	Given(ctx context.Context, c Caller, customerID string) ([]Given, error)
 	// Recipients returns the people with a role at the location now, by user id.
 	Recipients(ctx context.Context, at Location, now time.Time) ([]Recipient, error)
 	// HasLastingAdmin tells whether the customer has an admin now whose grant does not end.

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -12,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/realguardio/realguardio/cmd/realguardio/internal/demo"
 	"github.com/realguardio/realguardio/cmd/realguardio/internal/settings"
 	"github.com/realguardio/realguardio/mesh"
 	"github.com/realguardio/realguardio/mesh/jwt"
@@ -78,6 +81,8 @@ type explanation struct {
 	Caller  string        `json:"caller"`
 	Allowed bool          `json:"allowed"`
 	Demands []demandShown `json:"demands"`
+	// Grants is what the customer service says of the object; nil where none was named.
+	Grants object `json:"grants,omitempty"`
 }
 
 type demandShown struct {
@@ -87,25 +92,63 @@ type demandShown struct {
 	Reason string   `json:"reason,omitempty"`
 }
 
+// place is the object of the second question: who holds what there.
+type place struct{ customer, location, employee, key, granted string }
+
+func (p *place) declare(s *settings.Set) {
+	s.String(&p.customer, "customer", "id of a customer: explain grants there too, as who is signed in or --token-file says")
+	s.String(&p.location, "location", "id of a location of that customer (default: the customer as a whole)")
+	s.String(&p.employee, "employee", "id of an employee to explain grants of (default: the caller)")
+	s.String(&p.key, "api-key", "id of an API key to explain grants of")
+	s.String(&p.granted, "granted", "role to look for, such as SECURITY_SYSTEM_ARMER (default: any that shows the place)")
+}
+
+// ask asks the owner of grants.
+func (p *place) ask(ctx context.Context, t *target) (object, error) {
+	if p.customer == "" {
+		return nil, nil
+	}
+	gateway, err := t.gateway(ctx, demo.TrustedClient, demo.Admin)
+	if err != nil {
+		return nil, err
+	}
+	query := url.Values{}
+	for name, value := range map[string]string{"locationId": p.location, "role": p.granted, "employeeId": p.employee, "apiKeyId": p.key} {
+		if value != "" {
+			query.Set(name, value)
+		}
+	}
+	answer := object{}
+	if err := gateway.Call(ctx, http.MethodGet, path("/customers/", p.customer, "/access:explain")+"?"+query.Encode(), nil, &answer); err != nil {
+		return nil, fmt.Errorf("cannot explain the grants: %w", err)
+	}
+	return answer, nil
+}
+
 func newAuthzExplain(w World) *cobra.Command {
 	var t target
 	var out output
 	var as supposed
+	var at place
 	c := &cobra.Command{
 		Use:   "explain RPC",
-		Short: "Say which part of an RPC's rule a caller meets, and which is missing",
+		Short: "Say which part of an RPC's rule a caller meets, and which grants they have on an object",
 		Long: `Say which part of an RPC's rule a caller meets, and which is missing, by the checks of the guard itself. The caller is the bearer of
 --as-token-file, which the issuer must have signed, or one that the other flags make up: then nothing is asked of anybody.
-The rule speaks of the token alone. Objects are decided in addition, by the service that owns them.`,
+The rule speaks of the token alone. Objects are decided in addition: with --customer the customer service is asked which grants
+somebody holds at a place, or why none of them counts there. It tells as much as the asker may see.`,
 		Example: `  realguardio authz explain ArmSecuritySystem --scope securitysystem.read
   realguardio authz explain "POST /api/v1/customers" --role REALGUARDIO_ADMIN --scope customer.write
-  realguardio authz explain CustomerService/CreateGrant --as-token-file token -o json`,
+  realguardio authz explain CustomerService/CreateGrant --as-token-file token -o json
+  realguardio authz explain ArmSecuritySystem --scope securitysystem.arm --customer CUSTOMER --location LOCATION --employee EMPLOYEE --granted SECURITY_SYSTEM_ARMER`,
 		Args: cobra.ExactArgs(1),
 	}
 	declare := func(s *settings.Set) {
 		t.declareCaller(s)
+		t.declareToken(s)
 		out.declare(s)
 		as.declare(s)
+		at.declare(s)
 	}
 	return command(w, c, "", declare, func(c *cobra.Command, args []string) error {
 		entry, rule, err := findRPC(args[0])
@@ -117,6 +160,9 @@ The rule speaks of the token alone. Objects are decided in addition, by the serv
 			return err
 		}
 		e := explain(entry, rule, id)
+		if e.Grants, err = at.ask(c.Context(), &t); err != nil {
+			return err
+		}
 		if out.format == "json" {
 			return printJSON(c.OutOrStdout(), e)
 		}
@@ -146,12 +192,22 @@ func (e explanation) print(to io.Writer) error {
 	if err := table.Flush(); err != nil {
 		return err
 	}
-	verdict := "The guard lets this caller in. On an object the service that owns it decides in addition."
+	verdict := "The guard lets this caller in. What they may do to an object, its owner decides by their grants."
 	if !e.Allowed {
 		verdict = "The guard refuses this caller, whatever they were granted."
 	}
-	_, err := fmt.Fprintln(to, verdict)
-	return err
+	fmt.Fprintln(to, verdict)
+	if e.Grants == nil {
+		return nil
+	}
+	fmt.Fprintln(to, cell(e.Grants["summary"]))
+	grants, _ := e.Grants["grants"].([]any)
+	for _, g := range grants {
+		if grant, ok := g.(object); ok {
+			fmt.Fprintf(table, "  %s\t%s\t%s\n", cell(grant["grantId"]), cell(grant["role"]), cell(grant["because"]))
+		}
+	}
+	return table.Flush()
 }
 
 // findRPC returns the one RPC that is meant: by its name, with its service or without, or by its REST route.

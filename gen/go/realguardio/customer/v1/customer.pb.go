@@ -4186,6 +4186,261 @@ func (x *RevokeApiKeyResponse) GetApiKey() *ApiKey {
 	return nil
 }
 
+type ExplainAccessRequest struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	CustomerId string                 `protobuf:"bytes,1,opt,name=customer_id,json=customerId,proto3" json:"customer_id,omitempty"`
+	// Empty: the customer as a whole.
+	LocationId string `protobuf:"bytes,2,opt,name=location_id,json=locationId,proto3" json:"location_id,omitempty"`
+	// Unspecified: any that lets its holder see the place.
+	Role Role `protobuf:"varint,3,opt,name=role,proto3,enum=realguardio.customer.v1.Role" json:"role,omitempty"`
+	// Who. Both empty: the caller.
+	EmployeeId    string `protobuf:"bytes,4,opt,name=employee_id,json=employeeId,proto3" json:"employee_id,omitempty"`
+	ApiKeyId      string `protobuf:"bytes,5,opt,name=api_key_id,json=apiKeyId,proto3" json:"api_key_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExplainAccessRequest) Reset() {
+	*x = ExplainAccessRequest{}
+	mi := &file_realguardio_customer_v1_customer_proto_msgTypes[70]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExplainAccessRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExplainAccessRequest) ProtoMessage() {}
+
+func (x *ExplainAccessRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_realguardio_customer_v1_customer_proto_msgTypes[70]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExplainAccessRequest.ProtoReflect.Descriptor instead.
+func (*ExplainAccessRequest) Descriptor() ([]byte, []int) {
+	return file_realguardio_customer_v1_customer_proto_rawDescGZIP(), []int{70}
+}
+
+func (x *ExplainAccessRequest) GetCustomerId() string {
+	if x != nil {
+		return x.CustomerId
+	}
+	return ""
+}
+
+func (x *ExplainAccessRequest) GetLocationId() string {
+	if x != nil {
+		return x.LocationId
+	}
+	return ""
+}
+
+func (x *ExplainAccessRequest) GetRole() Role {
+	if x != nil {
+		return x.Role
+	}
+	return Role_ROLE_UNSPECIFIED
+}
+
+func (x *ExplainAccessRequest) GetEmployeeId() string {
+	if x != nil {
+		return x.EmployeeId
+	}
+	return ""
+}
+
+func (x *ExplainAccessRequest) GetApiKeyId() string {
+	if x != nil {
+		return x.ApiKeyId
+	}
+	return ""
+}
+
+type ExplainAccessResponse struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Allowed bool                   `protobuf:"varint,1,opt,name=allowed,proto3" json:"allowed,omitempty"`
+	// What the subject may do with the place itself: `hidden`, `visible` or `managed`.
+	Decision string `protobuf:"bytes,2,opt,name=decision,proto3" json:"decision,omitempty"`
+	// For people to read.
+	Summary string `protobuf:"bytes,3,opt,name=summary,proto3" json:"summary,omitempty"`
+	// The subject's grants in this customer, in force or not.
+	Grants        []*ExplainedGrant `protobuf:"bytes,4,rep,name=grants,proto3" json:"grants,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExplainAccessResponse) Reset() {
+	*x = ExplainAccessResponse{}
+	mi := &file_realguardio_customer_v1_customer_proto_msgTypes[71]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExplainAccessResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExplainAccessResponse) ProtoMessage() {}
+
+func (x *ExplainAccessResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_realguardio_customer_v1_customer_proto_msgTypes[71]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExplainAccessResponse.ProtoReflect.Descriptor instead.
+func (*ExplainAccessResponse) Descriptor() ([]byte, []int) {
+	return file_realguardio_customer_v1_customer_proto_rawDescGZIP(), []int{71}
+}
+
+func (x *ExplainAccessResponse) GetAllowed() bool {
+	if x != nil {
+		return x.Allowed
+	}
+	return false
+}
+
+func (x *ExplainAccessResponse) GetDecision() string {
+	if x != nil {
+		return x.Decision
+	}
+	return ""
+}
+
+func (x *ExplainAccessResponse) GetSummary() string {
+	if x != nil {
+		return x.Summary
+	}
+	return ""
+}
+
+func (x *ExplainAccessResponse) GetGrants() []*ExplainedGrant {
+	if x != nil {
+		return x.Grants
+	}
+	return nil
+}
+
+// ExplainedGrant is a grant of somebody, after teams were resolved, and what it has to do with what was asked.
+type ExplainedGrant struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	GrantId string                 `protobuf:"bytes,1,opt,name=grant_id,json=grantId,proto3" json:"grant_id,omitempty"`
+	Role    Role                   `protobuf:"varint,2,opt,name=role,proto3,enum=realguardio.customer.v1.Role" json:"role,omitempty"`
+	// Empty: every location of the customer.
+	LocationId string `protobuf:"bytes,3,opt,name=location_id,json=locationId,proto3" json:"location_id,omitempty"`
+	// The team it comes through; empty when it is direct.
+	TeamId    string                 `protobuf:"bytes,4,opt,name=team_id,json=teamId,proto3" json:"team_id,omitempty"`
+	StartTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
+	EndTime   *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
+	// It gives what was asked, now.
+	Allows bool `protobuf:"varint,7,opt,name=allows,proto3" json:"allows,omitempty"`
+	// Why it does, or does not. For people to read.
+	Because       string `protobuf:"bytes,8,opt,name=because,proto3" json:"because,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExplainedGrant) Reset() {
+	*x = ExplainedGrant{}
+	mi := &file_realguardio_customer_v1_customer_proto_msgTypes[72]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExplainedGrant) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExplainedGrant) ProtoMessage() {}
+
+func (x *ExplainedGrant) ProtoReflect() protoreflect.Message {
+	mi := &file_realguardio_customer_v1_customer_proto_msgTypes[72]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExplainedGrant.ProtoReflect.Descriptor instead.
+func (*ExplainedGrant) Descriptor() ([]byte, []int) {
+	return file_realguardio_customer_v1_customer_proto_rawDescGZIP(), []int{72}
+}
+
+func (x *ExplainedGrant) GetGrantId() string {
+	if x != nil {
+		return x.GrantId
+	}
+	return ""
+}
+
+func (x *ExplainedGrant) GetRole() Role {
+	if x != nil {
+		return x.Role
+	}
+	return Role_ROLE_UNSPECIFIED
+}
+
+func (x *ExplainedGrant) GetLocationId() string {
+	if x != nil {
+		return x.LocationId
+	}
+	return ""
+}
+
+func (x *ExplainedGrant) GetTeamId() string {
+	if x != nil {
+		return x.TeamId
+	}
+	return ""
+}
+
+func (x *ExplainedGrant) GetStartTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartTime
+	}
+	return nil
+}
+
+func (x *ExplainedGrant) GetEndTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EndTime
+	}
+	return nil
+}
+
+func (x *ExplainedGrant) GetAllows() bool {
+	if x != nil {
+		return x.Allows
+	}
+	return false
+}
+
+func (x *ExplainedGrant) GetBecause() string {
+	if x != nil {
+		return x.Because
+	}
+	return ""
+}
+
 type ListMyGrantsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -4194,7 +4449,7 @@ type ListMyGrantsRequest struct {
 
 func (x *ListMyGrantsRequest) Reset() {
 	*x = ListMyGrantsRequest{}
-	mi := &file_realguardio_customer_v1_customer_proto_msgTypes[70]
+	mi := &file_realguardio_customer_v1_customer_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4206,7 +4461,7 @@ func (x *ListMyGrantsRequest) String() string {
 func (*ListMyGrantsRequest) ProtoMessage() {}
 
 func (x *ListMyGrantsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_customer_v1_customer_proto_msgTypes[70]
+	mi := &file_realguardio_customer_v1_customer_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4219,7 +4474,7 @@ func (x *ListMyGrantsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMyGrantsRequest.ProtoReflect.Descriptor instead.
 func (*ListMyGrantsRequest) Descriptor() ([]byte, []int) {
-	return file_realguardio_customer_v1_customer_proto_rawDescGZIP(), []int{70}
+	return file_realguardio_customer_v1_customer_proto_rawDescGZIP(), []int{73}
 }
 
 type ListMyGrantsResponse struct {
@@ -4231,7 +4486,7 @@ type ListMyGrantsResponse struct {
 
 func (x *ListMyGrantsResponse) Reset() {
 	*x = ListMyGrantsResponse{}
-	mi := &file_realguardio_customer_v1_customer_proto_msgTypes[71]
+	mi := &file_realguardio_customer_v1_customer_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4243,7 +4498,7 @@ func (x *ListMyGrantsResponse) String() string {
 func (*ListMyGrantsResponse) ProtoMessage() {}
 
 func (x *ListMyGrantsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_customer_v1_customer_proto_msgTypes[71]
+	mi := &file_realguardio_customer_v1_customer_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4256,7 +4511,7 @@ func (x *ListMyGrantsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMyGrantsResponse.ProtoReflect.Descriptor instead.
 func (*ListMyGrantsResponse) Descriptor() ([]byte, []int) {
-	return file_realguardio_customer_v1_customer_proto_rawDescGZIP(), []int{71}
+	return file_realguardio_customer_v1_customer_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *ListMyGrantsResponse) GetGrants() []*EffectiveGrant {
@@ -4275,7 +4530,7 @@ type ListRecipientsRequest struct {
 
 func (x *ListRecipientsRequest) Reset() {
 	*x = ListRecipientsRequest{}
-	mi := &file_realguardio_customer_v1_customer_proto_msgTypes[72]
+	mi := &file_realguardio_customer_v1_customer_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4287,7 +4542,7 @@ func (x *ListRecipientsRequest) String() string {
 func (*ListRecipientsRequest) ProtoMessage() {}
 
 func (x *ListRecipientsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_customer_v1_customer_proto_msgTypes[72]
+	mi := &file_realguardio_customer_v1_customer_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4300,7 +4555,7 @@ func (x *ListRecipientsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRecipientsRequest.ProtoReflect.Descriptor instead.
 func (*ListRecipientsRequest) Descriptor() ([]byte, []int) {
-	return file_realguardio_customer_v1_customer_proto_rawDescGZIP(), []int{72}
+	return file_realguardio_customer_v1_customer_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *ListRecipientsRequest) GetLocationId() string {
@@ -4319,7 +4574,7 @@ type ListRecipientsResponse struct {
 
 func (x *ListRecipientsResponse) Reset() {
 	*x = ListRecipientsResponse{}
-	mi := &file_realguardio_customer_v1_customer_proto_msgTypes[73]
+	mi := &file_realguardio_customer_v1_customer_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4331,7 +4586,7 @@ func (x *ListRecipientsResponse) String() string {
 func (*ListRecipientsResponse) ProtoMessage() {}
 
 func (x *ListRecipientsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_customer_v1_customer_proto_msgTypes[73]
+	mi := &file_realguardio_customer_v1_customer_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4344,7 +4599,7 @@ func (x *ListRecipientsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRecipientsResponse.ProtoReflect.Descriptor instead.
 func (*ListRecipientsResponse) Descriptor() ([]byte, []int) {
-	return file_realguardio_customer_v1_customer_proto_rawDescGZIP(), []int{73}
+	return file_realguardio_customer_v1_customer_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *ListRecipientsResponse) GetRecipients() []*Recipient {
@@ -4363,7 +4618,7 @@ type LookupLocationRequest struct {
 
 func (x *LookupLocationRequest) Reset() {
 	*x = LookupLocationRequest{}
-	mi := &file_realguardio_customer_v1_customer_proto_msgTypes[74]
+	mi := &file_realguardio_customer_v1_customer_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4375,7 +4630,7 @@ func (x *LookupLocationRequest) String() string {
 func (*LookupLocationRequest) ProtoMessage() {}
 
 func (x *LookupLocationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_customer_v1_customer_proto_msgTypes[74]
+	mi := &file_realguardio_customer_v1_customer_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4388,7 +4643,7 @@ func (x *LookupLocationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LookupLocationRequest.ProtoReflect.Descriptor instead.
 func (*LookupLocationRequest) Descriptor() ([]byte, []int) {
-	return file_realguardio_customer_v1_customer_proto_rawDescGZIP(), []int{74}
+	return file_realguardio_customer_v1_customer_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *LookupLocationRequest) GetLocationId() string {
@@ -4407,7 +4662,7 @@ type LookupLocationResponse struct {
 
 func (x *LookupLocationResponse) Reset() {
 	*x = LookupLocationResponse{}
-	mi := &file_realguardio_customer_v1_customer_proto_msgTypes[75]
+	mi := &file_realguardio_customer_v1_customer_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4419,7 +4674,7 @@ func (x *LookupLocationResponse) String() string {
 func (*LookupLocationResponse) ProtoMessage() {}
 
 func (x *LookupLocationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_customer_v1_customer_proto_msgTypes[75]
+	mi := &file_realguardio_customer_v1_customer_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4432,7 +4687,7 @@ func (x *LookupLocationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LookupLocationResponse.ProtoReflect.Descriptor instead.
 func (*LookupLocationResponse) Descriptor() ([]byte, []int) {
-	return file_realguardio_customer_v1_customer_proto_rawDescGZIP(), []int{75}
+	return file_realguardio_customer_v1_customer_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *LookupLocationResponse) GetLocation() *Location {
@@ -4789,7 +5044,33 @@ const file_realguardio_customer_v1_customer_proto_rawDesc = "" +
 	"\n" +
 	"api_key_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\bapiKeyId\"P\n" +
 	"\x14RevokeApiKeyResponse\x128\n" +
-	"\aapi_key\x18\x01 \x01(\v2\x1f.realguardio.customer.v1.ApiKeyR\x06apiKey\"\x15\n" +
+	"\aapi_key\x18\x01 \x01(\v2\x1f.realguardio.customer.v1.ApiKeyR\x06apiKey\"\xfa\x01\n" +
+	"\x14ExplainAccessRequest\x12*\n" +
+	"\vcustomer_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\n" +
+	"customerId\x12(\n" +
+	"\vlocation_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18@R\n" +
+	"locationId\x12;\n" +
+	"\x04role\x18\x03 \x01(\x0e2\x1d.realguardio.customer.v1.RoleB\b\xbaH\x05\x82\x01\x02\x10\x01R\x04role\x12(\n" +
+	"\vemployee_id\x18\x04 \x01(\tB\a\xbaH\x04r\x02\x18@R\n" +
+	"employeeId\x12%\n" +
+	"\n" +
+	"api_key_id\x18\x05 \x01(\tB\a\xbaH\x04r\x02\x18@R\bapiKeyId\"\xa8\x01\n" +
+	"\x15ExplainAccessResponse\x12\x18\n" +
+	"\aallowed\x18\x01 \x01(\bR\aallowed\x12\x1a\n" +
+	"\bdecision\x18\x02 \x01(\tR\bdecision\x12\x18\n" +
+	"\asummary\x18\x03 \x01(\tR\asummary\x12?\n" +
+	"\x06grants\x18\x04 \x03(\v2'.realguardio.customer.v1.ExplainedGrantR\x06grants\"\xbc\x02\n" +
+	"\x0eExplainedGrant\x12\x19\n" +
+	"\bgrant_id\x18\x01 \x01(\tR\agrantId\x121\n" +
+	"\x04role\x18\x02 \x01(\x0e2\x1d.realguardio.customer.v1.RoleR\x04role\x12\x1f\n" +
+	"\vlocation_id\x18\x03 \x01(\tR\n" +
+	"locationId\x12\x17\n" +
+	"\ateam_id\x18\x04 \x01(\tR\x06teamId\x129\n" +
+	"\n" +
+	"start_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\x125\n" +
+	"\bend_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\x12\x16\n" +
+	"\x06allows\x18\a \x01(\bR\x06allows\x12\x18\n" +
+	"\abecause\x18\b \x01(\tR\abecause\"\x15\n" +
 	"\x13ListMyGrantsRequest\"W\n" +
 	"\x14ListMyGrantsResponse\x12?\n" +
 	"\x06grants\x18\x01 \x03(\v2'.realguardio.customer.v1.EffectiveGrantR\x06grants\"C\n" +
@@ -4810,7 +5091,7 @@ const file_realguardio_customer_v1_customer_proto_rawDesc = "" +
 	"\x12COMPANY_ROLE_ADMIN\x10\x01\x12\x19\n" +
 	"\x15SECURITY_SYSTEM_ARMER\x10\x02\x12\x1c\n" +
 	"\x18SECURITY_SYSTEM_DISARMER\x10\x03\x12\x1a\n" +
-	"\x16SECURITY_SYSTEM_VIEWER\x10\x042\xe63\n" +
+	"\x16SECURITY_SYSTEM_VIEWER\x10\x042\xab5\n" +
 	"\x0fCustomerService\x12\xc7\x01\n" +
 	"\x0eCreateCustomer\x12..realguardio.customer.v1.CreateCustomerRequest\x1a/.realguardio.customer.v1.CreateCustomerResponse\"T\xda\xe7\x18*\x12\x01\x01\x1a\x11REALGUARDIO_ADMIN\"\x0ecustomer.write0\x018\x01\x82\xd3\xe4\x93\x02 :\x01*b\bcustomer\"\x11/api/v1/customers\x12\xb7\x01\n" +
 	"\vGetCustomer\x12+.realguardio.customer.v1.GetCustomerRequest\x1a,.realguardio.customer.v1.GetCustomerResponse\"M\xda\xe7\x18\x15\x12\x02\x01\x02\"\rcustomer.read0\x01\x82\xd3\xe4\x93\x02+b\bcustomer\x12\x1f/api/v1/customers/{customer_id}\x90\x02\x01\x12\xa5\x01\n" +
@@ -4847,7 +5128,8 @@ const file_realguardio_customer_v1_customer_proto_rawDesc = "" +
 	"\vListApiKeys\x12+.realguardio.customer.v1.ListApiKeysRequest\x1a,.realguardio.customer.v1.ListApiKeysResponse\"J\xda\xe7\x18\x14\x12\x01\x01\"\rcustomer.read0\x01\x82\xd3\xe4\x93\x02)\x12'/api/v1/customers/{customer_id}/apikeys\x90\x02\x01\x12\xce\x01\n" +
 	"\fRotateApiKey\x12,.realguardio.customer.v1.RotateApiKeyRequest\x1a-.realguardio.customer.v1.RotateApiKeyResponse\"a\xda\xe7\x18\x17\x12\x01\x01\"\x0ecustomer.write0\x018\x01\x82\xd3\xe4\x93\x02@:\x01*\";/api/v1/customers/{customer_id}/apikeys/{api_key_id}:rotate\x12\xd0\x01\n" +
 	"\fRevokeApiKey\x12,.realguardio.customer.v1.RevokeApiKeyRequest\x1a-.realguardio.customer.v1.RevokeApiKeyResponse\"c\xda\xe7\x18\x17\x12\x01\x01\"\x0ecustomer.write0\x018\x01\x82\xd3\xe4\x93\x02?b\aapi_key*4/api/v1/customers/{customer_id}/apikeys/{api_key_id}\x90\x02\x02\x12\x93\x01\n" +
-	"\fListMyGrants\x12,.realguardio.customer.v1.ListMyGrantsRequest\x1a-.realguardio.customer.v1.ListMyGrantsResponse\"&\xda\xe7\x18\x06\x12\x02\x01\x020\x01\x82\xd3\xe4\x93\x02\x13\x12\x11/api/v1/me/grants\x90\x02\x01\x12~\n" +
+	"\fListMyGrants\x12,.realguardio.customer.v1.ListMyGrantsRequest\x1a-.realguardio.customer.v1.ListMyGrantsResponse\"&\xda\xe7\x18\x06\x12\x02\x01\x020\x01\x82\xd3\xe4\x93\x02\x13\x12\x11/api/v1/me/grants\x90\x02\x01\x12\xc2\x01\n" +
+	"\rExplainAccess\x12-.realguardio.customer.v1.ExplainAccessRequest\x1a..realguardio.customer.v1.ExplainAccessResponse\"R\xda\xe7\x18\x15\x12\x02\x01\x02\"\rcustomer.read0\x01\x82\xd3\xe4\x93\x020\x12./api/v1/customers/{customer_id}/access:explain\x90\x02\x01\x12~\n" +
 	"\x0eLookupLocation\x12..realguardio.customer.v1.LookupLocationRequest\x1a/.realguardio.customer.v1.LookupLocationResponse\"\v\xda\xe7\x18\x04\x12\x02\x01\x02\x90\x02\x01\x12\x8b\x01\n" +
 	"\x0eListRecipients\x12..realguardio.customer.v1.ListRecipientsRequest\x1a/.realguardio.customer.v1.ListRecipientsResponse\"\x18\xda\xe7\x18\x11\x12\x01\x03*\fnotification\x90\x02\x01B\xf8\x01\n" +
 	"\x1bcom.realguardio.customer.v1B\rCustomerProtoP\x01ZLgithub.com/realguardio/realguardio/gen/go/realguardio/customer/v1;customerv1\xa2\x02\x03RCX\xaa\x02\x17Realguardio.Customer.V1\xca\x02\x17Realguardio\\Customer\\V1\xe2\x02#Realguardio\\Customer\\V1\\GPBMetadata\xea\x02\x19Realguardio::Customer::V1b\x06proto3"
@@ -4865,7 +5147,7 @@ func file_realguardio_customer_v1_customer_proto_rawDescGZIP() []byte {
 }
 
 var file_realguardio_customer_v1_customer_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_realguardio_customer_v1_customer_proto_msgTypes = make([]protoimpl.MessageInfo, 76)
+var file_realguardio_customer_v1_customer_proto_msgTypes = make([]protoimpl.MessageInfo, 79)
 var file_realguardio_customer_v1_customer_proto_goTypes = []any{
 	(Role)(0),                        // 0: realguardio.customer.v1.Role
 	(*Customer)(nil),                 // 1: realguardio.customer.v1.Customer
@@ -4938,35 +5220,38 @@ var file_realguardio_customer_v1_customer_proto_goTypes = []any{
 	(*ListApiKeysResponse)(nil),      // 68: realguardio.customer.v1.ListApiKeysResponse
 	(*RevokeApiKeyRequest)(nil),      // 69: realguardio.customer.v1.RevokeApiKeyRequest
 	(*RevokeApiKeyResponse)(nil),     // 70: realguardio.customer.v1.RevokeApiKeyResponse
-	(*ListMyGrantsRequest)(nil),      // 71: realguardio.customer.v1.ListMyGrantsRequest
-	(*ListMyGrantsResponse)(nil),     // 72: realguardio.customer.v1.ListMyGrantsResponse
-	(*ListRecipientsRequest)(nil),    // 73: realguardio.customer.v1.ListRecipientsRequest
-	(*ListRecipientsResponse)(nil),   // 74: realguardio.customer.v1.ListRecipientsResponse
-	(*LookupLocationRequest)(nil),    // 75: realguardio.customer.v1.LookupLocationRequest
-	(*LookupLocationResponse)(nil),   // 76: realguardio.customer.v1.LookupLocationResponse
-	(*timestamppb.Timestamp)(nil),    // 77: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),      // 78: google.protobuf.Duration
+	(*ExplainAccessRequest)(nil),     // 71: realguardio.customer.v1.ExplainAccessRequest
+	(*ExplainAccessResponse)(nil),    // 72: realguardio.customer.v1.ExplainAccessResponse
+	(*ExplainedGrant)(nil),           // 73: realguardio.customer.v1.ExplainedGrant
+	(*ListMyGrantsRequest)(nil),      // 74: realguardio.customer.v1.ListMyGrantsRequest
+	(*ListMyGrantsResponse)(nil),     // 75: realguardio.customer.v1.ListMyGrantsResponse
+	(*ListRecipientsRequest)(nil),    // 76: realguardio.customer.v1.ListRecipientsRequest
+	(*ListRecipientsResponse)(nil),   // 77: realguardio.customer.v1.ListRecipientsResponse
+	(*LookupLocationRequest)(nil),    // 78: realguardio.customer.v1.LookupLocationRequest
+	(*LookupLocationResponse)(nil),   // 79: realguardio.customer.v1.LookupLocationResponse
+	(*timestamppb.Timestamp)(nil),    // 80: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),      // 81: google.protobuf.Duration
 }
 var file_realguardio_customer_v1_customer_proto_depIdxs = []int32{
-	77, // 0: realguardio.customer.v1.Customer.create_time:type_name -> google.protobuf.Timestamp
-	77, // 1: realguardio.customer.v1.Customer.update_time:type_name -> google.protobuf.Timestamp
-	77, // 2: realguardio.customer.v1.Location.create_time:type_name -> google.protobuf.Timestamp
-	77, // 3: realguardio.customer.v1.Location.update_time:type_name -> google.protobuf.Timestamp
-	77, // 4: realguardio.customer.v1.Employee.create_time:type_name -> google.protobuf.Timestamp
-	77, // 5: realguardio.customer.v1.Employee.update_time:type_name -> google.protobuf.Timestamp
-	77, // 6: realguardio.customer.v1.Team.create_time:type_name -> google.protobuf.Timestamp
-	77, // 7: realguardio.customer.v1.Team.update_time:type_name -> google.protobuf.Timestamp
+	80, // 0: realguardio.customer.v1.Customer.create_time:type_name -> google.protobuf.Timestamp
+	80, // 1: realguardio.customer.v1.Customer.update_time:type_name -> google.protobuf.Timestamp
+	80, // 2: realguardio.customer.v1.Location.create_time:type_name -> google.protobuf.Timestamp
+	80, // 3: realguardio.customer.v1.Location.update_time:type_name -> google.protobuf.Timestamp
+	80, // 4: realguardio.customer.v1.Employee.create_time:type_name -> google.protobuf.Timestamp
+	80, // 5: realguardio.customer.v1.Employee.update_time:type_name -> google.protobuf.Timestamp
+	80, // 6: realguardio.customer.v1.Team.create_time:type_name -> google.protobuf.Timestamp
+	80, // 7: realguardio.customer.v1.Team.update_time:type_name -> google.protobuf.Timestamp
 	0,  // 8: realguardio.customer.v1.Grant.role:type_name -> realguardio.customer.v1.Role
-	77, // 9: realguardio.customer.v1.Grant.start_time:type_name -> google.protobuf.Timestamp
-	77, // 10: realguardio.customer.v1.Grant.end_time:type_name -> google.protobuf.Timestamp
-	77, // 11: realguardio.customer.v1.Grant.create_time:type_name -> google.protobuf.Timestamp
-	77, // 12: realguardio.customer.v1.Grant.update_time:type_name -> google.protobuf.Timestamp
+	80, // 9: realguardio.customer.v1.Grant.start_time:type_name -> google.protobuf.Timestamp
+	80, // 10: realguardio.customer.v1.Grant.end_time:type_name -> google.protobuf.Timestamp
+	80, // 11: realguardio.customer.v1.Grant.create_time:type_name -> google.protobuf.Timestamp
+	80, // 12: realguardio.customer.v1.Grant.update_time:type_name -> google.protobuf.Timestamp
 	0,  // 13: realguardio.customer.v1.EffectiveGrant.role:type_name -> realguardio.customer.v1.Role
-	77, // 14: realguardio.customer.v1.EffectiveGrant.end_time:type_name -> google.protobuf.Timestamp
-	77, // 15: realguardio.customer.v1.ApiKey.create_time:type_name -> google.protobuf.Timestamp
-	77, // 16: realguardio.customer.v1.ApiKey.revoke_time:type_name -> google.protobuf.Timestamp
-	77, // 17: realguardio.customer.v1.ApiKey.expire_time:type_name -> google.protobuf.Timestamp
-	77, // 18: realguardio.customer.v1.ApiKey.last_use_time:type_name -> google.protobuf.Timestamp
+	80, // 14: realguardio.customer.v1.EffectiveGrant.end_time:type_name -> google.protobuf.Timestamp
+	80, // 15: realguardio.customer.v1.ApiKey.create_time:type_name -> google.protobuf.Timestamp
+	80, // 16: realguardio.customer.v1.ApiKey.revoke_time:type_name -> google.protobuf.Timestamp
+	80, // 17: realguardio.customer.v1.ApiKey.expire_time:type_name -> google.protobuf.Timestamp
+	80, // 18: realguardio.customer.v1.ApiKey.last_use_time:type_name -> google.protobuf.Timestamp
 	1,  // 19: realguardio.customer.v1.CreateCustomerResponse.customer:type_name -> realguardio.customer.v1.Customer
 	1,  // 20: realguardio.customer.v1.GetCustomerResponse.customer:type_name -> realguardio.customer.v1.Customer
 	1,  // 21: realguardio.customer.v1.ListCustomersResponse.customers:type_name -> realguardio.customer.v1.Customer
@@ -4986,96 +5271,103 @@ var file_realguardio_customer_v1_customer_proto_depIdxs = []int32{
 	4,  // 35: realguardio.customer.v1.AddTeamMemberResponse.team:type_name -> realguardio.customer.v1.Team
 	4,  // 36: realguardio.customer.v1.RemoveTeamMemberResponse.team:type_name -> realguardio.customer.v1.Team
 	0,  // 37: realguardio.customer.v1.CreateGrantRequest.role:type_name -> realguardio.customer.v1.Role
-	77, // 38: realguardio.customer.v1.CreateGrantRequest.start_time:type_name -> google.protobuf.Timestamp
-	77, // 39: realguardio.customer.v1.CreateGrantRequest.end_time:type_name -> google.protobuf.Timestamp
+	80, // 38: realguardio.customer.v1.CreateGrantRequest.start_time:type_name -> google.protobuf.Timestamp
+	80, // 39: realguardio.customer.v1.CreateGrantRequest.end_time:type_name -> google.protobuf.Timestamp
 	5,  // 40: realguardio.customer.v1.CreateGrantResponse.grant:type_name -> realguardio.customer.v1.Grant
 	5,  // 41: realguardio.customer.v1.GetGrantResponse.grant:type_name -> realguardio.customer.v1.Grant
 	5,  // 42: realguardio.customer.v1.ListGrantsResponse.grants:type_name -> realguardio.customer.v1.Grant
-	77, // 43: realguardio.customer.v1.UpdateGrantRequest.start_time:type_name -> google.protobuf.Timestamp
-	77, // 44: realguardio.customer.v1.UpdateGrantRequest.end_time:type_name -> google.protobuf.Timestamp
+	80, // 43: realguardio.customer.v1.UpdateGrantRequest.start_time:type_name -> google.protobuf.Timestamp
+	80, // 44: realguardio.customer.v1.UpdateGrantRequest.end_time:type_name -> google.protobuf.Timestamp
 	5,  // 45: realguardio.customer.v1.UpdateGrantResponse.grant:type_name -> realguardio.customer.v1.Grant
-	77, // 46: realguardio.customer.v1.CreateApiKeyRequest.expire_time:type_name -> google.protobuf.Timestamp
+	80, // 46: realguardio.customer.v1.CreateApiKeyRequest.expire_time:type_name -> google.protobuf.Timestamp
 	7,  // 47: realguardio.customer.v1.CreateApiKeyResponse.api_key:type_name -> realguardio.customer.v1.ApiKey
-	78, // 48: realguardio.customer.v1.RotateApiKeyRequest.overlap:type_name -> google.protobuf.Duration
+	81, // 48: realguardio.customer.v1.RotateApiKeyRequest.overlap:type_name -> google.protobuf.Duration
 	7,  // 49: realguardio.customer.v1.RotateApiKeyResponse.api_key:type_name -> realguardio.customer.v1.ApiKey
 	7,  // 50: realguardio.customer.v1.ListApiKeysResponse.api_keys:type_name -> realguardio.customer.v1.ApiKey
 	7,  // 51: realguardio.customer.v1.RevokeApiKeyResponse.api_key:type_name -> realguardio.customer.v1.ApiKey
-	6,  // 52: realguardio.customer.v1.ListMyGrantsResponse.grants:type_name -> realguardio.customer.v1.EffectiveGrant
-	8,  // 53: realguardio.customer.v1.ListRecipientsResponse.recipients:type_name -> realguardio.customer.v1.Recipient
-	2,  // 54: realguardio.customer.v1.LookupLocationResponse.location:type_name -> realguardio.customer.v1.Location
-	9,  // 55: realguardio.customer.v1.CustomerService.CreateCustomer:input_type -> realguardio.customer.v1.CreateCustomerRequest
-	11, // 56: realguardio.customer.v1.CustomerService.GetCustomer:input_type -> realguardio.customer.v1.GetCustomerRequest
-	13, // 57: realguardio.customer.v1.CustomerService.ListCustomers:input_type -> realguardio.customer.v1.ListCustomersRequest
-	15, // 58: realguardio.customer.v1.CustomerService.UpdateCustomer:input_type -> realguardio.customer.v1.UpdateCustomerRequest
-	17, // 59: realguardio.customer.v1.CustomerService.RemoveCustomer:input_type -> realguardio.customer.v1.RemoveCustomerRequest
-	19, // 60: realguardio.customer.v1.CustomerService.CreateLocation:input_type -> realguardio.customer.v1.CreateLocationRequest
-	21, // 61: realguardio.customer.v1.CustomerService.GetLocation:input_type -> realguardio.customer.v1.GetLocationRequest
-	23, // 62: realguardio.customer.v1.CustomerService.ListLocations:input_type -> realguardio.customer.v1.ListLocationsRequest
-	25, // 63: realguardio.customer.v1.CustomerService.UpdateLocation:input_type -> realguardio.customer.v1.UpdateLocationRequest
-	27, // 64: realguardio.customer.v1.CustomerService.RemoveLocation:input_type -> realguardio.customer.v1.RemoveLocationRequest
-	29, // 65: realguardio.customer.v1.CustomerService.CreateEmployee:input_type -> realguardio.customer.v1.CreateEmployeeRequest
-	31, // 66: realguardio.customer.v1.CustomerService.GetEmployee:input_type -> realguardio.customer.v1.GetEmployeeRequest
-	33, // 67: realguardio.customer.v1.CustomerService.ListEmployees:input_type -> realguardio.customer.v1.ListEmployeesRequest
-	35, // 68: realguardio.customer.v1.CustomerService.UpdateEmployee:input_type -> realguardio.customer.v1.UpdateEmployeeRequest
-	37, // 69: realguardio.customer.v1.CustomerService.RemoveEmployee:input_type -> realguardio.customer.v1.RemoveEmployeeRequest
-	39, // 70: realguardio.customer.v1.CustomerService.CreateTeam:input_type -> realguardio.customer.v1.CreateTeamRequest
-	41, // 71: realguardio.customer.v1.CustomerService.GetTeam:input_type -> realguardio.customer.v1.GetTeamRequest
-	43, // 72: realguardio.customer.v1.CustomerService.ListTeams:input_type -> realguardio.customer.v1.ListTeamsRequest
-	45, // 73: realguardio.customer.v1.CustomerService.UpdateTeam:input_type -> realguardio.customer.v1.UpdateTeamRequest
-	47, // 74: realguardio.customer.v1.CustomerService.RemoveTeam:input_type -> realguardio.customer.v1.RemoveTeamRequest
-	49, // 75: realguardio.customer.v1.CustomerService.AddTeamMember:input_type -> realguardio.customer.v1.AddTeamMemberRequest
-	51, // 76: realguardio.customer.v1.CustomerService.RemoveTeamMember:input_type -> realguardio.customer.v1.RemoveTeamMemberRequest
-	53, // 77: realguardio.customer.v1.CustomerService.CreateGrant:input_type -> realguardio.customer.v1.CreateGrantRequest
-	55, // 78: realguardio.customer.v1.CustomerService.GetGrant:input_type -> realguardio.customer.v1.GetGrantRequest
-	57, // 79: realguardio.customer.v1.CustomerService.ListGrants:input_type -> realguardio.customer.v1.ListGrantsRequest
-	59, // 80: realguardio.customer.v1.CustomerService.UpdateGrant:input_type -> realguardio.customer.v1.UpdateGrantRequest
-	61, // 81: realguardio.customer.v1.CustomerService.RemoveGrant:input_type -> realguardio.customer.v1.RemoveGrantRequest
-	63, // 82: realguardio.customer.v1.CustomerService.CreateApiKey:input_type -> realguardio.customer.v1.CreateApiKeyRequest
-	67, // 83: realguardio.customer.v1.CustomerService.ListApiKeys:input_type -> realguardio.customer.v1.ListApiKeysRequest
-	65, // 84: realguardio.customer.v1.CustomerService.RotateApiKey:input_type -> realguardio.customer.v1.RotateApiKeyRequest
-	69, // 85: realguardio.customer.v1.CustomerService.RevokeApiKey:input_type -> realguardio.customer.v1.RevokeApiKeyRequest
-	71, // 86: realguardio.customer.v1.CustomerService.ListMyGrants:input_type -> realguardio.customer.v1.ListMyGrantsRequest
-	75, // 87: realguardio.customer.v1.CustomerService.LookupLocation:input_type -> realguardio.customer.v1.LookupLocationRequest
-	73, // 88: realguardio.customer.v1.CustomerService.ListRecipients:input_type -> realguardio.customer.v1.ListRecipientsRequest
-	10, // 89: realguardio.customer.v1.CustomerService.CreateCustomer:output_type -> realguardio.customer.v1.CreateCustomerResponse
-	12, // 90: realguardio.customer.v1.CustomerService.GetCustomer:output_type -> realguardio.customer.v1.GetCustomerResponse
-	14, // 91: realguardio.customer.v1.CustomerService.ListCustomers:output_type -> realguardio.customer.v1.ListCustomersResponse
-	16, // 92: realguardio.customer.v1.CustomerService.UpdateCustomer:output_type -> realguardio.customer.v1.UpdateCustomerResponse
-	18, // 93: realguardio.customer.v1.CustomerService.RemoveCustomer:output_type -> realguardio.customer.v1.RemoveCustomerResponse
-	20, // 94: realguardio.customer.v1.CustomerService.CreateLocation:output_type -> realguardio.customer.v1.CreateLocationResponse
-	22, // 95: realguardio.customer.v1.CustomerService.GetLocation:output_type -> realguardio.customer.v1.GetLocationResponse
-	24, // 96: realguardio.customer.v1.CustomerService.ListLocations:output_type -> realguardio.customer.v1.ListLocationsResponse
-	26, // 97: realguardio.customer.v1.CustomerService.UpdateLocation:output_type -> realguardio.customer.v1.UpdateLocationResponse
-	28, // 98: realguardio.customer.v1.CustomerService.RemoveLocation:output_type -> realguardio.customer.v1.RemoveLocationResponse
-	30, // 99: realguardio.customer.v1.CustomerService.CreateEmployee:output_type -> realguardio.customer.v1.CreateEmployeeResponse
-	32, // 100: realguardio.customer.v1.CustomerService.GetEmployee:output_type -> realguardio.customer.v1.GetEmployeeResponse
-	34, // 101: realguardio.customer.v1.CustomerService.ListEmployees:output_type -> realguardio.customer.v1.ListEmployeesResponse
-	36, // 102: realguardio.customer.v1.CustomerService.UpdateEmployee:output_type -> realguardio.customer.v1.UpdateEmployeeResponse
-	38, // 103: realguardio.customer.v1.CustomerService.RemoveEmployee:output_type -> realguardio.customer.v1.RemoveEmployeeResponse
-	40, // 104: realguardio.customer.v1.CustomerService.CreateTeam:output_type -> realguardio.customer.v1.CreateTeamResponse
-	42, // 105: realguardio.customer.v1.CustomerService.GetTeam:output_type -> realguardio.customer.v1.GetTeamResponse
-	44, // 106: realguardio.customer.v1.CustomerService.ListTeams:output_type -> realguardio.customer.v1.ListTeamsResponse
-	46, // 107: realguardio.customer.v1.CustomerService.UpdateTeam:output_type -> realguardio.customer.v1.UpdateTeamResponse
-	48, // 108: realguardio.customer.v1.CustomerService.RemoveTeam:output_type -> realguardio.customer.v1.RemoveTeamResponse
-	50, // 109: realguardio.customer.v1.CustomerService.AddTeamMember:output_type -> realguardio.customer.v1.AddTeamMemberResponse
-	52, // 110: realguardio.customer.v1.CustomerService.RemoveTeamMember:output_type -> realguardio.customer.v1.RemoveTeamMemberResponse
-	54, // 111: realguardio.customer.v1.CustomerService.CreateGrant:output_type -> realguardio.customer.v1.CreateGrantResponse
-	56, // 112: realguardio.customer.v1.CustomerService.GetGrant:output_type -> realguardio.customer.v1.GetGrantResponse
-	58, // 113: realguardio.customer.v1.CustomerService.ListGrants:output_type -> realguardio.customer.v1.ListGrantsResponse
-	60, // 114: realguardio.customer.v1.CustomerService.UpdateGrant:output_type -> realguardio.customer.v1.UpdateGrantResponse
-	62, // 115: realguardio.customer.v1.CustomerService.RemoveGrant:output_type -> realguardio.customer.v1.RemoveGrantResponse
-	64, // 116: realguardio.customer.v1.CustomerService.CreateApiKey:output_type -> realguardio.customer.v1.CreateApiKeyResponse
-	68, // 117: realguardio.customer.v1.CustomerService.ListApiKeys:output_type -> realguardio.customer.v1.ListApiKeysResponse
-	66, // 118: realguardio.customer.v1.CustomerService.RotateApiKey:output_type -> realguardio.customer.v1.RotateApiKeyResponse
-	70, // 119: realguardio.customer.v1.CustomerService.RevokeApiKey:output_type -> realguardio.customer.v1.RevokeApiKeyResponse
-	72, // 120: realguardio.customer.v1.CustomerService.ListMyGrants:output_type -> realguardio.customer.v1.ListMyGrantsResponse
-	76, // 121: realguardio.customer.v1.CustomerService.LookupLocation:output_type -> realguardio.customer.v1.LookupLocationResponse
-	74, // 122: realguardio.customer.v1.CustomerService.ListRecipients:output_type -> realguardio.customer.v1.ListRecipientsResponse
-	89, // [89:123] is the sub-list for method output_type
-	55, // [55:89] is the sub-list for method input_type
-	55, // [55:55] is the sub-list for extension type_name
-	55, // [55:55] is the sub-list for extension extendee
-	0,  // [0:55] is the sub-list for field type_name
+	0,  // 52: realguardio.customer.v1.ExplainAccessRequest.role:type_name -> realguardio.customer.v1.Role
+	73, // 53: realguardio.customer.v1.ExplainAccessResponse.grants:type_name -> realguardio.customer.v1.ExplainedGrant
+	0,  // 54: realguardio.customer.v1.ExplainedGrant.role:type_name -> realguardio.customer.v1.Role
+	80, // 55: realguardio.customer.v1.ExplainedGrant.start_time:type_name -> google.protobuf.Timestamp
+	80, // 56: realguardio.customer.v1.ExplainedGrant.end_time:type_name -> google.protobuf.Timestamp
+	6,  // 57: realguardio.customer.v1.ListMyGrantsResponse.grants:type_name -> realguardio.customer.v1.EffectiveGrant
+	8,  // 58: realguardio.customer.v1.ListRecipientsResponse.recipients:type_name -> realguardio.customer.v1.Recipient
+	2,  // 59: realguardio.customer.v1.LookupLocationResponse.location:type_name -> realguardio.customer.v1.Location
+	9,  // 60: realguardio.customer.v1.CustomerService.CreateCustomer:input_type -> realguardio.customer.v1.CreateCustomerRequest
+	11, // 61: realguardio.customer.v1.CustomerService.GetCustomer:input_type -> realguardio.customer.v1.GetCustomerRequest
+	13, // 62: realguardio.customer.v1.CustomerService.ListCustomers:input_type -> realguardio.customer.v1.ListCustomersRequest
+	15, // 63: realguardio.customer.v1.CustomerService.UpdateCustomer:input_type -> realguardio.customer.v1.UpdateCustomerRequest
+	17, // 64: realguardio.customer.v1.CustomerService.RemoveCustomer:input_type -> realguardio.customer.v1.RemoveCustomerRequest
+	19, // 65: realguardio.customer.v1.CustomerService.CreateLocation:input_type -> realguardio.customer.v1.CreateLocationRequest
+	21, // 66: realguardio.customer.v1.CustomerService.GetLocation:input_type -> realguardio.customer.v1.GetLocationRequest
+	23, // 67: realguardio.customer.v1.CustomerService.ListLocations:input_type -> realguardio.customer.v1.ListLocationsRequest
+	25, // 68: realguardio.customer.v1.CustomerService.UpdateLocation:input_type -> realguardio.customer.v1.UpdateLocationRequest
+	27, // 69: realguardio.customer.v1.CustomerService.RemoveLocation:input_type -> realguardio.customer.v1.RemoveLocationRequest
+	29, // 70: realguardio.customer.v1.CustomerService.CreateEmployee:input_type -> realguardio.customer.v1.CreateEmployeeRequest
+	31, // 71: realguardio.customer.v1.CustomerService.GetEmployee:input_type -> realguardio.customer.v1.GetEmployeeRequest
+	33, // 72: realguardio.customer.v1.CustomerService.ListEmployees:input_type -> realguardio.customer.v1.ListEmployeesRequest
+	35, // 73: realguardio.customer.v1.CustomerService.UpdateEmployee:input_type -> realguardio.customer.v1.UpdateEmployeeRequest
+	37, // 74: realguardio.customer.v1.CustomerService.RemoveEmployee:input_type -> realguardio.customer.v1.RemoveEmployeeRequest
+	39, // 75: realguardio.customer.v1.CustomerService.CreateTeam:input_type -> realguardio.customer.v1.CreateTeamRequest
+	41, // 76: realguardio.customer.v1.CustomerService.GetTeam:input_type -> realguardio.customer.v1.GetTeamRequest
+	43, // 77: realguardio.customer.v1.CustomerService.ListTeams:input_type -> realguardio.customer.v1.ListTeamsRequest
+	45, // 78: realguardio.customer.v1.CustomerService.UpdateTeam:input_type -> realguardio.customer.v1.UpdateTeamRequest
+	47, // 79: realguardio.customer.v1.CustomerService.RemoveTeam:input_type -> realguardio.customer.v1.RemoveTeamRequest
+	49, // 80: realguardio.customer.v1.CustomerService.AddTeamMember:input_type -> realguardio.customer.v1.AddTeamMemberRequest
+	51, // 81: realguardio.customer.v1.CustomerService.RemoveTeamMember:input_type -> realguardio.customer.v1.RemoveTeamMemberRequest
+	53, // 82: realguardio.customer.v1.CustomerService.CreateGrant:input_type -> realguardio.customer.v1.CreateGrantRequest
+	55, // 83: realguardio.customer.v1.CustomerService.GetGrant:input_type -> realguardio.customer.v1.GetGrantRequest
+	57, // 84: realguardio.customer.v1.CustomerService.ListGrants:input_type -> realguardio.customer.v1.ListGrantsRequest
+	59, // 85: realguardio.customer.v1.CustomerService.UpdateGrant:input_type -> realguardio.customer.v1.UpdateGrantRequest
+	61, // 86: realguardio.customer.v1.CustomerService.RemoveGrant:input_type -> realguardio.customer.v1.RemoveGrantRequest
+	63, // 87: realguardio.customer.v1.CustomerService.CreateApiKey:input_type -> realguardio.customer.v1.CreateApiKeyRequest
+	67, // 88: realguardio.customer.v1.CustomerService.ListApiKeys:input_type -> realguardio.customer.v1.ListApiKeysRequest
+	65, // 89: realguardio.customer.v1.CustomerService.RotateApiKey:input_type -> realguardio.customer.v1.RotateApiKeyRequest
+	69, // 90: realguardio.customer.v1.CustomerService.RevokeApiKey:input_type -> realguardio.customer.v1.RevokeApiKeyRequest
+	74, // 91: realguardio.customer.v1.CustomerService.ListMyGrants:input_type -> realguardio.customer.v1.ListMyGrantsRequest
+	71, // 92: realguardio.customer.v1.CustomerService.ExplainAccess:input_type -> realguardio.customer.v1.ExplainAccessRequest
+	78, // 93: realguardio.customer.v1.CustomerService.LookupLocation:input_type -> realguardio.customer.v1.LookupLocationRequest
+	76, // 94: realguardio.customer.v1.CustomerService.ListRecipients:input_type -> realguardio.customer.v1.ListRecipientsRequest
+	10, // 95: realguardio.customer.v1.CustomerService.CreateCustomer:output_type -> realguardio.customer.v1.CreateCustomerResponse
+	12, // 96: realguardio.customer.v1.CustomerService.GetCustomer:output_type -> realguardio.customer.v1.GetCustomerResponse
+	14, // 97: realguardio.customer.v1.CustomerService.ListCustomers:output_type -> realguardio.customer.v1.ListCustomersResponse
+	16, // 98: realguardio.customer.v1.CustomerService.UpdateCustomer:output_type -> realguardio.customer.v1.UpdateCustomerResponse
+	18, // 99: realguardio.customer.v1.CustomerService.RemoveCustomer:output_type -> realguardio.customer.v1.RemoveCustomerResponse
+	20, // 100: realguardio.customer.v1.CustomerService.CreateLocation:output_type -> realguardio.customer.v1.CreateLocationResponse
+	22, // 101: realguardio.customer.v1.CustomerService.GetLocation:output_type -> realguardio.customer.v1.GetLocationResponse
+	24, // 102: realguardio.customer.v1.CustomerService.ListLocations:output_type -> realguardio.customer.v1.ListLocationsResponse
+	26, // 103: realguardio.customer.v1.CustomerService.UpdateLocation:output_type -> realguardio.customer.v1.UpdateLocationResponse
+	28, // 104: realguardio.customer.v1.CustomerService.RemoveLocation:output_type -> realguardio.customer.v1.RemoveLocationResponse
+	30, // 105: realguardio.customer.v1.CustomerService.CreateEmployee:output_type -> realguardio.customer.v1.CreateEmployeeResponse
+	32, // 106: realguardio.customer.v1.CustomerService.GetEmployee:output_type -> realguardio.customer.v1.GetEmployeeResponse
+	34, // 107: realguardio.customer.v1.CustomerService.ListEmployees:output_type -> realguardio.customer.v1.ListEmployeesResponse
+	36, // 108: realguardio.customer.v1.CustomerService.UpdateEmployee:output_type -> realguardio.customer.v1.UpdateEmployeeResponse
+	38, // 109: realguardio.customer.v1.CustomerService.RemoveEmployee:output_type -> realguardio.customer.v1.RemoveEmployeeResponse
+	40, // 110: realguardio.customer.v1.CustomerService.CreateTeam:output_type -> realguardio.customer.v1.CreateTeamResponse
+	42, // 111: realguardio.customer.v1.CustomerService.GetTeam:output_type -> realguardio.customer.v1.GetTeamResponse
+	44, // 112: realguardio.customer.v1.CustomerService.ListTeams:output_type -> realguardio.customer.v1.ListTeamsResponse
+	46, // 113: realguardio.customer.v1.CustomerService.UpdateTeam:output_type -> realguardio.customer.v1.UpdateTeamResponse
+	48, // 114: realguardio.customer.v1.CustomerService.RemoveTeam:output_type -> realguardio.customer.v1.RemoveTeamResponse
+	50, // 115: realguardio.customer.v1.CustomerService.AddTeamMember:output_type -> realguardio.customer.v1.AddTeamMemberResponse
+	52, // 116: realguardio.customer.v1.CustomerService.RemoveTeamMember:output_type -> realguardio.customer.v1.RemoveTeamMemberResponse
+	54, // 117: realguardio.customer.v1.CustomerService.CreateGrant:output_type -> realguardio.customer.v1.CreateGrantResponse
+	56, // 118: realguardio.customer.v1.CustomerService.GetGrant:output_type -> realguardio.customer.v1.GetGrantResponse
+	58, // 119: realguardio.customer.v1.CustomerService.ListGrants:output_type -> realguardio.customer.v1.ListGrantsResponse
+	60, // 120: realguardio.customer.v1.CustomerService.UpdateGrant:output_type -> realguardio.customer.v1.UpdateGrantResponse
+	62, // 121: realguardio.customer.v1.CustomerService.RemoveGrant:output_type -> realguardio.customer.v1.RemoveGrantResponse
+	64, // 122: realguardio.customer.v1.CustomerService.CreateApiKey:output_type -> realguardio.customer.v1.CreateApiKeyResponse
+	68, // 123: realguardio.customer.v1.CustomerService.ListApiKeys:output_type -> realguardio.customer.v1.ListApiKeysResponse
+	66, // 124: realguardio.customer.v1.CustomerService.RotateApiKey:output_type -> realguardio.customer.v1.RotateApiKeyResponse
+	70, // 125: realguardio.customer.v1.CustomerService.RevokeApiKey:output_type -> realguardio.customer.v1.RevokeApiKeyResponse
+	75, // 126: realguardio.customer.v1.CustomerService.ListMyGrants:output_type -> realguardio.customer.v1.ListMyGrantsResponse
+	72, // 127: realguardio.customer.v1.CustomerService.ExplainAccess:output_type -> realguardio.customer.v1.ExplainAccessResponse
+	79, // 128: realguardio.customer.v1.CustomerService.LookupLocation:output_type -> realguardio.customer.v1.LookupLocationResponse
+	77, // 129: realguardio.customer.v1.CustomerService.ListRecipients:output_type -> realguardio.customer.v1.ListRecipientsResponse
+	95, // [95:130] is the sub-list for method output_type
+	60, // [60:95] is the sub-list for method input_type
+	60, // [60:60] is the sub-list for extension type_name
+	60, // [60:60] is the sub-list for extension extendee
+	0,  // [0:60] is the sub-list for field type_name
 }
 
 func init() { file_realguardio_customer_v1_customer_proto_init() }
@@ -5099,7 +5391,7 @@ func file_realguardio_customer_v1_customer_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_realguardio_customer_v1_customer_proto_rawDesc), len(file_realguardio_customer_v1_customer_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   76,
+			NumMessages:   79,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -51,6 +51,7 @@ const (
 	CustomerService_RotateApiKey_FullMethodName     = "/realguardio.customer.v1.CustomerService/RotateApiKey"
 	CustomerService_RevokeApiKey_FullMethodName     = "/realguardio.customer.v1.CustomerService/RevokeApiKey"
 	CustomerService_ListMyGrants_FullMethodName     = "/realguardio.customer.v1.CustomerService/ListMyGrants"
+	CustomerService_ExplainAccess_FullMethodName    = "/realguardio.customer.v1.CustomerService/ExplainAccess"
 	CustomerService_LookupLocation_FullMethodName   = "/realguardio.customer.v1.CustomerService/LookupLocation"
 	CustomerService_ListRecipients_FullMethodName   = "/realguardio.customer.v1.CustomerService/ListRecipients"
 )
@@ -137,6 +138,11 @@ type CustomerServiceClient interface {
 	// ListMyGrants returns what the caller may do and where, through all grants in force: direct, by team, and inherited
 	// from the customer by its locations.
 	ListMyGrants(ctx context.Context, in *ListMyGrantsRequest, opts ...grpc.CallOption) (*ListMyGrantsResponse, error)
+	// ExplainAccess tells whether somebody has a role at a place of a customer, and by which of their grants or why by none. Who
+	// may see grants asks about anybody of the customer, others about themselves. A place that the caller may not see is
+	// NOT_FOUND, as is a subject. What the token gives is known of the caller alone: platform admins are told so only of
+	// themselves.
+	ExplainAccess(ctx context.Context, in *ExplainAccessRequest, opts ...grpc.CallOption) (*ExplainAccessResponse, error)
 	// LookupLocation returns a location by its id alone, to a service that acts for the caller. Who could not see it with
 	// GetLocation gets NOT_FOUND.
 	LookupLocation(ctx context.Context, in *LookupLocationRequest, opts ...grpc.CallOption) (*LookupLocationResponse, error)
@@ -472,6 +478,16 @@ func (c *customerServiceClient) ListMyGrants(ctx context.Context, in *ListMyGran
 	return out, nil
 }
 
+func (c *customerServiceClient) ExplainAccess(ctx context.Context, in *ExplainAccessRequest, opts ...grpc.CallOption) (*ExplainAccessResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ExplainAccessResponse)
+	err := c.cc.Invoke(ctx, CustomerService_ExplainAccess_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *customerServiceClient) LookupLocation(ctx context.Context, in *LookupLocationRequest, opts ...grpc.CallOption) (*LookupLocationResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(LookupLocationResponse)
@@ -574,6 +590,11 @@ type CustomerServiceServer interface {
 	// ListMyGrants returns what the caller may do and where, through all grants in force: direct, by team, and inherited
 	// from the customer by its locations.
 	ListMyGrants(context.Context, *ListMyGrantsRequest) (*ListMyGrantsResponse, error)
+	// ExplainAccess tells whether somebody has a role at a place of a customer, and by which of their grants or why by none. Who
+	// may see grants asks about anybody of the customer, others about themselves. A place that the caller may not see is
+	// NOT_FOUND, as is a subject. What the token gives is known of the caller alone: platform admins are told so only of
+	// themselves.
+	ExplainAccess(context.Context, *ExplainAccessRequest) (*ExplainAccessResponse, error)
 	// LookupLocation returns a location by its id alone, to a service that acts for the caller. Who could not see it with
 	// GetLocation gets NOT_FOUND.
 	LookupLocation(context.Context, *LookupLocationRequest) (*LookupLocationResponse, error)
@@ -684,6 +705,9 @@ func (UnimplementedCustomerServiceServer) RevokeApiKey(context.Context, *RevokeA
 }
 func (UnimplementedCustomerServiceServer) ListMyGrants(context.Context, *ListMyGrantsRequest) (*ListMyGrantsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListMyGrants not implemented")
+}
+func (UnimplementedCustomerServiceServer) ExplainAccess(context.Context, *ExplainAccessRequest) (*ExplainAccessResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ExplainAccess not implemented")
 }
 func (UnimplementedCustomerServiceServer) LookupLocation(context.Context, *LookupLocationRequest) (*LookupLocationResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method LookupLocation not implemented")
@@ -1288,6 +1312,24 @@ func _CustomerService_ListMyGrants_Handler(srv interface{}, ctx context.Context,
 	return interceptor(ctx, in, info, handler)
 }
 
+func _CustomerService_ExplainAccess_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ExplainAccessRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(CustomerServiceServer).ExplainAccess(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: CustomerService_ExplainAccess_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(CustomerServiceServer).ExplainAccess(ctx, req.(*ExplainAccessRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _CustomerService_LookupLocation_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(LookupLocationRequest)
 	if err := dec(in); err != nil {
@@ -1458,6 +1500,10 @@ var CustomerService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListMyGrants",
 			Handler:    _CustomerService_ListMyGrants_Handler,
+		},
+		{
+			MethodName: "ExplainAccess",
+			Handler:    _CustomerService_ExplainAccess_Handler,
 		},
 		{
 			MethodName: "LookupLocation",
