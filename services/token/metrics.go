@@ -56,6 +56,35 @@ func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
 	return m, errors.Join(problems...)
 }
 
+// watch shows how the revocation feed is served. Alert when watchers are fewer than there are parts, and on an increase of
+// the slow ones.
+func (m *metrics) watch(registerer prometheus.Registerer, stats func() revocation.Stats) error {
+	if registerer == nil {
+		return nil
+	}
+	gauge := func(name, help string, value func(revocation.Stats) float64) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "realguardio", Name: name, Help: help}, func() float64 { return value(stats()) })
+	}
+	counter := func(name, help string, value func(revocation.Stats) float64) prometheus.Collector {
+		return prometheus.NewCounterFunc(prometheus.CounterOpts{Namespace: "realguardio", Name: name, Help: help}, func() float64 { return value(stats()) })
+	}
+	var problems []error
+	for _, c := range []prometheus.Collector{
+		gauge("revocation_watchers", "Verifiers that follow the revocation feed here.", func(s revocation.Stats) float64 { return float64(s.Watchers) }),
+		gauge("revocation_head", "The highest number in the log of revocations that was read here. Replicas that differ for more than a second do not hear of each other.",
+			func(s revocation.Stats) float64 { return float64(s.Head) }),
+		counter("revocation_replays_total", "How often the whole log was sent: to verifiers that start, or whose place in it is gone.",
+			func(s revocation.Stats) float64 { return float64(s.Replays) }),
+		counter("revocation_slow_watchers_total", "How often a verifier was too slow to be served from memory.",
+			func(s revocation.Stats) float64 { return float64(s.Slow) }),
+	} {
+		if err := registerer.Register(c); err != nil {
+			problems = append(problems, fmt.Errorf("registering metrics: %w", err))
+		}
+	}
+	return errors.Join(problems...)
+}
+
 // Issued implements web.Counters, as the next two do.
 func (m *metrics) Issued(grant string) { m.issued.WithLabelValues(grant).Inc() }
 

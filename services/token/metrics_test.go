@@ -5,6 +5,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -90,6 +91,14 @@ func TestMetrics(t *testing.T) {
 			if strings.Contains(name, "injected") {
 				t.Errorf("somebody outside made the series %s", name)
 			}
+		}
+		var head int
+		if err := s.db.QueryRow(t.Context(), `SELECT head FROM revocation_head`).Scan(&head); err != nil || head == 0 {
+			t.Fatalf("%d revocations, %v", head, err)
+		}
+		until(t, "the log is read", func() bool { return s.counts()["revocation_head"] == strconv.Itoa(head) })
+		if got := s.counts(); got["revocation_watchers"] != "0" || got["revocation_replays_total"] != "0" || got["revocation_slow_watchers_total"] != "0" {
+			t.Errorf("nobody watches: %v", got)
 		}
 	})
 }

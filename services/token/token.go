@@ -151,6 +151,9 @@ func New(cfg Config) (*Service, error) {
 	s.revocations = revocation.NewService(revocation.Config{
 		Store: s.store, Nudges: s.redis, Logger: cfg.Logger, Heartbeat: cfg.RevocationHeartbeat, Poll: cfg.RevocationPoll,
 	})
+	if err := counters.watch(cfg.Registerer, s.revocations.Stats); err != nil {
+		return nil, fmt.Errorf("token: %w", err)
+	}
 	s.usage = usage.New(usage.Config{Store: s.store, Every: cfg.KeyUseInterval, Logger: cfg.Logger, Now: cfg.Now})
 	s.refusals = make(chan refusal, refusalsWaiting)
 	s.hasher = password.New(cfg.PasswordParams, cfg.ConcurrentHashes)

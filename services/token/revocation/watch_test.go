@@ -1,6 +1,7 @@
 package revocation_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -92,12 +93,8 @@ func (l *log) Entries(_ context.Context, after int64, limit int) ([]revocation.E
 	if l.down {
 		return nil, errDown
 	}
-	for i, e := range l.entries {
-		if e.Number > after {
-			return append([]revocation.Entry(nil), l.entries[i:min(len(l.entries), i+limit)]...), nil
-		}
-	}
-	return nil, nil
+	i, _ := slices.BinarySearchFunc(l.entries, after+1, func(e revocation.Entry, n int64) int { return cmp.Compare(e.Number, n) })
+	return slices.Clone(l.entries[i:min(len(l.entries), i+limit)]), nil
 }
 
 // silent are nudges that all get lost.
@@ -109,12 +106,12 @@ func (silent) Await(ctx context.Context, _ func()) error { <-ctx.Done(); return 
 
 // stand is a log with processes that serve it.
 type stand struct {
-	t   *testing.T
+	t   testing.TB
 	log *log
 	iss *meshtest.Issuer
 }
 
-func newStand(t *testing.T) *stand {
+func newStand(t testing.TB) *stand {
 	return &stand{t: t, log: &log{epoch: "e"}, iss: meshtest.NewIssuer(t)}
 }
 
@@ -384,4 +381,16 @@ func TestAReplayHoldsUpNoRevocation(t *testing.T) {
 	}
 	s.log.add("t", 1)
 	await(t, "the revocation", has(set, "t", 20_001, 20_001))
+}
+
+// BenchmarkReplay sends a million entries to a verifier that has just started, over mutual TLS.
+func BenchmarkReplay(b *testing.B) {
+	s := newStand(b)
+	s.log.add("0123456789abcdefghi", 1_000_000)
+	r := s.serve(time.Hour)
+	for b.Loop() {
+		if set := s.follow(r, time.Minute); set.Len() != 1_000_000 {
+			b.Fatalf("%d entries", set.Len())
+		}
+	}
 }
