@@ -1,9 +1,9 @@
 package mesh
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -21,14 +21,12 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/stats"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/reflect/protoreflect"
-	"google.golang.org/protobuf/reflect/protoregistry"
-	"google.golang.org/protobuf/types/descriptorpb"
 )
 
 // DialConfig says where a connection goes and whose token its calls carry.
 type DialConfig struct {
-	// Target is a gRPC name: "customer:9101", "dns:///customer:9101", "xds:///customer". Required.
+	// Target is a gRPC name, such as "customer:9101" or "dns:///customer:9101", all addresses of which are replicas; or a
+	// list of addresses, "10.0.0.1:9101,10.0.0.2:9101". For "xds:///customer" see package xds. Required.
 	Target string
 	// TLS proves the server and this part. Required, unless TLSSource or Insecure.
 	TLS *tls.Config
@@ -43,6 +41,11 @@ type DialConfig struct {
 	Propagation Propagation
 	// Timeout is the deadline of a call whose context has none. Streams get none. Default: 10 seconds.
 	Timeout time.Duration
+	// Timeouts are those of methods that need another, by their names "/package.Service/Method".
+	Timeouts map[string]time.Duration
+	// IgnoreHealth asks replicas that say they do not serve. It is for servers of others whose health service
+	// (grpc.health.v1) knows nothing of the server as a whole; one without a health service needs it not.
+	IgnoreHealth bool
 	// MaxMessage is the largest answer in bytes. Default: 4 MiB.
 	MaxMessage int
 	// Logger is told when a peer refuses this part's own token. Default: nobody.
@@ -79,7 +82,16 @@ func Dial(cfg DialConfig) (*grpc.ClientConn, error) {
 	if err != nil {
 		return nil, err
 	}
-	conn, err := grpc.NewClient(cfg.Target, options...)
+	target := cfg.Target
+	list, err := parseList(target)
+	if err != nil {
+		return nil, err
+	}
+	if list != nil {
+		target = listScheme + ":///" + target
+		options = append(options, grpc.WithResolvers(list))
+	}
+	conn, err := grpc.NewClient(target, options...)
 	if err != nil {
 		return nil, fmt.Errorf("mesh: dial %s: %w", cfg.Target, err)
 	}
@@ -87,7 +99,7 @@ func Dial(cfg DialConfig) (*grpc.ClientConn, error) {
 }
 
 func (cfg *DialConfig) options() ([]grpc.DialOption, error) {
-	service, err := serviceConfig()
+	service, err := serviceConfig(cfg.IgnoreHealth)
 	if err != nil {
 		return nil, err
 	}
@@ -95,7 +107,7 @@ func (cfg *DialConfig) options() ([]grpc.DialOption, error) {
 	if err != nil {
 		return nil, fmt.Errorf("mesh: dial %s: %w", cfg.Target, err)
 	}
-	o := &outgoing{propagation: cfg.Propagation, timeout: cfg.Timeout, target: cfg.Target, insecure: cfg.Insecure, log: cfg.Logger}
+	o := &outgoing{propagation: cfg.Propagation, timeout: cfg.Timeout, timeouts: cfg.Timeouts, target: cfg.Target, insecure: cfg.Insecure, log: cfg.Logger}
 	options := []grpc.DialOption{
 		grpc.WithTransportCredentials(transport),
 		grpc.WithDefaultServiceConfig(service),
@@ -170,6 +182,7 @@ func (t trusting) Clone() credentials.TransportCredentials {
 type outgoing struct {
 	propagation Propagation
 	timeout     time.Duration
+	timeouts    map[string]time.Duration
 	target      string
 	// insecure connections are told tokens as they are.
 	insecure bool
@@ -185,7 +198,7 @@ func (o *outgoing) unary(ctx context.Context, method string, req, reply any, con
 	}
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, o.timeout)
+		ctx, cancel = context.WithTimeout(ctx, cmp.Or(o.timeouts[method], o.timeout))
 		defer cancel()
 	}
 	a, _ := ctx.Value(attemptKey{}).(*attempt)
@@ -250,6 +263,7 @@ func (o *outgoing) prepare(ctx context.Context, method string) (_ context.Contex
 
 // answered keeps a refusal of a token that this part has got for its calls from being taken for a refusal of its caller's.
 func (o *outgoing) answered(ctx context.Context, method, token string, err error) error {
+	err = bare(err)
 	p, ok := o.propagation.(substitute)
 	if !ok || status.Code(err) != codes.Unauthenticated {
 		return err
@@ -261,6 +275,18 @@ func (o *outgoing) answered(ctx context.Context, method, token string, err error
 	o.log.LogAttrs(ctx, slog.LevelError, "a peer refuses this part's own token",
 		slog.String("target", o.target), slog.String("method", method), slog.String("request_id", RequestID(ctx)))
 	return &refusal{cause: "own_token_refused", status: statusOf(Unavailable(serviceOf(method))), err: err}
+}
+
+// bare takes a status out of what grpc wraps it in after the last retry: it is what the server said, to the letter, that
+// callers compare and hand on.
+func bare(err error) error {
+	if s, ok := errors.AsType[interface {
+		error
+		GRPCStatus() *status.Status
+	}](err); ok {
+		return s
+	}
+	return err
 }
 
 // outlived reports whether a token that this part has got was good until now.
@@ -281,7 +307,7 @@ type answeredStream struct {
 }
 
 func (s *answeredStream) RecvMsg(m any) error {
-	err := s.ClientStream.RecvMsg(m)
+	err := bare(s.ClientStream.RecvMsg(m))
 	if err != nil && s.attempt != nil {
 		s.attempt.trailer = s.Trailer()
 		if s.attempt.learn(err) {
@@ -304,58 +330,4 @@ func (s *answeredStream) RecvMsg(m any) error {
 func serviceOf(method string) string {
 	service, _, _ := strings.Cut(strings.TrimPrefix(method, "/"), "/")
 	return service
-}
-
-// serviceConfig is how connections behave: https://github.com/grpc/grpc/blob/master/doc/service_config.md
-func serviceConfig() (string, error) {
-	type name struct {
-		Service string `json:"service"`
-		Method  string `json:"method"`
-	}
-	var safe []name
-	for method := range safeMethods() {
-		safe = append(safe, name{Service: string(method.Parent().FullName()), Method: string(method.Name())})
-	}
-	config := map[string]any{
-		"loadBalancingConfig": []any{map[string]any{"round_robin": struct{}{}}},
-		// Retries stop while more than about one call in ten fails, so that they cannot bury a peer that is in trouble.
-		"retryThrottling": map[string]any{"maxTokens": 10, "tokenRatio": 0.1},
-	}
-	if len(safe) > 0 {
-		config["methodConfig"] = []any{map[string]any{
-			"name": safe,
-			"retryPolicy": map[string]any{
-				"maxAttempts": 3, "initialBackoff": "0.05s", "maxBackoff": "0.5s", "backoffMultiplier": 3,
-				"retryableStatusCodes": []string{"UNAVAILABLE"},
-			},
-		}}
-	}
-	out, err := json.Marshal(config)
-	if err != nil {
-		return "", fmt.Errorf("mesh: write service config: %w", err)
-	}
-	return string(out), nil
-}
-
-// safeMethods yields the methods linked into this program that may be repeated without harm, by their declared
-// idempotency_level.
-func safeMethods() func(yield func(protoreflect.MethodDescriptor) bool) {
-	return func(yield func(protoreflect.MethodDescriptor) bool) {
-		protoregistry.GlobalFiles.RangeFiles(func(file protoreflect.FileDescriptor) bool {
-			for i := range file.Services().Len() {
-				methods := file.Services().Get(i).Methods()
-				for j := range methods.Len() {
-					if isSafe(methods.Get(j)) && !yield(methods.Get(j)) {
-						return false
-					}
-				}
-			}
-			return true
-		})
-	}
-}
-
-func isSafe(method protoreflect.MethodDescriptor) bool {
-	options, ok := method.Options().(*descriptorpb.MethodOptions)
-	return ok && options.GetIdempotencyLevel() == descriptorpb.MethodOptions_NO_SIDE_EFFECTS
 }

@@ -2,8 +2,12 @@ package mesh
 
 import (
 	"context"
+	"time"
 
+	"google.golang.org/grpc/balancer"
+	"google.golang.org/grpc/balancer/base"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/resolver"
 )
 
 // AuthInfo is what a server knows of a connection.
@@ -27,4 +31,29 @@ func LastKept(limit int, puts ...string) map[string]bool {
 		r.put(s, true)
 	}
 	return r.of
+}
+
+// Picks makes the picker of a connection to addresses, all of which are ready, and what tells it how a call ended.
+func Picks(now func() time.Time, addresses ...string) (pick func() (address string, done func(error))) {
+	r := &replicas{now: now, known: map[string]*replica{}}
+	info := base.PickerBuildInfo{ReadySCs: map[balancer.SubConn]base.SubConnInfo{}}
+	names := map[balancer.SubConn]string{}
+	for _, address := range addresses {
+		conn := &fakeConn{address: address}
+		info.ReadySCs[conn] = base.SubConnInfo{Address: resolver.Address{Addr: address}}
+		names[conn] = address
+	}
+	picker := r.Build(info)
+	return func() (string, func(error)) {
+		result, err := picker.Pick(balancer.PickInfo{})
+		if err != nil {
+			panic(err)
+		}
+		return names[result.SubConn], func(err error) { result.Done(balancer.DoneInfo{Err: err}) }
+	}
+}
+
+type fakeConn struct {
+	balancer.SubConn
+	address string
 }

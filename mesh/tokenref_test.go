@@ -244,7 +244,13 @@ func foreign(t *testing.T, iss *meshtest.Issuer, handler grpc.StreamHandler) (ad
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := grpc.NewServer(grpc.Creds(credentials.NewTLS(iss.CA.Server(t, "echo"))), grpc.UnknownServiceHandler(handler))
+	withoutHealth := func(srv any, s grpc.ServerStream) error {
+		if method, _ := grpc.MethodFromServerStream(s); strings.HasPrefix(method, "/grpc.health.v1.Health/") {
+			return status.Error(codes.Unimplemented, "there is no health service")
+		}
+		return handler(srv, s)
+	}
+	server := grpc.NewServer(grpc.Creds(credentials.NewTLS(iss.CA.Server(t, "echo"))), grpc.UnknownServiceHandler(withoutHealth))
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(lis) }()
 	t.Cleanup(func() {

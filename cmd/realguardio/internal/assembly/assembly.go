@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/realguardio/realguardio/cmd/realguardio/internal/ops"
+	"github.com/realguardio/realguardio/mesh"
 	"github.com/realguardio/realguardio/mesh/tracing"
 )
 
@@ -43,6 +44,8 @@ type Part struct {
 	drainDelay time.Duration
 	// servers answer others, workers work by themselves. Workers outlive servers, which may need them to finish.
 	servers, workers []task
+	// grpc are those of the servers that tell their clients whether they serve.
+	grpc []*mesh.Server
 	// closers run last, in reverse order.
 	closers []func() error
 }
@@ -96,6 +99,9 @@ func (p *Part) Run(ctx context.Context) error {
 
 func (p *Part) drain(ctx context.Context) {
 	p.Ops.Drain()
+	for _, s := range p.grpc {
+		s.SetServing(false)
+	}
 	p.log.Info("shutting down")
 	timer := time.NewTimer(p.drainDelay)
 	defer timer.Stop()

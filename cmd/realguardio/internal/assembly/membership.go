@@ -170,6 +170,7 @@ func (p *Part) closeUnless(succeeded *error) {
 }
 
 func (p *Part) serveGRPC(s *mesh.Server, l net.Listener) {
+	p.grpc = append(p.grpc, s)
 	p.serve("gRPC", func(ctx context.Context) error { return s.Serve(ctx, l) })
 }
 
