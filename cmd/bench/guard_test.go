@@ -38,7 +38,7 @@ func BenchmarkGuard(b *testing.B) {
 	for _, load := range []struct{ calls, callers int }{{64, 1}, {64, len(tokens)}, {128, 1}, {128, len(tokens)}} {
 		b.Run(fmt.Sprintf("%d calls at a time, %d callers", load.calls, load.callers), func(b *testing.B) {
 			tokens := tokens[:load.callers]
-			compareRates(b, "calls/s", getMe(b, meshConn(b, iss, ours), load.calls, tokens, mesh.WithBearer),
+			compareRates(b, "calls/s", getMe(b, meshConn(b, iss, ours, mesh.PerCall()), load.calls, tokens, mesh.WithBearer),
 				getMe(b, bareConn(b, iss, bare), load.calls, tokens, bareMetadata), "at least 0.90 at the lower end", atLeast(0.90))
 		})
 	}
@@ -51,7 +51,7 @@ func BenchmarkManyCallers(b *testing.B) {
 	tokens := tokensOf(b, iss, 10_000)
 	bare := bareServer(b, iss.CA.Server(b, "token"), registerMe[*grpc.Server])
 	none := func(ctx context.Context, _ string) context.Context { return ctx }
-	compareRates(b, "calls/s", getMe(b, meshConn(b, iss, guarded(b, iss)), *concurrency, tokens, mesh.WithBearer),
+	compareRates(b, "calls/s", getMe(b, meshConn(b, iss, guarded(b, iss), mesh.PerCall()), *concurrency, tokens, mesh.WithBearer),
 		getMe(b, bareConn(b, iss, bare), *concurrency, []string{""}, none), "at least 0.80 at the lower end", atLeast(0.80))
 	b.Run("grpc-go", func(b *testing.B) { // what it would be without references, for orientation
 		compareRates(b, "calls/s", getMe(b, bareConn(b, iss, bare), *concurrency, tokens, bareMetadata),
@@ -83,8 +83,8 @@ func guarded(b *testing.B, iss *meshtest.Issuer) (addr string) {
 func quiet(cfg *mesh.ServerConfig) { cfg.Logger = slog.New(slog.DiscardHandler) }
 
 // meshConn is a connection of ours, bareConn one of grpc-go as it comes.
-func meshConn(b *testing.B, iss *meshtest.Issuer, addr string) *grpc.ClientConn {
-	conn, err := mesh.Dial(mesh.DialConfig{Target: addr, TLS: iss.CA.Client(b, "gateway"), Propagation: mesh.PerCall()})
+func meshConn(b *testing.B, iss *meshtest.Issuer, addr string, p mesh.Propagation) *grpc.ClientConn {
+	conn, err := mesh.Dial(mesh.DialConfig{Target: addr, TLS: iss.CA.Client(b, "gateway"), Propagation: p})
 	return untilDone(b, conn, err)
 }
 
