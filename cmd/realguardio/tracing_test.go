@@ -18,6 +18,7 @@ func TestWhatARunTellsOfItself(t *testing.T) {
 	s.api(t, http.StatusUnauthorized, http.MethodGet, "/api/v1/securitysystems", nil, bearer("no token"))
 	post(t, s.http, s.Issuer+"/oauth2/token", url.Values{"grant_type": {"client_credentials"}}, basic("demo-service", "not the secret"))
 	t.Run("the dashboard, the alerts and the manual name what there is", func(t *testing.T) { checkMetrics(t, s) })
+	t.Run("no secret is in anything that comes out", func(t *testing.T) { checkNoSecretComesOut(t, s, c) })
 }
 
 // checkOneTrace arms a system in a browser and follows the one trace of that: through the gateway, the services, their

@@ -3,11 +3,13 @@ package tracing
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracegrpc"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/trace"
 )
 
 // The protocols of OTLP, as in OTEL_EXPORTER_OTLP_PROTOCOL.
@@ -68,10 +70,25 @@ func (b bare) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpan) er
 
 type bareSpan struct{ sdktrace.ReadOnlySpan }
 
+// unknown reports whether the span is of a call to a method that does not exist: its name is then the caller's own.
+func (s bareSpan) unknown() bool {
+	return s.SpanKind() == trace.SpanKindServer && slices.Contains(s.ReadOnlySpan.Attributes(), unimplemented)
+}
+
+var unimplemented = attribute.String("rpc.response.status_code", "UNIMPLEMENTED")
+
+func (s bareSpan) Name() string {
+	if s.unknown() {
+		return "unknown method"
+	}
+	return s.ReadOnlySpan.Name()
+}
+
 func (s bareSpan) Attributes() []attribute.KeyValue {
+	unknown := s.unknown()
 	var kept []attribute.KeyValue
 	for _, a := range s.ReadOnlySpan.Attributes() {
-		if exported[a.Key] {
+		if exported[a.Key] && !(unknown && a.Key == "rpc.method") {
 			kept = append(kept, a)
 		}
 	}

@@ -236,6 +236,16 @@ func TestWhatIsNotOnTheListIsNotExported(t *testing.T) {
 	}
 }
 
+func TestAMethodThatDoesNotExistIsNotNamed(t *testing.T) {
+	r := record(t)
+	_, span := r.Begin(t.Context(), trace.SpanKindServer, "hunter2.Service/hunter2",
+		tracing.String("rpc.method", "hunter2.Service/hunter2"), tracing.String("rpc.response.status_code", "UNIMPLEMENTED"))
+	span.End(nil)
+	if text := stub(r.spans(t)); text != "unknown method  rpc.response.status_code=UNIMPLEMENTED " {
+		t.Errorf("got %q", text)
+	}
+}
+
 func TestWorkGoesOnWhereAStoredTraceStands(t *testing.T) {
 	r := record(t)
 	outer, span := r.Begin(t.Context(), tracing.Internal, "outer")
