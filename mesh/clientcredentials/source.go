@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/url"
 	"sync/atomic"
@@ -20,6 +19,7 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"github.com/realguardio/realguardio/mesh"
+	"github.com/realguardio/realguardio/mesh/internal/confidential"
 )
 
 const (
@@ -86,8 +86,8 @@ func New(cfg Config) (*Source, error) {
 	case cfg.Secret == "":
 		return nil, fmt.Errorf("clientcredentials: Secret of %s is missing", cfg.ClientID)
 	}
-	if err := private(cfg.TokenURL); err != nil {
-		return nil, err
+	if err := confidential.Check(cfg.TokenURL); err != nil {
+		return nil, fmt.Errorf("clientcredentials: TokenURL: %w", err)
 	}
 	if cfg.HTTPClient == nil {
 		cfg.HTTPClient = &http.Client{Timeout: fetchLimit}
@@ -200,18 +200,4 @@ func public(err error) error {
 		return fmt.Errorf("%s %s", retrieve.Response.Status, retrieve.ErrorCode)
 	}
 	return err
-}
-
-// private refuses to send the secret where others can read it.
-func private(endpoint string) error {
-	u, err := url.Parse(endpoint)
-	if err != nil {
-		return errors.New("clientcredentials: TokenURL is not a URL")
-	}
-	host := u.Hostname()
-	loopback := host == "localhost" || net.ParseIP(host).IsLoopback()
-	if u.Scheme == "https" || u.Scheme == "http" && loopback {
-		return nil
-	}
-	return fmt.Errorf("clientcredentials: TokenURL %s is not https", u.Redacted())
 }

@@ -2,10 +2,12 @@ package token_test
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
 	"reflect"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -17,6 +19,7 @@ import (
 	tokenv1 "github.com/realguardio/realguardio/gen/go/realguardio/token/v1"
 	"github.com/realguardio/realguardio/mesh"
 	"github.com/realguardio/realguardio/mesh/meshtest"
+	"github.com/realguardio/realguardio/mesh/tokenservice"
 	"github.com/realguardio/realguardio/services/token"
 )
 
@@ -208,4 +211,64 @@ func TestABoundTokenIsExchangedByThePartThatItIsForAlone(t *testing.T) {
 func (r *rpc) dialAndGetMe(t *testing.T, part, access string) (*tokenv1.GetMeResponse, error) {
 	t.Helper()
 	return tokenv1.NewAccountServiceClient(r.dial(part)).GetMe(meshtest.As(t.Context(), access), &tokenv1.GetMeRequest{})
+}
+
+// TestWhatAPartIsToldOfAnExchange asks as the mesh does.
+func TestWhatAPartIsToldOfAnExchange(t *testing.T) {
+	oneStore(t, func(t *testing.T, st stores) {
+		s := start(t, st).exchangers()
+		r := s.serveRPC()
+		x := tokenservice.New(r.connect(t, "customer"))
+		subject := s.tokens().str("access_token")
+		got, err := x.Exchange(t.Context(), mesh.ExchangeRequest{SubjectToken: subject, Audience: of("customer"), Scopes: []string{"securitysystem.read"}})
+		said := claims(t, got.Token)
+		if err != nil || got.Expiry.Unix() != int64(said["exp"].(float64)) || said["scope"] != "securitysystem.read" {
+			t.Errorf("%v, %v", said, err)
+		}
+		ask := func(change func(*mesh.ExchangeRequest)) error {
+			req := mesh.ExchangeRequest{SubjectToken: subject, Audience: of("customer")}
+			change(&req)
+			_, err := x.Exchange(t.Context(), req)
+			return err
+		}
+		if err := ask(func(req *mesh.ExchangeRequest) { req.Scopes = []string{"admin"} }); !errors.Is(err, mesh.ErrNoScope) {
+			t.Errorf("none of the scopes: %v", err)
+		}
+		if err := ask(func(req *mesh.ExchangeRequest) { req.Audience = of("notification") + "x" }); err == nil || errors.Is(err, mesh.ErrSubjectToken) || errors.Is(err, mesh.ErrNoScope) {
+			t.Errorf("an audience that there is not is the part's own fault: %v", err)
+		}
+		s.post("/oauth2/revoke", "web", webSecret, url.Values{"token": {subject}})
+		if err := ask(func(*mesh.ExchangeRequest) {}); !errors.Is(err, mesh.ErrSubjectToken) {
+			t.Errorf("a token that has ended: %v", err)
+		}
+		r.dropClient(t, "customer")
+		if err := ask(func(*mesh.ExchangeRequest) {}); err == nil || errors.Is(err, mesh.ErrSubjectToken) {
+			t.Errorf("a part whose client was disabled: %v", err)
+		}
+	})
+}
+
+// connect connects as a part does.
+func (r *rpc) connect(t *testing.T, name string) *grpc.ClientConn {
+	t.Helper()
+	conn, err := mesh.Dial(mesh.DialConfig{Target: r.addr, TLS: r.ca.Client(t, name), Propagation: mesh.AsService(ownToken(sync.OnceValue(func() string {
+		return r.machine(name, serviceSecret).str("access_token")
+	})))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	return conn
+}
+
+type ownToken func() string
+
+func (f ownToken) Token(context.Context) (string, error) { return f(), nil }
+
+// dropClient disables a client behind the back of its tokens.
+func (s *server) dropClient(t *testing.T, id string) {
+	t.Helper()
+	if _, err := s.db.Exec(t.Context(), `UPDATE clients SET disabled_at = 1 WHERE id = $1`, id); err != nil {
+		t.Fatal(err)
+	}
 }
