@@ -27,7 +27,8 @@ const (
 // told that they are not authenticated.
 var ErrSubjectToken = errors.New("mesh: the token is not good for an exchange")
 
-// ErrNoScope is what an [Exchanger] wraps when the token has none of the scopes that were asked for.
+// ErrNoScope is what an [Exchanger] wraps when the token has none of the scopes that were asked for, and the issuer makes
+// none without any.
 var ErrNoScope = errors.New("mesh: the token has none of the scopes")
 
 // Exchanger gets tokens for others, as this process (RFC 8693). It is safe for concurrent use. Neither its errors nor its
@@ -42,7 +43,7 @@ type ExchangeRequest struct {
 	SubjectToken string
 	// Audience is whom the new token is for. Empty: whom the old one is for.
 	Audience string
-	// Scopes are what the new token may carry. Empty: what the old one does.
+	// Scopes are what the new token may carry: such that the old one has, or none such. Empty: what the old one does.
 	Scopes []string
 	// Bind asks for a token that is bound to this process's certificate (RFC 8705, section 3).
 	Bind bool
@@ -66,8 +67,9 @@ type Exchanged struct {
 type Callee struct {
 	// Audience is the callee's, such as "urn:realguardio:customer". Empty: that of the caller's token.
 	Audience string
-	// Scopes are carried on as far as the caller's token has them; a caller who has none of them is refused with
-	// PERMISSION_DENIED. Empty: all that the caller has.
+	// Scopes are carried on as far as the caller's token has them. Where it has none of them, a token that carries none is
+	// asked for, and an issuer that makes no such token has the caller refused with PERMISSION_DENIED. Empty: all that the
+	// caller has.
 	Scopes []string
 	// MethodScopes carries on only what the rule of the method demands that is called: the least, at the price of a token for
 	// each set of scopes that is demanded. It is for callees that look at no other scope of their callers. Where the rule
@@ -209,14 +211,13 @@ func (x *Exchanges) exchange(ctx context.Context, s subject, t trade, before *tr
 	if s.identity != nil {
 		req.Bind = req.Bind || s.identity.Confirmation.Bound()
 		if len(t.scopes) > 0 {
-			req.Scopes = slices.DeleteFunc(slices.Clone(t.scopes), func(scope string) bool { return !s.identity.HasScope(scope) })
+			held := slices.DeleteFunc(slices.Clone(t.scopes), func(scope string) bool { return !s.identity.HasScope(scope) })
+			if len(held) > 0 { // to ask for no scope would be to ask for all
+				req.Scopes = held
+			}
 		}
 	}
-	var got Exchanged
-	err := ErrNoScope
-	if len(t.scopes) == 0 || len(req.Scopes) > 0 {
-		got, err = x.cfg.Exchanger.Exchange(ctx, req)
-	}
+	got, err := x.cfg.Exchanger.Exchange(ctx, req)
 	if err == nil && (got.Token == "" || !got.Expiry.After(asked)) {
 		err = errors.New("the issuer gave a token that is none, or has expired")
 	}

@@ -45,8 +45,8 @@ type cluster struct {
 	part  map[string]*process
 }
 
-// startCluster sets an installation up and starts its parts.
-func startCluster(t *testing.T) *cluster {
+// startCluster sets an installation up and starts its parts. more has further lines of settings by part.
+func startCluster(t *testing.T, more map[string]string) *cluster {
 	t.Helper()
 	path, err := binary()
 	if err != nil {
@@ -83,6 +83,7 @@ func startCluster(t *testing.T) *cluster {
 		if part != "gateway" {
 			fmt.Fprintf(&config, "  database-url: %s&schema=%s\n", postgres, part)
 		}
+		config.WriteString(more[part])
 	}
 	fmt.Fprintf(&config, "issuer: %s\n", file.Issuer)
 	settings := filepath.Join(dir, "realguardio.yaml")
@@ -165,7 +166,7 @@ func TestSeparateProcesses(t *testing.T) {
 	if testing.Short() {
 		t.Skip("needs PostgreSQL and Redis")
 	}
-	c := startCluster(t)
+	c := startCluster(t, nil)
 	browser := c.signIn(t, "ada")
 	proof := func(r *http.Request) { r.Header.Set("X-CSRF-Token", c.csrfToken(t, browser)) }
 	session := func(t *testing.T, want int, method, path string, body any) answer {

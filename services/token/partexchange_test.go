@@ -100,6 +100,9 @@ func TestAnExchangeByAPartGivesNoMoreThanThereWas(t *testing.T) {
 		subject := tokens.str("access_token")
 		forSystems, _ := parts["gateway"].exchange(t, &tokenv1.ExchangeRequest{SubjectToken: subject, Audience: of("securitysystem")})
 		forCustomer, _ := parts["gateway"].exchange(t, &tokenv1.ExchangeRequest{SubjectToken: subject, Audience: of("customer")})
+		if _, none := parts["gateway"].exchange(t, &tokenv1.ExchangeRequest{SubjectToken: subject, Scopes: []string{"admin", "customer.write"}}); none["scope"] != nil {
+			t.Errorf("by asking for what it has not it got %v", none["scope"])
+		}
 		dead := s.tokens().str("access_token")
 		s.post("/oauth2/revoke", "web", webSecret, url.Values{"token": {dead}})
 		long := subject
@@ -113,7 +116,6 @@ func TestAnExchangeByAPartGivesNoMoreThanThereWas(t *testing.T) {
 			code       codes.Code
 			reason     string
 		}{
-			{"no scope that is in it", "customer", &tokenv1.ExchangeRequest{SubjectToken: subject, Scopes: []string{"admin", "customer.write"}}, codes.PermissionDenied, "SCOPE_MISSING"},
 			{"an audience that there is not", "gateway", &tokenv1.ExchangeRequest{SubjectToken: subject, Audience: "urn:evil"}, codes.PermissionDenied, "AUDIENCE"},
 			{"an audience wider than its own", "customer", &tokenv1.ExchangeRequest{SubjectToken: forCustomer.GetAccessToken(), Audience: of("api")}, codes.PermissionDenied, "AUDIENCE"},
 			{"an audience that the part does not call", "customer", &tokenv1.ExchangeRequest{SubjectToken: forCustomer.GetAccessToken(), Audience: of("securitysystem")}, codes.PermissionDenied, "AUDIENCE"},
@@ -230,9 +232,6 @@ func TestWhatAPartIsToldOfAnExchange(t *testing.T) {
 			change(&req)
 			_, err := x.Exchange(t.Context(), req)
 			return err
-		}
-		if err := ask(func(req *mesh.ExchangeRequest) { req.Scopes = []string{"admin"} }); !errors.Is(err, mesh.ErrNoScope) {
-			t.Errorf("none of the scopes: %v", err)
 		}
 		if err := ask(func(req *mesh.ExchangeRequest) { req.Audience = of("notification") + "x" }); err == nil || errors.Is(err, mesh.ErrSubjectToken) || errors.Is(err, mesh.ErrNoScope) {
 			t.Errorf("an audience that there is not is the part's own fault: %v", err)

@@ -171,10 +171,9 @@ func (s *Server) holder(ctx context.Context, c *AccessClaims) (Client, error) {
 func (c *AccessClaims) narrowed(client, holder *Client, x exchange) (AccessClaims, error) {
 	has := parseScopes(c.Scope)
 	if x.part && len(x.scopes) > 0 {
-		x.scopes = slices.DeleteFunc(slices.Clone(x.scopes), func(s string) bool { return !slices.Contains(has, s) })
-		if len(x.scopes) == 0 {
-			return AccessClaims{}, refuse(CodeInvalidScope, "none of the scopes is one of the subject_token")
-		}
+		// Which may leave none: then the token carries none.
+		has = slices.DeleteFunc(has, func(s string) bool { return !slices.Contains(x.scopes, s) })
+		x.scopes = nil
 	}
 	scopes, err := within(x.scopes, has)
 	if err != nil {

@@ -31,6 +31,11 @@ type Environment struct {
 	// Secret is that of the part's own client, whose id is the part's name.
 	Secret string
 	Peers  Peers
+	// Exchange has the parts that are called with exchanged tokens, which are for them alone, in place of the callers' own,
+	// and the scopes that those may carry; none for [ScopesOf] the part.
+	Exchange map[string][]string
+	// OwnAudience has the part refuse tokens that are for the whole trust domain, and not for it by name.
+	OwnAudience bool
 
 	// DatabaseURL is empty for the gateway, which has no database.
 	DatabaseURL, RedisURL string

@@ -18,7 +18,6 @@ import (
 	securitysystemv1 "github.com/realguardio/realguardio/gen/go/realguardio/securitysystem/v1"
 	tokenv1 "github.com/realguardio/realguardio/gen/go/realguardio/token/v1"
 	"github.com/realguardio/realguardio/gen/openapi"
-	"github.com/realguardio/realguardio/mesh"
 )
 
 // GatewayConfig is what the gateway is told besides.
@@ -134,11 +133,11 @@ func (in *membership) backends(peers Peers) ([]gateway.Backend, error) {
 			rest.Service(notificationv1.RegisterNotificationServiceHandlerClient, notificationv1.NewNotificationServiceClient),
 		}},
 	} {
-		sessions, err := in.dial(b.part, b.address, mesh.PerCall())
+		sessions, err := in.dial(b.part, b.address, in.perCall(b.part))
 		if err != nil {
 			return nil, err
 		}
-		native, err := in.dial(b.part, b.address, mesh.Forward())
+		native, err := in.dial(b.part, b.address, in.onward(b.part))
 		if err != nil {
 			return nil, err
 		}

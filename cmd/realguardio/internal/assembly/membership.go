@@ -23,10 +23,21 @@ import (
 	"github.com/realguardio/realguardio/mesh/jwt"
 	"github.com/realguardio/realguardio/mesh/revocation"
 	"github.com/realguardio/realguardio/mesh/telemetry"
+	"github.com/realguardio/realguardio/mesh/tokenservice"
 )
 
-// audience is what tokens for this trust domain carry. A part accepts its own, urn:realguardio:<part>, as well.
+// audience is what tokens for this trust domain carry. A part accepts its own as well.
 const audience = "urn:realguardio:api"
+
+func audienceOf(part string) string { return "urn:realguardio:" + part }
+
+// audiences are those of which a token must have one.
+func (env Environment) audiences(part string) []string {
+	if env.OwnAudience {
+		return []string{audienceOf(part)}
+	}
+	return []string{audience, audienceOf(part)}
+}
 
 // membership is a part's place in the mesh: how it proves itself, whose tokens it accepts, which of them have ended.
 type membership struct {
@@ -39,14 +50,17 @@ type membership struct {
 	verifier    *issuers.Verifier
 	revocations *revocation.Set
 	metrics     *telemetry.Metrics
-	// self gets the part's own tokens.
-	self mesh.TokenSource
+	// own gets the part's own tokens, for the part that is called with them.
+	own func(callee string) (mesh.TokenSource, error)
+	// exchanges get tokens for those of callers; exchanged has the parts that are called with such.
+	exchanges *mesh.Exchanges
+	exchanged map[string][]string
 }
 
 // join reads the part's certificate and begins to follow the issuer's keys and revocations. keys reads the keys in place
 // of HTTP, for the issuer's own process; nil for the others.
 func (p *Part) join(ctx context.Context, env Environment, keys func(context.Context) ([]byte, error)) (*membership, error) {
-	m := &membership{part: p, ids: env.WorkloadIDs}
+	m := &membership{part: p, ids: env.WorkloadIDs, exchanged: env.Exchange}
 	var err error
 	if m.proof, err = p.prove(ctx, env); err != nil {
 		return nil, err
@@ -62,11 +76,11 @@ func (p *Part) join(ctx context.Context, env Environment, keys func(context.Cont
 	if m.metrics, err = telemetry.New(p.Ops.Registry); err != nil {
 		return nil, err
 	}
-	if m.self, err = clientcredentials.New(clientcredentials.Config{
-		TokenURL: strings.TrimSuffix(env.Issuer, "/") + "/oauth2/token", ClientID: p.Name, Secret: env.Secret,
-		HTTPClient: m.issuer, Logger: p.log, Now: env.Now,
-	}); err != nil {
-		return nil, err
+	m.own = func(callee string) (mesh.TokenSource, error) {
+		return clientcredentials.New(clientcredentials.Config{
+			TokenURL: strings.TrimSuffix(env.Issuer, "/") + "/oauth2/token", ClientID: p.Name, Secret: env.Secret,
+			Audience: audienceOf(callee), HTTPClient: m.issuer, Logger: p.log, Now: env.Now,
+		})
 	}
 	if m.verifier, err = m.newVerifier(ctx, env, keys); err != nil {
 		return nil, err
@@ -84,7 +98,7 @@ func (p *Part) join(ctx context.Context, env Environment, keys func(context.Cont
 // newVerifier verifies the tokens of the issuer, and those of the others that are trusted.
 func (m *membership) newVerifier(ctx context.Context, env Environment, keys func(context.Context) ([]byte, error)) (*issuers.Verifier, error) {
 	own, err := jwt.New(ctx, jwt.Config{
-		Issuer: env.Issuer, Audiences: []string{audience, "urn:realguardio:" + m.part.Name},
+		Issuer: env.Issuer, Audiences: env.audiences(m.part.Name),
 		HTTPClient: m.issuer, Keys: keys, Logger: m.part.log, Now: env.Now,
 	})
 	if err != nil {
@@ -110,8 +124,13 @@ func (m *membership) followRevocations(env Environment) error {
 	if err := m.metrics.Revocations(m.revocations); err != nil {
 		return err
 	}
-	conn, err := m.dial(Token, env.Peers.Token, mesh.AsService(m.self))
+	conn, err := m.dialAsService(Token, env.Peers.Token)
 	if err != nil {
+		return err
+	}
+	if m.exchanges, err = mesh.NewExchanges(mesh.ExchangesConfig{
+		Exchanger: tokenservice.New(conn), Revocations: m.revocations, Logger: m.part.log, Now: env.Now,
+	}); err != nil {
 		return err
 	}
 	feed := revocation.NewFeed(conn, m.revocations)
@@ -130,7 +149,7 @@ func (m *membership) followRevocations(env Environment) error {
 
 // dial makes a connection to another part.
 func (m *membership) dial(part, address string, p mesh.Propagation) (*grpc.ClientConn, error) {
-	cfg := mesh.DialConfig{Target: address, TLSSource: m.proof.To(part), Propagation: p, Logger: m.part.log}
+	cfg := mesh.DialConfig{Target: address, TLSSource: m.proof.To(part), WorkloadIDs: m.ids, Propagation: p, Logger: m.part.log}
 	m.metrics.Client(&cfg)
 	m.part.tracer.Client(&cfg)
 	conn, err := mesh.Dial(cfg)
@@ -139,6 +158,39 @@ func (m *membership) dial(part, address string, p mesh.Propagation) (*grpc.Clien
 	}
 	m.part.onClose(conn.Close)
 	return conn, nil
+}
+
+// dialAsService makes a connection on which the part speaks for itself, by tokens that are for the other part alone.
+func (m *membership) dialAsService(part, address string) (*grpc.ClientConn, error) {
+	own, err := m.own(part)
+	if err != nil {
+		return nil, err
+	}
+	return m.dial(part, address, mesh.AsService(own))
+}
+
+// onward is how calls to a part speak for who is answered: by their own token, or by one that is for that part alone.
+func (m *membership) onward(part string) mesh.Propagation {
+	if to, ok := m.callee(part); ok {
+		return mesh.Exchange(m.exchanges, to)
+	}
+	return mesh.ForwardBound(m.exchanges)
+}
+
+// perCall is the same for an edge that holds the tokens of its callers.
+func (m *membership) perCall(part string) mesh.Propagation {
+	if to, ok := m.callee(part); ok {
+		return mesh.ExchangePerCall(m.exchanges, to)
+	}
+	return mesh.PerCall()
+}
+
+func (m *membership) callee(part string) (to mesh.Callee, exchanged bool) {
+	scopes, exchanged := m.exchanged[part]
+	if len(scopes) == 0 {
+		scopes = ScopesOf(part)
+	}
+	return mesh.Callee{Audience: audienceOf(part), Scopes: scopes}, exchanged
 }
 
 // newServer makes the server by which other parts reach this one.

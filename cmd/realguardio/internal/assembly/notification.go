@@ -4,7 +4,6 @@ import (
 	"context"
 
 	customerv1 "github.com/realguardio/realguardio/gen/go/realguardio/customer/v1"
-	"github.com/realguardio/realguardio/mesh"
 	"github.com/realguardio/realguardio/services/notification"
 )
 
@@ -33,7 +32,7 @@ func NewNotification(ctx context.Context, cfg NotificationConfig, l Listeners) (
 	if err != nil {
 		return nil, err
 	}
-	customers, err := in.dial(Customer, cfg.Peers.Customer, mesh.AsService(in.self))
+	customers, err := in.dialAsService(Customer, cfg.Peers.Customer)
 	if err != nil {
 		return nil, err
 	}

@@ -6,7 +6,6 @@ import (
 	customerv1 "github.com/realguardio/realguardio/gen/go/realguardio/customer/v1"
 	securitysystemv1 "github.com/realguardio/realguardio/gen/go/realguardio/securitysystem/v1"
 	tokenv1 "github.com/realguardio/realguardio/gen/go/realguardio/token/v1"
-	"github.com/realguardio/realguardio/mesh"
 	"github.com/realguardio/realguardio/services/customer"
 	"github.com/realguardio/realguardio/services/securitysystem"
 )
@@ -26,11 +25,11 @@ func NewCustomer(ctx context.Context, env Environment, l Listeners) (_ *Part, er
 	if err != nil {
 		return nil, err
 	}
-	accounts, err := in.dial(Token, env.Peers.Token, mesh.AsService(in.self))
+	accounts, err := in.dialAsService(Token, env.Peers.Token)
 	if err != nil {
 		return nil, err
 	}
-	systems, err := in.dial(SecuritySystem, env.Peers.SecuritySystem, mesh.AsService(in.self))
+	systems, err := in.dialAsService(SecuritySystem, env.Peers.SecuritySystem)
 	if err != nil {
 		return nil, err
 	}
@@ -63,11 +62,11 @@ func NewSecuritySystem(ctx context.Context, env Environment, l Listeners) (_ *Pa
 	if err != nil {
 		return nil, err
 	}
-	customers, err := in.dial(Customer, env.Peers.Customer, mesh.Forward())
+	customers, err := in.dial(Customer, env.Peers.Customer, in.onward(Customer))
 	if err != nil {
 		return nil, err
 	}
-	accounts, err := in.dial(Token, env.Peers.Token, mesh.AsService(in.self))
+	accounts, err := in.dialAsService(Token, env.Peers.Token)
 	if err != nil {
 		return nil, err
 	}

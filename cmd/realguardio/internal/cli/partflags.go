@@ -52,6 +52,9 @@ type partFlags struct {
 	insecurePlaintext       bool
 	publicCert, publicKey   string
 	migrate                 bool
+	exchange                []string
+	exchanged               map[string][]string
+	ownAudience             bool
 }
 
 // secretFile is a setting that names a file, and what is in the file.
@@ -185,6 +188,35 @@ func (p *partFlags) declareWorkload(s *settings.Set) {
 	p.secret.declare(s, "client-secret-file", "secret of this part's own client "+p.part+", made by realguardio setup")
 }
 
+// declareExchange lets a part that calls others for its callers do so by tokens that are for those parts alone.
+func (p *partFlags) declareExchange(s *settings.Set, parts ...string) {
+	s.Strings(&p.exchange, "exchange", "parts to call with tokens that are for them alone, in place of the callers' own: PART, or PART=SCOPE+SCOPE to choose what those may carry. Of: "+strings.Join(parts, ", "))
+	s.Rule(func() error {
+		p.exchanged = map[string][]string{}
+		for _, one := range p.exchange {
+			part, list, chosen := strings.Cut(one, "=")
+			scopes := strings.Split(list, "+")
+			switch _, twice := p.exchanged[part]; {
+			case !slices.Contains(parts, part):
+				return fmt.Errorf("--exchange: %q is none of %s", part, strings.Join(parts, ", "))
+			case twice:
+				return fmt.Errorf("--exchange: %s stands there twice", part)
+			case !chosen:
+				scopes = nil
+			case slices.Contains(scopes, "") || strings.ContainsAny(list, " \t"):
+				return fmt.Errorf("--exchange: %q does not name scopes after the equals sign", one)
+			}
+			p.exchanged[part] = scopes
+		}
+		return nil
+	})
+}
+
+// declareOwnAudience lets a part refuse tokens that are for all of them.
+func (p *partFlags) declareOwnAudience(s *settings.Set) {
+	s.Bool(&p.ownAudience, "own-audience", "refuse tokens that are not for this part by name: whoever calls it has to be told --exchange "+p.part)
+}
+
 // declareDatabase adds the part's database.
 func (p *partFlags) declareDatabase(s *settings.Set) {
 	p.database.declare(s, "database-url", "postgres://user@host/database?schema="+cmp.Or(p.part, "PART")+"&sslmode=verify-full", func(url string) error {
@@ -232,7 +264,7 @@ func (p *partFlags) declarePublicTLS(s *settings.Set) {
 func (p *partFlags) environment(log *slog.Logger, environ []string) assembly.Environment {
 	return assembly.Environment{
 		Log: log, Now: time.Now, DrainDelay: p.drain, TLS: p.tls, SPIFFESocket: p.spiffeSocket, WorkloadIDs: p.workloadIDs, Issuer: p.issuer, IssuerCA: p.issuerCA, Trusted: p.trusted.list, Secret: p.secret.value,
-		Peers: p.peers, DatabaseURL: p.database.url, RedisURL: p.redis.url, Migrate: p.migrate,
+		Peers: p.peers, Exchange: p.exchanged, OwnAudience: p.ownAudience, DatabaseURL: p.database.url, RedisURL: p.redis.url, Migrate: p.migrate,
 		Traces: p.traces.config(environ),
 	}
 }

@@ -40,9 +40,9 @@ type served struct {
 	part, short string
 	// database and public say that the part has a database, and HTTP for the outside.
 	database, public bool
-	// calls are the parts that it calls.
-	calls []string
-	own   ownFlags
+	// calls are the parts that it calls, onward those of them that it calls on behalf of its callers.
+	calls, onward []string
+	own           ownFlags
 }
 
 // ownFlags are the settings that one part alone has. With those that it shares they make the part.
@@ -63,7 +63,7 @@ func servedParts() []served {
 		},
 		{
 			part: assembly.SecuritySystem, short: "Security systems, their state and their timeline", database: true,
-			calls: []string{assembly.Token, assembly.Customer}, own: noFlags(assembly.NewSecuritySystem),
+			calls: []string{assembly.Token, assembly.Customer}, onward: []string{assembly.Customer}, own: noFlags(assembly.NewSecuritySystem),
 		},
 		{
 			part: assembly.Notification, short: "Messages to people about what happened", database: true,
@@ -71,7 +71,8 @@ func servedParts() []served {
 		},
 		{
 			part: assembly.Gateway, short: "What browsers, API clients and native gRPC clients reach", public: true,
-			calls: []string{assembly.Token, assembly.Customer, assembly.SecuritySystem, assembly.Notification}, own: &gatewayFlags{},
+			calls:  []string{assembly.Token, assembly.Customer, assembly.SecuritySystem, assembly.Notification},
+			onward: []string{assembly.Token, assembly.Customer, assembly.SecuritySystem, assembly.Notification}, own: &gatewayFlags{},
 		},
 	}
 }
@@ -91,6 +92,12 @@ func newServePart(w World, one served) *cobra.Command {
 		}
 		for _, peer := range one.calls {
 			p.declarePeer(s, peer)
+		}
+		if len(one.onward) > 0 {
+			p.declareExchange(s, one.onward...)
+		}
+		if one.part != assembly.Gateway {
+			p.declareOwnAudience(s)
 		}
 		one.own.declare(s, p)
 	}

@@ -30,8 +30,8 @@ type ExchangeRequest struct {
 	SubjectToken string `protobuf:"bytes,1,opt,name=subject_token,json=subjectToken,proto3" json:"subject_token,omitempty"`
 	// Whom the new token is for. Empty: whom the old one is for.
 	Audience string `protobuf:"bytes,2,opt,name=audience,proto3" json:"audience,omitempty"`
-	// What the new token may carry at most: it gets those of them that the old one has, and SCOPE_MISSING is the answer where
-	// that leaves none. Empty: all that the old one has.
+	// What the new token may carry at most: it gets those of them that the old one has, which may be none. Empty: all that the
+	// old one has.
 	Scopes []string `protobuf:"bytes,3,rep,name=scopes,proto3" json:"scopes,omitempty"`
 	// Binds the new token to the certificate of this connection (RFC 8705, section 3): it is of no use over others. It is done
 	// unasked where the old token is bound to a key, which must not get lost.

@@ -35,8 +35,8 @@ export type ExchangeRequest = Message<"realguardio.token.v1.ExchangeRequest"> & 
   audience: string;
 
   /**
-   * What the new token may carry at most: it gets those of them that the old one has, and SCOPE_MISSING is the answer where
-   * that leaves none. Empty: all that the old one has.
+   * What the new token may carry at most: it gets those of them that the old one has, which may be none. Empty: all that the
+   * old one has.
    *
    * @generated from field: repeated string scopes = 3;
    */
@@ -70,8 +70,8 @@ export type ExchangeRequestJson = {
   audience?: string;
 
   /**
-   * What the new token may carry at most: it gets those of them that the old one has, and SCOPE_MISSING is the answer where
-   * that leaves none. Empty: all that the old one has.
+   * What the new token may carry at most: it gets those of them that the old one has, which may be none. Empty: all that the
+   * old one has.
    *
    * @generated from field: repeated string scopes = 3;
    */
