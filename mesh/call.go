@@ -20,6 +20,8 @@ type call struct {
 	// named is true where the caller chose the request id, and so need not be told it.
 	named       bool
 	traceparent string
+	// ids tell which workload the peer is; nil until the guard has decided.
+	ids *WorkloadIDs
 	// identity is set by the guard, so that the log line, written outside of it, can name the caller.
 	identity *Identity
 }

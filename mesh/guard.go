@@ -157,6 +157,9 @@ func (g *guard) known(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo
 // and connection ctx holds, and returns the context it runs with. It is the only place where a caller is let in, shared
 // by unary and stream. The error is a status whose text is fit for the caller.
 func (g *guard) admit(ctx context.Context, method string) (context.Context, error) {
+	if call := callFrom(ctx); call != nil {
+		call.ids = &g.cfg.WorkloadIDs
+	}
 	c, err := g.decide(ctx, method)
 	if err != nil {
 		d := Decision{Method: method, Cause: "other"}

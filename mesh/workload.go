@@ -128,3 +128,14 @@ func peerWorkload(ctx context.Context, ids WorkloadIDs) (string, bool) {
 	}
 	return ids.Name(cert)
 }
+
+// PeerWorkload returns the name of the workload that the RPC of ctx came from, by its certificate; empty outside of one and
+// where the peer is none. It is for the record: whose call it is, is said by the token, see [FromContext].
+func PeerWorkload(ctx context.Context) string {
+	call := callFrom(ctx)
+	if call == nil || call.ids == nil {
+		return ""
+	}
+	name, _ := peerWorkload(ctx, *call.ids)
+	return name
+}

@@ -62,6 +62,19 @@ func TestLeastPrivilegeInSeparateProcesses(t *testing.T) {
 			t.Errorf("%+v", said)
 		}
 	})
+	t.Run("so does the audit log", func(t *testing.T) {
+		var log struct {
+			Entries []struct {
+				Actor, ClientID, Target, Via string
+				Actors                       []string
+			}
+		}
+		call(t, browser, http.MethodGet, c.Gateway+"/api/v1/audit/token?action=client.create&target="+made.Client.ClientID, nil).decode(t, &log)
+		if len(log.Entries) != 1 || log.Entries[0].Actor != ada.Sub || log.Entries[0].ClientID != "realguardio-web" ||
+			!slices.Equal(log.Entries[0].Actors, []string{"gateway"}) || log.Entries[0].Via != "gateway" {
+			t.Errorf("%+v", log.Entries)
+		}
+	})
 	t.Run("narrowed scopes are enough for what a person may do", func(t *testing.T) {
 		if got := names(c.systems(t, bearer(token))); !slices.Equal(got, []string{"Oakland"}) {
 			t.Errorf("systems: %v", got)

@@ -45,6 +45,11 @@ type Entry struct {
 	Actor string
 	// ClientID is the client that it was done through. Default: that of the RPC's caller, where Actor is too.
 	ClientID string
+	// Actors acted for Actor, the last of them first, as its token says that was exchanged; Via is the workload whose
+	// connection the request came over, by its certificate, which need not be one of them. Default: those of the RPC's caller,
+	// where Actor is too.
+	Actors []string
+	Via    string
 	// Action is what was done, such as "user.disable". Required.
 	Action string
 	// Target is what it was done to, by its id.
@@ -75,6 +80,11 @@ func Add(ctx context.Context, tx sqldb.Tx, e Entry) error {
 	if len(e.Details) > maxDetails {
 		return fmt.Errorf("add audit entry: %d details, want at most %d", len(e.Details), maxDetails)
 	}
+	for _, own := range []string{detailActors, detailVia} {
+		if _, taken := e.Details[own]; taken {
+			return fmt.Errorf("add audit entry: %q is no name of a detail", own)
+		}
+	}
 	e = e.completed(ctx)
 	var before string
 	err := tx.QueryRow(ctx, `UPDATE audit_head SET number = number + 1 WHERE id = 1 RETURNING number,
@@ -98,6 +108,7 @@ func (e Entry) completed(ctx context.Context) Entry {
 	if e.Actor == "" && e.ClientID == "" {
 		caller := mesh.Caller(ctx)
 		e.Actor, e.ClientID = caller.Subject, caller.ClientID
+		e.Actors, e.Via = caller.Actors, mesh.PeerWorkload(ctx)
 	}
 	from := originOf(ctx)
 	if e.Address == "" {
@@ -114,12 +125,27 @@ func (e Entry) completed(ctx context.Context) Entry {
 		*text = storable(*text, maxText)
 	}
 	details := maps.Clone(e.Details)
+	if details == nil {
+		details = map[string]string{}
+	}
 	for name, value := range e.Details {
 		details[name] = storable(value, maxDetail)
+	}
+	if len(e.Actors) > 0 {
+		details[detailActors] = storable(strings.Join(e.Actors, " "), maxDetail)
+	}
+	if e.Via != "" {
+		details[detailVia] = storable(e.Via, maxText)
 	}
 	e.Details = details
 	return e
 }
+
+// Who stood between the actor and this part is kept, and hashed, among the details.
+const (
+	detailActors = "actors"
+	detailVia    = "via"
+)
 
 // storable is text as a column of either engine can hold it, of at most limit bytes.
 func storable(text string, limit int) string {

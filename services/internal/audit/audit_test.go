@@ -246,3 +246,28 @@ func TestALongLogIsWalkedToItsEnd(t *testing.T) {
 		t.Errorf("what cannot be read is not therefore changed: %v", err)
 	}
 }
+
+func TestWhoStoodBetweenIsPartOfTheRecord(t *testing.T) {
+	each(t, func(t *testing.T, db *sqldb.DB) {
+		add(t, db, audit.Entry{Time: noon, Actor: "usr_1", ClientID: "web", Actors: []string{"securitysystem", "gateway"}, Via: "securitysystem", Action: "user.disable"},
+			audit.Entry{Time: noon, Actor: "usr_1", Action: "user.disable"})
+		got := list(t, db, audit.Filter{})
+		if !cmp.Equal(got[1].Actors, []string{"securitysystem", "gateway"}) || got[1].Via != "securitysystem" || len(got[0].Actors) != 0 || got[0].Via != "" {
+			t.Errorf("%+v", got)
+		}
+		for _, name := range []string{"actors", "via"} {
+			err := db.Tx(t.Context(), func(tx sqldb.Tx) error {
+				return audit.Add(t.Context(), tx, audit.Entry{Time: noon, Action: "login", Details: map[string]string{name: "gateway"}})
+			})
+			if err == nil {
+				t.Errorf("a detail may call itself %s", name)
+			}
+		}
+		if _, err := db.Exec(t.Context(), `UPDATE audit_entries SET details = '{"actors":"gateway","via":"securitysystem"}' WHERE number = 1`); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := audit.Verify(t.Context(), db, audit.Head{}); !errors.Is(err, audit.ErrBroken) {
+			t.Errorf("another chain is not noticed: %v", err)
+		}
+	})
+}

@@ -78,6 +78,10 @@ func scan(rows *sql.Rows) (e Entry, err error) {
 	e.Time = sqldb.Time(micros)
 	// What is not as it was written is shown as far as it can be read: Verify tells.
 	_ = json.Unmarshal([]byte(details), &e.Details)
+	if actors := e.Details[detailActors]; actors != "" {
+		e.Actors = strings.Fields(actors)
+	}
+	e.Via = e.Details[detailVia]
 	e.Hash, _ = hex.DecodeString(hash)
 	return e, nil
 }

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"context"
+	"maps"
 	"strconv"
 	"strings"
 
@@ -70,9 +71,18 @@ func placeIn(list page.List, token string) (int64, error) {
 	return number, nil
 }
 
+// others are the details that have no field of their own.
+func (e *Entry) others() map[string]string {
+	details := maps.Clone(e.Details)
+	delete(details, detailActors)
+	delete(details, detailVia)
+	return details
+}
+
 func (e *Entry) proto() *auditv1.Entry {
 	return &auditv1.Entry{
 		Number: e.Number, Time: timestamppb.New(e.Time), Actor: e.Actor, ClientId: e.ClientID, Action: e.Action, Target: e.Target,
-		Result: e.Result, Address: e.Address, RequestId: e.RequestID, Details: e.Details, Hash: e.Hash,
+		Result: e.Result, Address: e.Address, RequestId: e.RequestID, Details: e.others(), Hash: e.Hash,
+		Actors: e.Actors, Via: e.Via,
 	}
 }

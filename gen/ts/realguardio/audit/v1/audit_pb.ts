@@ -15,7 +15,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file realguardio/audit/v1/audit.proto.
  */
 export const file_realguardio_audit_v1_audit: GenFile = /*@__PURE__*/
-  fileDesc("CiByZWFsZ3VhcmRpby9hdWRpdC92MS9hdWRpdC5wcm90bxIUcmVhbGd1YXJkaW8uYXVkaXQudjEisQIKBUVudHJ5Eg4KBm51bWJlchgBIAEoAxIoCgR0aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBINCgVhY3RvchgDIAEoCRIRCgljbGllbnRfaWQYBCABKAkSDgoGYWN0aW9uGAUgASgJEg4KBnRhcmdldBgGIAEoCRIOCgZyZXN1bHQYByABKAkSDwoHYWRkcmVzcxgIIAEoCRISCgpyZXF1ZXN0X2lkGAkgASgJEjkKB2RldGFpbHMYCiADKAsyKC5yZWFsZ3VhcmRpby5hdWRpdC52MS5FbnRyeS5EZXRhaWxzRW50cnkSDAoEaGFzaBgLIAEoDBouCgxEZXRhaWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASK1AQoSTGlzdEVudHJpZXNSZXF1ZXN0EhoKBHBhcnQYASABKAlCDLpICXIHUgV0b2tlbhIWCgVhY3RvchgCIAEoCUIHukgEcgIYQBIYCgZ0YXJnZXQYAyABKAlCCLpIBXIDGP4BEhcKBmFjdGlvbhgEIAEoCUIHukgEcgIYQBIaCglwYWdlX3NpemUYBSABKAVCB7pIBBoCKAASHAoKcGFnZV90b2tlbhgGIAEoCUIIukgFcgMYgBAiXAoTTGlzdEVudHJpZXNSZXNwb25zZRIsCgdlbnRyaWVzGAEgAygLMhsucmVhbGd1YXJkaW8uYXVkaXQudjEuRW50cnkSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJMrwBCgxBdWRpdFNlcnZpY2USqwEKC0xpc3RFbnRyaWVzEigucmVhbGd1YXJkaW8uYXVkaXQudjEuTGlzdEVudHJpZXNSZXF1ZXN0GikucmVhbGd1YXJkaW8uYXVkaXQudjEuTGlzdEVudHJpZXNSZXNwb25zZSJHkAIB2ucYJBIBARoRUkVBTEdVQVJESU9fQURNSU4iCmF1ZGl0LnJlYWQwAYLT5JMCFhIUL2FwaS92MS9hdWRpdC97cGFydH1C4AEKGGNvbS5yZWFsZ3VhcmRpby5hdWRpdC52MUIKQXVkaXRQcm90b1ABWkZnaXRodWIuY29tL3JlYWxndWFyZGlvL3JlYWxndWFyZGlvL2dlbi9nby9yZWFsZ3VhcmRpby9hdWRpdC92MTthdWRpdHYxogIDUkFYqgIUUmVhbGd1YXJkaW8uQXVkaXQuVjHKAhRSZWFsZ3VhcmRpb1xBdWRpdFxWMeICIFJlYWxndWFyZGlvXEF1ZGl0XFYxXEdQQk1ldGFkYXRh6gIWUmVhbGd1YXJkaW86OkF1ZGl0OjpWMWIGcHJvdG8z", [file_buf_validate_validate, file_google_api_annotations, file_google_protobuf_timestamp, file_realguardio_mesh_v1_policy]);
+  fileDesc("CiByZWFsZ3VhcmRpby9hdWRpdC92MS9hdWRpdC5wcm90bxIUcmVhbGd1YXJkaW8uYXVkaXQudjEizgIKBUVudHJ5Eg4KBm51bWJlchgBIAEoAxIoCgR0aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBINCgVhY3RvchgDIAEoCRIRCgljbGllbnRfaWQYBCABKAkSDgoGYWN0aW9uGAUgASgJEg4KBnRhcmdldBgGIAEoCRIOCgZyZXN1bHQYByABKAkSDwoHYWRkcmVzcxgIIAEoCRISCgpyZXF1ZXN0X2lkGAkgASgJEjkKB2RldGFpbHMYCiADKAsyKC5yZWFsZ3VhcmRpby5hdWRpdC52MS5FbnRyeS5EZXRhaWxzRW50cnkSDAoEaGFzaBgLIAEoDBIOCgZhY3RvcnMYDCADKAkSCwoDdmlhGA0gASgJGi4KDERldGFpbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIrUBChJMaXN0RW50cmllc1JlcXVlc3QSGgoEcGFydBgBIAEoCUIMukgJcgdSBXRva2VuEhYKBWFjdG9yGAIgASgJQge6SARyAhhAEhgKBnRhcmdldBgDIAEoCUIIukgFcgMY/gESFwoGYWN0aW9uGAQgASgJQge6SARyAhhAEhoKCXBhZ2Vfc2l6ZRgFIAEoBUIHukgEGgIoABIcCgpwYWdlX3Rva2VuGAYgASgJQgi6SAVyAxiAECJcChNMaXN0RW50cmllc1Jlc3BvbnNlEiwKB2VudHJpZXMYASADKAsyGy5yZWFsZ3VhcmRpby5hdWRpdC52MS5FbnRyeRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkyvAEKDEF1ZGl0U2VydmljZRKrAQoLTGlzdEVudHJpZXMSKC5yZWFsZ3VhcmRpby5hdWRpdC52MS5MaXN0RW50cmllc1JlcXVlc3QaKS5yZWFsZ3VhcmRpby5hdWRpdC52MS5MaXN0RW50cmllc1Jlc3BvbnNlIkeQAgHa5xgkEgEBGhFSRUFMR1VBUkRJT19BRE1JTiIKYXVkaXQucmVhZDABgtPkkwIWEhQvYXBpL3YxL2F1ZGl0L3twYXJ0fULgAQoYY29tLnJlYWxndWFyZGlvLmF1ZGl0LnYxQgpBdWRpdFByb3RvUAFaRmdpdGh1Yi5jb20vcmVhbGd1YXJkaW8vcmVhbGd1YXJkaW8vZ2VuL2dvL3JlYWxndWFyZGlvL2F1ZGl0L3YxO2F1ZGl0djGiAgNSQViqAhRSZWFsZ3VhcmRpby5BdWRpdC5WMcoCFFJlYWxndWFyZGlvXEF1ZGl0XFYx4gIgUmVhbGd1YXJkaW9cQXVkaXRcVjFcR1BCTWV0YWRhdGHqAhZSZWFsZ3VhcmRpbzo6QXVkaXQ6OlYxYgZwcm90bzM", [file_buf_validate_validate, file_google_api_annotations, file_google_protobuf_timestamp, file_realguardio_mesh_v1_policy]);
 
 /**
  * Entry says who did what, to what, when, and what came of it.
@@ -97,6 +97,21 @@ export type Entry = Message<"realguardio.audit.v1.Entry"> & {
    * @generated from field: bytes hash = 11;
    */
   hash: Uint8Array;
+
+  /**
+   * The parts and applications that acted for the actor, the last one first, as far as the token says: a part that has sent
+   * on the actor's own token is not among them.
+   *
+   * @generated from field: repeated string actors = 12;
+   */
+  actors: string[];
+
+  /**
+   * The part that the request came from, by its certificate.
+   *
+   * @generated from field: string via = 13;
+   */
+  via: string;
 };
 
 /**
@@ -179,6 +194,21 @@ export type EntryJson = {
    * @generated from field: bytes hash = 11;
    */
   hash?: string;
+
+  /**
+   * The parts and applications that acted for the actor, the last one first, as far as the token says: a part that has sent
+   * on the actor's own token is not among them.
+   *
+   * @generated from field: repeated string actors = 12;
+   */
+  actors?: string[];
+
+  /**
+   * The part that the request came from, by its certificate.
+   *
+   * @generated from field: string via = 13;
+   */
+  via?: string;
 };
 
 /**
