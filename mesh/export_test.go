@@ -57,3 +57,8 @@ type fakeConn struct {
 	balancer.SubConn
 	address string
 }
+
+// NewBearer returns how p decides on the token of a call of a method.
+func NewBearer(p Propagation) func(ctx context.Context, method string) (string, error) {
+	return p.bearer
+}
