@@ -21,7 +21,7 @@ func TestEveryModuleOfAPlanHasATest(t *testing.T) {
 		t.Fatal(err)
 	}
 	for line := range strings.Lines(string(page)) {
-		if !strings.HasPrefix(line, "| `oidcc-") {
+		if !strings.HasPrefix(line, "| `oidcc-") && !strings.HasPrefix(line, "| `fapi2-") {
 			continue
 		}
 		places := place.FindAllStringSubmatch(line, -1)

@@ -16,8 +16,8 @@ var programs = []struct {
 	client string
 	files  []string
 }{
-	{"openid-client", []string{"node/openid-client.test.mjs", "node/openid-client/*.mjs"}},
-	{"oauth4webapi", []string{"node/oauth4webapi.test.mjs", "node/oauth4webapi/*.mjs"}},
+	{"openid-client", []string{"node/openid-client.test.mjs", "node/openid-client/*.mjs", "node/bound.test.mjs"}},
+	{"oauth4webapi", []string{"node/oauth4webapi.test.mjs", "node/oauth4webapi/*.mjs", "node/bound.test.mjs"}},
 	{"oidc-client-ts", []string{"node/oidc-client-ts.test.mjs", "node/oidc-client-ts/*.mjs"}},
 	{"go-oidc + x/oauth2", []string{"go/*.go"}},
 	{"oauth2-proxy", []string{"oauth2-proxy/proxy_test.go", "oauth2-proxy/oauth2-proxy.cfg"}},
@@ -50,6 +50,8 @@ var doneBy = map[string][5]string{
 	"Introspection (RFC 7662)":                      {`tokenIntrospection(`, `introspectionRequest(`, ``, ``, ``},
 	"Revocation (RFC 7009)":                         {`tokenRevocation(`, `revocationRequest(`, `revokeTokensOnSignout: true`, ``, ``},
 	"Opaque access tokens":                          {`"--opaque"`, ``, ``, ``, ``},
+	"Tokens bound to a key (DPoP, RFC 9449)":        {`openid.getDPoPHandle(`, `oauth.DPoP(`, ``, ``, ``},
+	"Tokens bound to a certificate (RFC 8705)":      {``, `oauth.TlsClientAuth(`, ``, ``, ``},
 	"Access tokens verified by an API (RFC 9068)":   {``, `validateJwtAccessToken(`, ``, ``, ``},
 	"Calls from a page of another origin":           {``, ``, `chromium.launch(`, ``, ``},
 }
