@@ -182,7 +182,7 @@ func (m *membership) perCall(part string) mesh.Propagation {
 	if to, ok := m.callee(part); ok {
 		return mesh.ExchangePerCall(m.exchanges, to)
 	}
-	return mesh.PerCall()
+	return mesh.PerCallBound(m.exchanges)
 }
 
 func (m *membership) callee(part string) (to mesh.Callee, exchanged bool) {
