@@ -133,6 +133,9 @@ func (m *membership) followRevocations(env Environment) error {
 	}); err != nil {
 		return err
 	}
+	if err := m.metrics.Exchanges(m.exchanges); err != nil {
+		return err
+	}
 	feed := revocation.NewFeed(conn, m.revocations)
 	m.part.work("revocation feed", feed.Run)
 	// Once: with the token service stopped, what is not sensitive goes on.
