@@ -19,6 +19,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/resolver"
 	"google.golang.org/grpc/stats"
 	"google.golang.org/grpc/status"
 )
@@ -72,6 +73,9 @@ func Dial(cfg DialConfig) (*grpc.ClientConn, error) {
 		return nil, fmt.Errorf("mesh: dial %s: TLS, TLSSource and Insecure exclude each other", cfg.Target)
 	case cfg.Insecure && carriesCallers(cfg.Propagation):
 		return nil, fmt.Errorf("mesh: dial %s: the tokens of callers are not sent over plaintext", cfg.Target)
+	}
+	if strings.HasPrefix(cfg.Target, "xds:") && resolver.Get("xds") == nil {
+		return nil, fmt.Errorf("mesh: dial %s: it takes package mesh/xds", cfg.Target)
 	}
 	setDefault(&cfg.Timeout, 10*time.Second)
 	setDefault(&cfg.MaxMessage, 4<<20)

@@ -136,6 +136,7 @@ func TestAConnectionIsNotDialled(t *testing.T) {
 		{name: "over plaintext", cfg: mesh.DialConfig{Target: "x:1", Propagation: mesh.Forward()}, want: "not sent over plaintext"},
 		{name: "without saying whose token", cfg: mesh.DialConfig{Target: "x:1", TLS: iss.CA.Client(t, "a")}, want: "Propagation is missing"},
 		{name: "to nowhere", cfg: mesh.DialConfig{TLS: iss.CA.Client(t, "a"), Propagation: mesh.Forward()}, want: "Target is missing"},
+		{name: "by a control plane, without the package for it", cfg: mesh.DialConfig{Target: "xds:///x", TLS: iss.CA.Client(t, "a"), Propagation: mesh.Forward()}, want: "takes package mesh/xds"},
 		{name: "with TLS and plaintext", cfg: mesh.DialConfig{Target: "x:1", TLS: iss.CA.Client(t, "a"), Insecure: true, Propagation: mesh.Forward()}, want: "exclude each other"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

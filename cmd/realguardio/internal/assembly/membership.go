@@ -24,6 +24,7 @@ import (
 	"github.com/realguardio/realguardio/mesh/revocation"
 	"github.com/realguardio/realguardio/mesh/telemetry"
 	"github.com/realguardio/realguardio/mesh/tokenservice"
+	"github.com/realguardio/realguardio/mesh/xds"
 )
 
 // audience is what tokens for this trust domain carry. A part accepts its own as well.
@@ -155,7 +156,11 @@ func (m *membership) dial(part, address string, p mesh.Propagation) (*grpc.Clien
 	cfg := mesh.DialConfig{Target: address, TLSSource: m.proof.To(part), WorkloadIDs: m.ids, Propagation: p, Logger: m.part.log}
 	m.metrics.Client(&cfg)
 	m.part.tracer.Client(&cfg)
-	conn, err := mesh.Dial(cfg)
+	dial := mesh.Dial
+	if strings.HasPrefix(address, xds.Scheme) {
+		dial = xds.Dial
+	}
+	conn, err := dial(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", part, err)
 	}
