@@ -21,7 +21,7 @@ type connections struct {
 	open atomic.Int64
 	mu   sync.Mutex
 	// shaking are the connections in their handshake, the oldest first.
-	shaking list.List // of net.Conn
+	shaking list.List // of *handshake
 }
 
 func (c *connections) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
@@ -32,12 +32,22 @@ func (c *connections) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthI
 	}
 	place := c.begin(raw)
 	conn, info, err := c.TransportCredentials.ServerHandshake(raw)
-	c.end(place)
+	if ended := c.end(place); ended && err == nil {
+		// It needed nothing more of raw. grpc would find that closed, and close nothing but that: it would count for ever.
+		_ = conn.Close()
+		err = errTooManyConnections
+	}
 	if err != nil {
 		c.open.Add(-1)
 		return nil, nil, err
 	}
 	return &counted{Conn: conn, open: &c.open}, info, nil
+}
+
+// handshake is a connection in its handshake.
+type handshake struct {
+	raw   net.Conn
+	ended bool
 }
 
 // begin notes a handshake. Where there are too many it ends the oldest: honest ones are over in milliseconds, so that who
@@ -46,16 +56,19 @@ func (c *connections) begin(raw net.Conn) *list.Element {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.shaking.Len() >= c.limits.Handshakes {
-		_ = c.shaking.Remove(c.shaking.Front()).(net.Conn).Close()
+		oldest := c.shaking.Remove(c.shaking.Front()).(*handshake)
+		oldest.ended = true
+		_ = oldest.raw.Close()
 		c.shed(ShedHandshake)
 	}
-	return c.shaking.PushBack(raw)
+	return c.shaking.PushBack(&handshake{raw: raw})
 }
 
-func (c *connections) end(place *list.Element) {
+// end notes that a handshake is over, and reports whether another one has ended it.
+func (c *connections) end(place *list.Element) (ended bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.shaking.Remove(place) // nothing, where it was ended
+	return c.shaking.Remove(place).(*handshake).ended // removes nothing, where it was ended
 }
 
 // Clone returns c: the count is of the server.

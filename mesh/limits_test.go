@@ -2,6 +2,7 @@ package mesh_test
 
 import (
 	"context"
+	"crypto/tls"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -255,5 +256,50 @@ func TestASlowHandshakeEnds(t *testing.T) {
 	}
 	if _, err := conn.Read(make([]byte, 1)); err == nil || isTimeout(err) {
 		t.Errorf("it is open still: %v", err)
+	}
+}
+
+// TestAHandshakeThatIsEndedAsItSucceedsTakesNoPlace ends one that needs nothing more of its connection.
+func TestAHandshakeThatIsEndedAsItSucceedsTakesNoPlace(t *testing.T) {
+	iss := meshtest.NewIssuer(t)
+	shed, verifying, goOn := make(chan string, 100), make(chan struct{}), make(chan struct{})
+	var honest atomic.Bool
+	srv := meshtest.Serve(t, iss, meshtest.Part{Name: "echo", Configure: func(c *mesh.ServerConfig) {
+		c.Limits = mesh.Limits{Handshakes: 1, Connections: 2}
+		c.Shed = func(what string) { shed <- what }
+		c.TLS.SessionTicketsDisabled = true
+		c.TLS.VerifyConnection = func(tls.ConnectionState) error {
+			if !honest.Load() {
+				verifying <- struct{}{}
+				<-goOn
+			}
+			return nil
+		}
+	}}, (&echo{unary: whoami}).register)
+	config := iss.CA.Client(t, "gateway")
+	config.NextProtos = []string{"h2"}
+	conn, err := tls.Dial("tcp", srv.Addr, config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	<-verifying
+	next, err := net.Dial("tcp", srv.Addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if what := <-shed; what != mesh.ShedHandshake {
+		t.Fatalf("it shed a %s", what)
+	}
+	honest.Store(true)
+	goOn <- struct{}{}
+	next.Close()
+	for range 2 {
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		err := srv.Dial(t).Invoke(ctx, "/test.mesh.v1.Echo/Open", newNote("").Message, newNote("").Message, grpc.WaitForReady(true))
+		if err != nil {
+			t.Errorf("a place is lost: %v", err)
+		}
 	}
 }
