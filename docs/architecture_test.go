@@ -26,17 +26,44 @@ func TestImportsPointOneWay(t *testing.T) {
 	}
 }
 
-// layer is a row of the table in architecture.md: a package of the token service, and which others it imports.
+// layer is a row of a table in architecture.md: a package, and which others of its table it imports.
 var layer = regexp.MustCompile("(?m)^\\| `([a-z/]+)` \\| [^|]* \\| ([^|]*) ?\\|$")
+
+// layers returns the imports that the tables have for each package.
+func layers(t *testing.T) map[string]string {
+	t.Helper()
+	allowed := map[string]string{}
+	for _, row := range layer.FindAllStringSubmatch(contents(t, "architecture.md"), -1) {
+		allowed[row[1]] = row[2]
+	}
+	return allowed
+}
+
+// TestTheMeshHasLayers: its packages import each other as the table in architecture.md says, and each is there.
+func TestTheMeshHasLayers(t *testing.T) {
+	allowed := layers(t)
+	for _, pkg := range packages(t) {
+		name := strings.TrimPrefix(pkg.ImportPath, module)
+		if !inside(name, "mesh") {
+			continue
+		}
+		others, known := allowed[name]
+		if !known {
+			t.Errorf("architecture.md does not say what %s is", name)
+		}
+		for _, imported := range pkg.Imports {
+			if other := strings.TrimPrefix(imported, module); inside(other, "mesh") && !strings.Contains(others, "`"+other+"`") {
+				t.Errorf("%s imports %s", name, other)
+			}
+		}
+	}
+}
 
 // TestTheTokenServiceHasLayers: its packages import each other as the table in architecture.md says, and what decides in it
 // knows neither wire nor database.
 func TestTheTokenServiceHasLayers(t *testing.T) {
 	const token = module + "services/token/"
-	allowed := map[string]string{}
-	for _, row := range layer.FindAllStringSubmatch(contents(t, "architecture.md"), -1) {
-		allowed[row[1]] = row[2]
-	}
+	allowed := layers(t)
 	without := map[string][]string{
 		"oauth": {"net/http", "database/sql", "google.golang.org/grpc", module + "services/internal/sqldb", module + "mesh"},
 		"web":   {"database/sql", "google.golang.org/grpc", module + "services/internal/sqldb"},

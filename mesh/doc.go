@@ -5,6 +5,8 @@
 //
 // It leaves to others how a token is verified (package jwt, and package introspection by asking its issuer), which issuers
 // are trusted (package issuers) and how their tokens are read (package claims), where revocations come from (package
-// revocation), how a workload gets its own token (package clientcredentials), what is counted (package telemetry), and
-// every decision that depends on the object asked for: that is the service's.
+// revocation), how a workload gets its own token (package clientcredentials) or one for another's (packages tokenservice and
+// tokenexchange), how a proof of possession is checked (package dpop), where certificates and addresses come from besides
+// files and DNS (packages spiffe and xds), what is counted and traced (packages telemetry and tracing), and every decision that
+// depends on the object asked for: that is the service's. Package member puts the most of it together.
 package mesh
