@@ -1,6 +1,8 @@
 package meshtest
 
 import (
+	"bytes"
+	"compress/flate"
 	"crypto/ecdsa"
 	"crypto/hmac"
 	"crypto/rand"
@@ -8,6 +10,8 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -33,6 +37,7 @@ func (iss *Issuer) BadCredentials(t testing.TB) []BadCredential {
 	f.keyMaterial()
 	f.ambiguities()
 	f.forms()
+	f.sealed()
 	f.misused()
 	f.bound()
 	f.times()
@@ -226,8 +231,42 @@ func (f *forger) forms() {
 		"stray bits behind a signature": good[:len(good)-1] + string("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"[last^1]),
 		"JSON serialization":            `{"protected":"` + parts[0] + `","payload":"` + parts[1] + `","signature":"` + parts[2] + `"}`,
 		"two signatures":                good + "." + parts[2],
+		"two signatures in JSON":        `{"payload":"` + parts[1] + `","signatures":[{"protected":"` + parts[0] + `","signature":"` + parts[2] + `"},{"protected":"` + parts[0] + `","signature":"AAAA"}]}`,
 	} {
 		f.add(name, token)
+	}
+}
+
+// sealed are tokens that would have to be decrypted (RFC 7516, section 3): whoever has a public key can make one.
+func (f *forger) sealed() {
+	var bomb bytes.Buffer
+	packed, err := flate.NewWriter(&bomb, flate.BestCompression)
+	if err == nil {
+		_, err = packed.Write(make([]byte, 2<<20))
+	}
+	if err = errors.Join(err, packed.Close()); err != nil {
+		f.t.Fatalf("pack: %v", err)
+	}
+	inner := f.signed(m{"alg": "none"}) + "."
+	for name, parts := range map[string]struct {
+		header  m
+		key     []byte
+		content []byte
+	}{
+		"an unsigned token":              {m{"alg": "RSA-OAEP-256", "cty": "JWT"}, make([]byte, 256), []byte(inner)},
+		"a good token":                   {m{"alg": "RSA-OAEP-256", "cty": "JWT"}, make([]byte, 256), []byte(f.token(nil, nil))},
+		"a bomb":                         {m{"alg": "dir", "zip": "DEF"}, nil, bomb.Bytes()},
+		"an empty key":                   {m{"alg": "RSA1_5"}, nil, []byte(inner)},
+		"a key of no length":             {m{"alg": "dir", "enc": "none"}, nil, []byte(inner)},
+		"a password with endless rounds": {m{"alg": "PBES2-HS256+A128KW", "p2c": 1 << 31, "p2s": "AAAA"}, make([]byte, 24), []byte(inner)},
+	} {
+		maps.Copy(parts.header, m{"typ": "at+jwt", "kid": f.iss.KeyID()})
+		if parts.header["enc"] == nil {
+			parts.header["enc"] = "A256GCM"
+		}
+		header, _ := json.Marshal(parts.header)
+		f.add("encrypted: "+name, strings.Join([]string{encode64(header), encode64(parts.key), encode64(make([]byte, 12)),
+			encode64(parts.content), encode64(make([]byte, 16))}, "."))
 	}
 }
 
