@@ -11,6 +11,7 @@ import (
 	"maps"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -18,6 +19,9 @@ import (
 	_ "modernc.org/sqlite" // reads the signing keys of an installation
 
 	"github.com/realguardio/realguardio/cmd/realguardio/internal/keyfile"
+	"github.com/realguardio/realguardio/mesh"
+	"github.com/realguardio/realguardio/mesh/dpop"
+	"github.com/realguardio/realguardio/mesh/meshtest"
 	"github.com/realguardio/realguardio/services/token/keys"
 )
 
@@ -25,6 +29,14 @@ import (
 type badCredential struct {
 	name   string
 	values []string
+}
+
+// challenge is the scheme that a refusal of it over HTTP asks for: where the token is bound, that of its proof.
+func (c badCredential) challenge() string {
+	if strings.Contains(c.name, "bound to a key") || len(c.values) == 1 && strings.HasPrefix(c.values[0], "DPoP ") {
+		return "DPoP"
+	}
+	return "Bearer"
 }
 
 // forger makes tokens of an installation, with its own signing keys: what it gets wrong is one thing at a time, so that
@@ -159,5 +171,74 @@ func (f *forger) all(good, id string) []badCredential {
 	} {
 		out = append(out, badCredential{name, []string{"Bearer " + token}})
 	}
-	return out
+	return append(out, f.bound(good)...)
+}
+
+// bound are tokens that are good for who holds a key, without that key, and what could pass for one of them.
+func (f *forger) bound(good string) []badCredential {
+	f.t.Helper()
+	key, err := dpop.GenerateKey()
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	proof, err := key.Proof(dpop.Target{Method: http.MethodPost, URL: "https://localhost/"})
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	digest := sha256.Sum256([]byte("another's certificate"))
+	byKey := f.signed("at+jwt", map[string]any{"cnf": map[string]any{"jkt": key.Thumbprint()}})
+	byCertificate := f.signed("at+jwt", map[string]any{"cnf": map[string]any{"x5t#S256": base64.RawURLEncoding.EncodeToString(digest[:])}})
+	ofToken := sha256.Sum256([]byte(good))
+	return []badCredential{
+		{"a token bound to a key, as a bearer token", []string{"Bearer " + byKey}},
+		{"a token bound to a key, without a proof", []string{"DPoP " + byKey}},
+		{"a token that is not bound, as one that is", []string{"DPoP " + good}},
+		{"a proof in the place of a token", []string{"Bearer " + proof}},
+		{"a token bound to another's certificate", []string{"Bearer " + byCertificate}},
+		{"a token bound in a way that is not known", []string{"Bearer " + f.signed("at+jwt", map[string]any{"cnf": map[string]any{"kid": "k"}})}},
+		{"a reference to a token of another connection", []string{"MeshRef " + base64.RawURLEncoding.EncodeToString(ofToken[:18])}},
+		{"a reference that is made up", []string{"MeshRef x"}},
+		{"a token of a stranger", []string{"Bearer " + f.stranger()}},
+	}
+}
+
+// stranger is a token that is right in all but that its issuer is nobody's, who has signed it well.
+func (f *forger) stranger() string {
+	f.t.Helper()
+	iss := meshtest.NewIssuer(f.t)
+	return iss.Token(f.t, meshtest.Claims{Subject: f.claims["sub"].(string), ClientID: f.claims["client_id"].(string), Audience: []string{"urn:realguardio"},
+		Scopes: strings.Fields(f.claims["scope"].(string))})
+}
+
+// lacking are the tokens of callers who lack one thing of what a rule asks for: the kind, a scope, every role, or the
+// certificate of the part that they say they are.
+func (f *forger) lacking(rule mesh.Rule) []badCredential {
+	f.t.Helper()
+	kinds := map[mesh.Kind]map[string]any{
+		mesh.KindUser:     {"caller": "user"},
+		mesh.KindClient:   {"caller": "client", "sub": "rgk_script", "client_id": "rgk_script", "sid": nil, "gid": nil},
+		mesh.KindWorkload: {"caller": "workload", "sub": "billing", "client_id": "billing", "sid": nil, "gid": nil},
+	}
+	token := func(kind mesh.Kind, scopes, roles []string) []string {
+		changes := maps.Clone(kinds[kind])
+		changes["scope"], changes["roles"] = strings.Join(scopes, " "), append([]string{}, roles...)
+		return []string{"Bearer " + f.signed("at+jwt", changes)}
+	}
+	var all []badCredential
+	for kind := range kinds {
+		if !slices.Contains(rule.Callers, kind) {
+			all = append(all, badCredential{"a token of a " + string(kind), token(kind, rule.AllScopes, rule.AnyRole)})
+			continue
+		}
+		for i, scope := range rule.AllScopes {
+			all = append(all, badCredential{"a " + string(kind) + " without " + scope, token(kind, slices.Delete(slices.Clone(rule.AllScopes), i, i+1), rule.AnyRole)})
+		}
+		if len(rule.AnyRole) > 0 {
+			all = append(all, badCredential{"a " + string(kind) + " without a role", token(kind, rule.AllScopes, []string{"NONE"})})
+		}
+		if kind == mesh.KindWorkload {
+			all = append(all, badCredential{"a workload over the certificate of nobody", token(kind, rule.AllScopes, rule.AnyRole)})
+		}
+	}
+	return all
 }

@@ -14,41 +14,74 @@ import (
 	"google.golang.org/genproto/googleapis/api/annotations"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/known/emptypb"
 
-	auditv1 "github.com/realguardio/realguardio/gen/go/realguardio/audit/v1"
-	customerv1 "github.com/realguardio/realguardio/gen/go/realguardio/customer/v1"
-	meshv1 "github.com/realguardio/realguardio/gen/go/realguardio/mesh/v1"
-	notificationv1 "github.com/realguardio/realguardio/gen/go/realguardio/notification/v1"
 	securitysystemv1 "github.com/realguardio/realguardio/gen/go/realguardio/securitysystem/v1"
-	tokenv1 "github.com/realguardio/realguardio/gen/go/realguardio/token/v1"
 	"github.com/realguardio/realguardio/mesh"
 )
 
-// protos are the files of each part.
-var protos = map[string][]protoreflect.FileDescriptor{
-	"token":          {tokenv1.File_realguardio_token_v1_admin_proto, tokenv1.File_realguardio_token_v1_token_proto, auditv1.File_realguardio_audit_v1_audit_proto, meshv1.File_realguardio_mesh_v1_revocation_proto},
-	"customer":       {customerv1.File_realguardio_customer_v1_customer_proto},
-	"securitysystem": {securitysystemv1.File_realguardio_securitysystem_v1_securitysystem_proto},
-	"notification":   {notificationv1.File_realguardio_notification_v1_notification_proto},
+// linkedServices are the services that are linked into this binary: ours, and those of libraries, such as health and
+// reflection. A service that is new is among them.
+func linkedServices(t *testing.T) (ours, others []protoreflect.ServiceDescriptor) {
+	t.Helper()
+	protoregistry.GlobalFiles.RangeFiles(func(file protoreflect.FileDescriptor) bool {
+		for i := range file.Services().Len() {
+			if one := file.Services().Get(i); strings.HasPrefix(string(file.Package()), "realguardio.") {
+				ours = append(ours, one)
+			} else {
+				others = append(others, one)
+			}
+		}
+		return true
+	})
+	if len(ours) == 0 || len(others) == 0 {
+		t.Fatalf("%d and %d services", len(ours), len(others))
+	}
+	return ours, others
 }
 
-func services(t *testing.T, files []protoreflect.FileDescriptor) []protoreflect.ServiceDescriptor {
+// servedRules are the rules of the methods that each part answers at its own port. Every method of every service that is
+// linked in must be served by some part, and by the gateway where it is declared edge and nowhere else.
+func servedRules(t *testing.T, s *stand, ours []protoreflect.ServiceDescriptor) map[string][]mesh.Rule {
 	t.Helper()
-	var all []protoreflect.ServiceDescriptor
-	for _, file := range files {
-		for i := range file.Services().Len() {
-			all = append(all, file.Services().Get(i))
+	policies, err := mesh.NewPolicies(ours...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conns := map[string]*grpc.ClientConn{}
+	for part := range s.GRPC {
+		conns[part] = s.dial(t, part)
+	}
+	served := map[string][]mesh.Rule{}
+	for rule := range policies.All() {
+		inside := 0
+		for part, conn := range conns {
+			code := status.Code(invoke(t.Context(), conn, rule, nil))
+			if code != codes.Unauthenticated && code != codes.Unimplemented {
+				t.Errorf("%s at %s, without a token: %v", rule.Method, part, code)
+			}
+			if part == "gateway" && rule.Edge != (code != codes.Unimplemented) {
+				t.Errorf("%s at the gateway: %v, and edge is %t", rule.Method, code, rule.Edge)
+			}
+			if code == codes.Unimplemented {
+				continue
+			}
+			served[part] = append(served[part], rule)
+			if part != "gateway" {
+				inside++
+			}
+		}
+		if inside == 0 {
+			t.Errorf("no part serves %s", rule.Method)
 		}
 	}
-	if len(all) == 0 {
-		t.Fatal("no service")
-	}
-	return all
+	return served
 }
 
 // TestNoBadCredentialGetsIn tries every method of the running installation, at the part itself and through the gateway,
@@ -62,16 +95,22 @@ func TestNoBadCredentialGetsIn(t *testing.T) {
 	if got := s.systems(t, bearer(f.signed("at+jwt", nil))); len(got) != len(before) {
 		t.Fatalf("what is forged is refused for another reason than it should be: %v", got)
 	}
-	bad := f.all(good, id)
-	for part, files := range protos {
-		policies, err := mesh.NewPolicies(services(t, files)...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Run("gRPC of "+part, func(t *testing.T) { refusesAll(t, s.dial(t, part), policies, bad) })
-		t.Run("gRPC of "+part+" through the gateway", func(t *testing.T) { refusesAll(t, s.dial(t, "gateway"), policies.Edge(), bad) })
-		t.Run("REST of "+part, func(t *testing.T) { refusesREST(t, s, routesOf(services(t, files)), bad) })
+	ours, others := linkedServices(t)
+	served := servedRules(t, s, ours)
+	bad := append(f.all(good, id), badCredential{"a token that was revoked", []string{"Bearer " + s.revokedToken(t, served)}})
+	for part, rules := range served {
+		t.Run("gRPC of "+part, func(t *testing.T) { refusesAll(t, s.dial(t, part), rules, bad) })
+		t.Run("gRPC of "+part+" without the right", func(t *testing.T) { deniesAll(t, f, s.dial(t, part), rules) })
+		t.Run("what else is linked into "+part, func(t *testing.T) { onlyHealthAnswers(t, s.dial(t, part), others) })
 	}
+	for part, address := range s.Ops {
+		for _, path := range []string{"/debug/pprof/", "/debug/pprof/heap", "/debug/vars"} {
+			if a := call(t, s.http, http.MethodGet, address+path, nil); a.status != http.StatusNotFound {
+				t.Errorf("%s of %s: %d", path, part, a.status)
+			}
+		}
+	}
+	t.Run("REST", func(t *testing.T) { refusesREST(t, s, routesOf(ours), bad) })
 	after := s.systems(t, bearer(good))
 	for name, one := range before {
 		if after[name].Etag != one.Etag {
@@ -81,6 +120,26 @@ func TestNoBadCredentialGetsIn(t *testing.T) {
 	if len(after) != len(before) {
 		t.Errorf("systems before %v, after %v", names(before), names(after))
 	}
+}
+
+// revokedToken is a token that was good until it was revoked, which every part has heard of.
+func (s *stand) revokedToken(t *testing.T, served map[string][]mesh.Rule) string {
+	t.Helper()
+	token, trusted := s.tokenOf(t, "mary"), s.client(t, "demo-trusted")
+	s.systems(t, bearer(token))
+	if a := post(t, s.http, s.Issuer+"/oauth2/revoke", url.Values{"token": {token}}, basic(trusted.ID, trusted.Secret)); a.status != http.StatusOK {
+		t.Fatalf("revoke: %d\n%s", a.status, a.body)
+	}
+	for part, rules := range served {
+		conn := s.dial(t, part)
+		eventually(t, part+" has heard of a revocation", func() error {
+			if err := invoke(t.Context(), conn, rules[0], []string{"Bearer " + token}); status.Code(err) != codes.Unauthenticated {
+				return problem("%v", err)
+			}
+			return nil
+		})
+	}
+	return token
 }
 
 // userTokens signs a demo account in by the password grant and returns its access and ID token.
@@ -101,15 +160,11 @@ func (s *stand) userTokens(t *testing.T, name string) (access, id string) {
 	return got.Access, got.ID
 }
 
-// refusesAll demands UNAUTHENTICATED, in words that do not tell why, of every method that is not public.
-func refusesAll(t *testing.T, conn *grpc.ClientConn, policies *mesh.Policies, bad []badCredential) {
+// refusesAll demands UNAUTHENTICATED, in words that do not tell why, of every method.
+func refusesAll(t *testing.T, conn *grpc.ClientConn, rules []mesh.Rule, bad []badCredential) {
 	t.Helper()
-	tried, streams := 0, 0
-	for rule := range policies.All() {
-		if rule.Public {
-			continue
-		}
-		tried++
+	streams := 0
+	for _, rule := range rules {
 		if rule.Streaming {
 			streams++
 		}
@@ -120,9 +175,46 @@ func refusesAll(t *testing.T, conn *grpc.ClientConn, policies *mesh.Policies, ba
 			}
 		}
 	}
-	t.Logf("%d methods, %d of them streams, %d credentials", tried, streams, len(bad))
-	if tried == 0 {
-		t.Error("no method was tried")
+	t.Logf("%d methods, %d of them streams, %d credentials", len(rules), streams, len(bad))
+}
+
+// deniesAll demands PERMISSION_DENIED of every method, for every caller whose token is good and who lacks one thing that
+// the method's rule asks for.
+func deniesAll(t *testing.T, f *forger, conn *grpc.ClientConn, rules []mesh.Rule) {
+	t.Helper()
+	tried := 0
+	for _, rule := range rules {
+		lacking := f.lacking(rule)
+		tried += len(lacking)
+		for _, credential := range lacking {
+			if err := invoke(t.Context(), conn, rule, credential.values); status.Code(err) != codes.PermissionDenied {
+				t.Errorf("%s with %s: %v", rule.Method, credential.name, err)
+			}
+		}
+		if len(lacking) == 0 {
+			t.Errorf("%s asks for nothing", rule.Method)
+		}
+	}
+	t.Logf("%d methods, %d callers", len(rules), tried)
+}
+
+// onlyHealthAnswers demands UNIMPLEMENTED of every service that is not ours, but health.
+func onlyHealthAnswers(t *testing.T, conn *grpc.ClientConn, others []protoreflect.ServiceDescriptor) {
+	t.Helper()
+	if got, err := healthv1.NewHealthClient(conn).Check(t.Context(), &healthv1.HealthCheckRequest{}); err != nil || got.GetStatus() != healthv1.HealthCheckResponse_SERVING {
+		t.Errorf("health, without a token: %v, %v", got, err)
+	}
+	for _, service := range others {
+		for i := range service.Methods().Len() {
+			method := service.Methods().Get(i)
+			if service.FullName() == "grpc.health.v1.Health" {
+				continue
+			}
+			rule := mesh.Rule{Method: "/" + string(service.FullName()) + "/" + string(method.Name()), Streaming: method.IsStreamingClient() || method.IsStreamingServer()}
+			if err := invoke(t.Context(), conn, rule, nil); status.Code(err) != codes.Unimplemented {
+				t.Errorf("%s: %v", rule.Method, err)
+			}
+		}
 	}
 }
 
@@ -194,7 +286,7 @@ func refusesREST(t *testing.T, s *stand, routes []restRoute, bad []badCredential
 			if strings.HasPrefix(credential.name, "two tokens") {
 				want = http.StatusBadRequest
 			}
-			challenged := strings.Contains(a.header.Get("WWW-Authenticate"), "Bearer")
+			challenged := strings.Contains(strings.Join(a.header.Values("WWW-Authenticate"), ","), credential.challenge())
 			if a.status != want || challenged != (want == http.StatusUnauthorized) || !bytes.Contains(a.body, []byte(`"requestId"`)) {
 				t.Errorf("%s %s with %s: %d %v\n%s", route.method, route.path, credential.name, a.status, a.header, a.body)
 			}
