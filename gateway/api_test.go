@@ -7,17 +7,21 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/emptypb"
 
 	"github.com/realguardio/realguardio/gateway"
 	"github.com/realguardio/realguardio/gateway/internal/redistest"
 	"github.com/realguardio/realguardio/gateway/ratelimit"
+	securitysystemv1 "github.com/realguardio/realguardio/gen/go/realguardio/securitysystem/v1"
 	"github.com/realguardio/realguardio/mesh"
 	"github.com/realguardio/realguardio/mesh/meshtest"
 	"github.com/realguardio/realguardio/mesh/revocation"
@@ -538,4 +542,71 @@ func TestRateLimits(t *testing.T) {
 		g.do(t, http.MethodGet, "/", "").want(t, http.StatusOK, "")
 	}
 	g.do(t, http.MethodGet, "/", "", header{"X-Forwarded-For": "203.0.113.9"}).want(t, http.StatusTooManyRequests, "RATE_LIMITED")
+}
+
+func TestNativeCallsAreLimitedToo(t *testing.T) {
+	w := newWorld(t)
+	g := w.gateway(t, func(c *gateway.Config) { c.Limits.Caller = ratelimit.Limit{PerSecond: 0.001, Burst: 3} })
+	client := securitysystemv1.NewSecuritySystemServiceClient(g.dial(t))
+	get := func(subject string) error {
+		token := w.idp.Token(t, meshtest.Claims{Subject: subject, Scopes: []string{"securitysystem.read"}})
+		_, err := client.GetSecuritySystem(authorized(t.Context(), "Bearer "+token), &securitysystemv1.GetSecuritySystemRequest{SecuritySystemId: "sys_1"})
+		return err
+	}
+	for range 3 {
+		if err := get("u-mary"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := get("u-mary"); status.Code(err) != codes.ResourceExhausted || mesh.Reason(err) != "RATE_LIMITED" {
+		t.Errorf("the fourth call: %v", err)
+	}
+	if err := get("u-bob"); err != nil {
+		t.Errorf("somebody else: %v", err)
+	}
+}
+
+func TestOneCallerDoesNotTakeTheConnectionThatAllShare(t *testing.T) {
+	w := newWorld(t)
+	w.backend.stream = func(stream grpc.ServerStream) error {
+		<-stream.Context().Done()
+		return stream.Context().Err()
+	}
+	g := w.gateway(t)
+	conn := g.dial(t)
+	as := func(subject, client string) context.Context {
+		return authorized(t.Context(), "Bearer "+w.idp.Token(t, meshtest.Claims{
+			Subject: subject, ClientID: client, Scopes: []string{"securitysystem.read"},
+		}))
+	}
+	get := func(subject string) error {
+		_, err := securitysystemv1.NewSecuritySystemServiceClient(conn).GetSecuritySystem(as(subject, ""), &securitysystemv1.GetSecuritySystemRequest{SecuritySystemId: "sys_1"})
+		return err
+	}
+	for _, tt := range []struct {
+		name, method string
+		most         int
+		reason       string
+	}{
+		{"by streams", "/test.gateway.v1.Streams/Chat", 16, "TOO_MANY_LISTENERS"},
+		{"by calls whose request never comes", "/realguardio.securitysystem.v1.SecuritySystemService/GetSecuritySystem", 100, "TOO_MANY_CALLS"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			ended := make(chan error, tt.most+1)
+			for i := range tt.most + 1 {
+				stream, err := conn.NewStream(as("u-mary", "app-"+strconv.Itoa(i%3)), &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}, tt.method)
+				if err != nil {
+					t.Fatal(err)
+				}
+				go func() { ended <- stream.RecvMsg(&emptypb.Empty{}) }()
+			}
+			// One of them is too many.
+			if err := <-ended; status.Code(err) != codes.ResourceExhausted || mesh.Reason(err) != tt.reason {
+				t.Fatalf("one more ends with %v", err)
+			}
+			if err := get("u-bob"); err != nil {
+				t.Errorf("somebody else: %v", err)
+			}
+		})
+	}
 }

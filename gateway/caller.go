@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"google.golang.org/grpc/peer"
 
@@ -116,7 +117,7 @@ func (g *Gateway) listener(answer http.Header, r *http.Request) (live.Caller, er
 	if c.bound != nil {
 		again = nil
 	}
-	return live.Caller{Token: c.token, Key: c.key, Speaking: c.speakingFor, Again: again}, err
+	return live.Caller{Token: c.token, Key: c.key, Person: c.subject, Speaking: c.speakingFor, Again: again}, err
 }
 
 // mayListen counts the start of live updates as it counts any other request of the caller.
@@ -125,6 +126,35 @@ func (g *Gateway) mayListen(c live.Caller) error {
 		return mesh.ResourceExhausted(problem.ReasonRateLimited, wait)
 	}
 	return nil
+}
+
+// How many calls may be open at a time, and of them one person's or client's, whichever session or application they come by:
+// streams, by REST and native gRPC together, and native calls that are none. All share the connections to the services, each
+// of which takes a thousand at a time, and a stream costs the services something as long as it is open.
+const (
+	maxStreams, maxStreamsEach = 500, 16
+	maxCalls, maxCallsEach     = 1000, 100
+)
+
+// admitCall counts a native call as it counts any other request of the caller, and bounds how many are open.
+func (g *Gateway) admitCall(ctx context.Context, streams bool) (leave func(), err error) {
+	who := mesh.Caller(ctx)
+	key, person := "c "+who.ClientID+" "+who.Subject, who.Subject
+	if person == "" {
+		key, person = peerAddress(ctx), peerAddress(ctx)
+	}
+	if wait, ok := g.perCaller.Allow(key); !ok {
+		return nil, mesh.ResourceExhausted(problem.ReasonRateLimited, wait)
+	}
+	open, reason := g.calls, problem.ReasonTooManyCalls
+	if streams {
+		open, reason = g.streams, problem.ReasonTooMany
+	}
+	leave, ok := open.Take(person)
+	if !ok {
+		return nil, mesh.ResourceExhausted(reason, 5*time.Second)
+	}
+	return leave, nil
 }
 
 // forwardAuth answers a proxy that asks whether a request may pass: 202 or 401.

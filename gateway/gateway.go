@@ -22,6 +22,7 @@ import (
 	"github.com/realguardio/realguardio/gateway/csrf"
 	"github.com/realguardio/realguardio/gateway/live"
 	"github.com/realguardio/realguardio/gateway/passthrough"
+	"github.com/realguardio/realguardio/gateway/places"
 	"github.com/realguardio/realguardio/gateway/possession"
 	"github.com/realguardio/realguardio/gateway/problem"
 	"github.com/realguardio/realguardio/gateway/ratelimit"
@@ -53,6 +54,8 @@ type Gateway struct {
 	problems    problem.Writer
 	perCaller   *ratelimit.Limiter[string]
 	perSignIn   *ratelimit.Limiter[string]
+	streams     *places.Places
+	calls       *places.Places
 	handler     http.Handler
 }
 
@@ -65,7 +68,8 @@ func New(cfg Config) (*Gateway, error) {
 	// The mesh adds the part's name to its own log lines.
 	meshLog := cfg.Logger
 	cfg.Logger = cfg.Logger.With("part", cfg.Part)
-	g := &Gateway{cfg: cfg, meshLog: meshLog, cookies: bff.Cookies{Secure: public.Scheme == "https"}, problems: problem.Writer{Logger: cfg.Logger}}
+	g := &Gateway{cfg: cfg, meshLog: meshLog, cookies: bff.Cookies{Secure: public.Scheme == "https"}, problems: problem.Writer{Logger: cfg.Logger},
+		streams: places.New(maxStreams, maxStreamsEach), calls: places.New(maxCalls, maxCallsEach)}
 	if g.vault, err = vault.New(vault.Config{Redis: cfg.Redis, Keys: cfg.SessionKeys, Now: cfg.Now, Logger: cfg.Logger}); err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
@@ -96,7 +100,7 @@ func New(cfg Config) (*Gateway, error) {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
 	if g.live, err = live.New(live.Config{
-		Upstreams: g.liveUpstreams(), Caller: g.listener, Admit: g.mayListen, Problems: g.problems, Heartbeat: cfg.LiveHeartbeat,
+		Upstreams: g.liveUpstreams(), Caller: g.listener, Admit: g.mayListen, Places: g.streams, Problems: g.problems, Heartbeat: cfg.LiveHeartbeat,
 	}); err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
@@ -170,7 +174,7 @@ func (g *Gateway) GRPCServer() (*mesh.Server, error) {
 	for _, b := range g.cfg.Backends {
 		upstreams = append(upstreams, passthrough.Upstream{Conn: b.Forward, Services: b.Services})
 	}
-	pass, err := passthrough.New(upstreams...)
+	pass, err := passthrough.New(g.admitCall, upstreams...)
 	if err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}

@@ -245,4 +245,7 @@ func TestWhoMayNotListenIsToldInAnOrdinaryAnswer(t *testing.T) {
 		b.listen(t).wants("retry: ")
 	}
 	b.get(t, livePath).want(t, http.StatusTooManyRequests, "TOO_MANY_LISTENERS")
+	// Another sign-in makes nobody another person.
+	g.signedIn(t).get(t, livePath).want(t, http.StatusTooManyRequests, "TOO_MANY_LISTENERS")
+	g.do(t, http.MethodGet, livePath, "", bearer(w.idp.Token(t, meshtest.Claims{}))).want(t, http.StatusForbidden, "SCOPE_MISSING")
 }

@@ -21,8 +21,6 @@ const (
 	writeTime = 10 * time.Second
 	// comeBack is when a browser whose connection broke tries again, in milliseconds.
 	comeBack = "2000"
-	// reasonTooMany refuses who listens too often at a time.
-	reasonTooMany = "TOO_MANY_LISTENERS"
 )
 
 // listener is one request for events.
@@ -49,14 +47,18 @@ func (e *Events) serve(w http.ResponseWriter, r *http.Request, m method) {
 	if err == nil {
 		err = e.cfg.Admit(l.caller)
 	}
-	if err == nil && !e.enter(l.caller.Key) {
-		err = mesh.ResourceExhausted(reasonTooMany, 5*time.Second)
+	var leave func()
+	if err == nil {
+		var ok bool
+		if leave, ok = e.cfg.Places.Take(l.caller.Person); !ok {
+			err = mesh.ResourceExhausted(problem.ReasonTooMany, 5*time.Second)
+		}
 	}
 	if err != nil {
 		e.cfg.Problems.Write(w, r, err)
 		return
 	}
-	defer e.leave(l.caller.Key)
+	defer leave()
 	err = l.listen(ctx)
 	switch {
 	case ctx.Err() != nil:

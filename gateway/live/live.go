@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"sync"
 	"time"
 
 	"google.golang.org/genproto/googleapis/api/annotations"
@@ -19,6 +18,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	"github.com/realguardio/realguardio/gateway/places"
 	"github.com/realguardio/realguardio/gateway/problem"
 )
 
@@ -28,6 +28,8 @@ type Caller struct {
 	Token string
 	// Key tells callers apart.
 	Key string
+	// Person is whose places are taken, by whichever of their sessions or applications.
+	Person string
 	// Speaking puts the token into the context of a call.
 	Speaking func(context.Context) context.Context
 	// Again tells who sent the request as time goes on. Nil where the credential is good for one call only.
@@ -53,10 +55,8 @@ type Config struct {
 	// Heartbeat is how often something is sent while nothing happens, so that no proxy takes the connection for dead. It must
 	// be shorter than what a credential still lives when it is renewed. Default: 10 seconds.
 	Heartbeat time.Duration
-	// Most is how many may listen at a time; they share connections to the services with all other calls. Default: 500.
-	Most int
-	// MostEach is how many of them may be one caller's. Default: 16.
-	MostEach int
+	// Places are for who listens: they share connections to the services with all other calls. Required.
+	Places *places.Places
 }
 
 // Events serves the RPCs that stream to their caller and whose REST form is a GET.
@@ -66,10 +66,6 @@ type Events struct {
 	// closing ends when no more events are to be sent.
 	closing context.Context
 	close   context.CancelFunc
-
-	mu        sync.Mutex
-	listening int
-	each      map[string]int
 }
 
 // Route is the path of one RPC.
@@ -87,8 +83,8 @@ type method struct {
 
 // New finds the RPCs among the services.
 func New(cfg Config) (*Events, error) {
-	if cfg.Caller == nil {
-		return nil, errors.New("live: Caller is missing")
+	if cfg.Caller == nil || cfg.Places == nil {
+		return nil, errors.New("live: Caller and Places are required")
 	}
 	if cfg.Admit == nil {
 		cfg.Admit = func(Caller) error { return nil }
@@ -96,13 +92,7 @@ func New(cfg Config) (*Events, error) {
 	if cfg.Heartbeat == 0 {
 		cfg.Heartbeat = 10 * time.Second
 	}
-	if cfg.Most == 0 {
-		cfg.Most = 500
-	}
-	if cfg.MostEach == 0 {
-		cfg.MostEach = 16
-	}
-	e := &Events{cfg: cfg, each: map[string]int{}}
+	e := &Events{cfg: cfg}
 	e.closing, e.close = context.WithCancel(context.Background())
 	for _, u := range cfg.Upstreams {
 		for _, service := range u.Services {
@@ -135,24 +125,3 @@ func (e *Events) Routes() []Route { return e.routes }
 
 // Close ends all events that are being sent, and those to come.
 func (e *Events) Close() { e.close() }
-
-// enter counts a listener in, if there is room for it.
-func (e *Events) enter(key string) bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.listening >= e.cfg.Most || e.each[key] >= e.cfg.MostEach {
-		return false
-	}
-	e.listening++
-	e.each[key]++
-	return true
-}
-
-func (e *Events) leave(key string) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.listening--
-	if e.each[key]--; e.each[key] == 0 {
-		delete(e.each, key)
-	}
-}

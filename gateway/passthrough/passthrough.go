@@ -28,9 +28,12 @@ type Upstream struct {
 	Services []protoreflect.ServiceDescriptor
 }
 
+// Admit may refuse a call that the guard has let in, for what its caller costs already. leave is called when the call ends.
+type Admit func(ctx context.Context, streams bool) (leave func(), err error)
+
 // New makes what a mesh server needs to pass calls on. Of the services only methods declared edge can be reached.
-func New(upstreams ...Upstream) (*mesh.PassThrough, error) {
-	route := map[string]grpc.ClientConnInterface{}
+func New(admit Admit, upstreams ...Upstream) (*mesh.PassThrough, error) {
+	route, streams := map[string]grpc.ClientConnInterface{}, map[string]bool{}
 	p := &mesh.PassThrough{}
 	for _, u := range upstreams {
 		for _, service := range u.Services {
@@ -39,6 +42,10 @@ func New(upstreams ...Upstream) (*mesh.PassThrough, error) {
 				return nil, fmt.Errorf("passthrough: %s is served by two backends", name)
 			}
 			route[name] = u.Conn
+			for i := range service.Methods().Len() {
+				m := service.Methods().Get(i)
+				streams["/"+name+"/"+string(m.Name())] = m.IsStreamingClient() || m.IsStreamingServer()
+			}
 			p.Services = append(p.Services, service)
 		}
 	}
@@ -49,6 +56,11 @@ func New(upstreams ...Upstream) (*mesh.PassThrough, error) {
 		if conn == nil {
 			return status.Error(codes.Unimplemented, "unknown service")
 		}
+		leave, err := admit(in.Context(), streams[method])
+		if err != nil {
+			return err
+		}
+		defer leave()
 		return pass(conn, method, in)
 	}
 	return p, nil

@@ -31,6 +31,8 @@ const (
 	ReasonTwoCredentials = "TWO_CREDENTIALS"
 	ReasonCSRF           = "CSRF"
 	ReasonRateLimited    = "RATE_LIMITED"
+	ReasonTooMany        = "TOO_MANY_LISTENERS"
+	ReasonTooManyCalls   = "TOO_MANY_CALLS"
 )
 
 // Document is the body of a refusal.
