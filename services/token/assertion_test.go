@@ -423,3 +423,39 @@ func TestKeysThatProveNothingAreNotRegistered(t *testing.T) {
 		}
 	}
 }
+
+// TestAssertionsOfWhoseTokensAreBoundAreStrict has a client that is registered as the FAPI 2.0 Security Profile wants it. Who
+// has proven to be that client is refused for want of a proof of its key, and nobody else is told as much.
+func TestAssertionsOfWhoseTokensAreBoundAreStrict(t *testing.T) {
+	oneStore(t, func(t *testing.T, st stores) {
+		s := start(t, st)
+		h := newKeyHolder(t, "holder")
+		if _, err := s.EnsureClient(t.Context(), token.ClientSpec{ID: h.id, Name: "Bank", JWKS: h.jwks, DPoPBoundTokens: true,
+			Grants: []string{"client_credentials"}, Scopes: []string{"securitysystem.read"}}); err != nil {
+			t.Fatal(err)
+		}
+		payload, _ := json.Marshal(h.claims(s))
+		for name, tt := range map[string]struct {
+			assertion string
+			good      bool
+		}{
+			"for the issuer":                        {h.assertion(t, h.claims(s)), true},
+			"by PS256":                              {sign(t, map[string]any{"alg": "PS256", "kid": "rsa"}, payload, jwa.PS256, h.private["rsa"]), true},
+			"by RS256":                              {sign(t, map[string]any{"alg": "RS256", "kid": "rsa"}, payload, jwa.RS256, h.private["rsa"]), false},
+			"for the token endpoint":                {h.assertion(t, h.claims(s, "aud", s.url+"/oauth2/token")), false},
+			"for the endpoint of pushed requests":   {h.assertion(t, h.claims(s, "aud", s.url+"/oauth2/par")), false},
+			"for that endpoint, in a list":          {h.assertion(t, h.claims(s, "aud", []string{s.url + "/oauth2/par"})), false},
+			"for the issuer and an endpoint":        {h.assertion(t, h.claims(s, "aud", []string{s.url, s.url + "/oauth2/token"})), false},
+			"for the issuer, in a list with itself": {h.assertion(t, h.claims(s, "aud", []string{s.url})), false},
+		} {
+			got := s.post("/oauth2/token", "", "", with(s.logs.secret(tt.assertion)))
+			want, status := "invalid_client", http.StatusUnauthorized
+			if tt.good {
+				want, status = "invalid_dpop_proof", http.StatusBadRequest
+			}
+			if got.status != status || got.str("error") != want {
+				t.Errorf("%s: %d %s", name, got.status, got.body)
+			}
+		}
+	})
+}

@@ -100,12 +100,21 @@ func (s *Server) proves(ctx context.Context, client *Client, a assertion) (bool,
 	if !ok || memberText(a.claims, "iss") != client.ID || a.client != client.ID || !s.isAudience(a.claims["aud"]) || id == "" || len(id) > maxAssertionID {
 		return false, nil
 	}
+	if client.bindsTokens() && !s.isStrict(a) {
+		return false, nil
+	}
 	sum := sha256.Sum256([]byte(client.ID + "\x00" + id))
 	first, err := s.Assertions.UseAssertion(ctx, base64.RawURLEncoding.EncodeToString(sum[:]), expiry.Add(2*assertionLeeway).Sub(now))
 	if err != nil {
 		return false, fmt.Errorf("looking for an earlier use of a client assertion: %w", err)
 	}
 	return first, nil
+}
+
+// isStrict tells whether an assertion is as the FAPI 2.0 Security Profile wants it (sections 5.3.2.1 and 5.4.1): not signed by
+// RSASSA-PKCS1-v1_5, and for the issuer alone. Clients whose tokens are bound to a key are held to it.
+func (s *Server) isStrict(a assertion) bool {
+	return a.alg != "RS256" && memberText(a.claims, "aud") == s.Issuer
 }
 
 // signedBy tells whether one of the client's keys made the signature: the one that is named, if one is.

@@ -123,6 +123,9 @@ func (c *Client) Allows(grant string) bool { return slices.Contains(c.Grants, gr
 // HasSecret tells whether the client is one that authenticates by a secret.
 func (c *Client) HasSecret() bool { return !c.Public && c.JWKS == "" && c.TLSAuth.By == ByNothing }
 
+// bindsTokens tells whether the client is registered to get no access token that is not bound to a key.
+func (c *Client) bindsTokens() bool { return c.DPoPBoundTokens || c.CertificateBoundTokens }
+
 // accessTokenLifetime is how long an access token that is issued now may live: not longer than the client.
 func (c *Client) accessTokenLifetime(now time.Time) time.Duration {
 	lifetime := cmp.Or(c.AccessTokenLifetime, DefaultAccessTokenLifetime)
