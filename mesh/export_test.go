@@ -2,6 +2,8 @@ package mesh
 
 import (
 	"context"
+	"iter"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc/balancer"
@@ -26,11 +28,38 @@ func NewAdmit(p *Policies, v Verifier, r Revocations) (func(ctx context.Context,
 
 // LastKept returns which of some strings a set of the last limit ones holds after all were put in, in their order.
 func LastKept(limit int, puts ...string) map[string]bool {
-	r := newRing[bool](limit)
+	r := newRecent[bool](limit)
 	for _, s := range puts {
 		r.put(s, true)
 	}
-	return r.of
+	kept := map[string]bool{}
+	for s := range r.of {
+		kept[s] = true
+	}
+	return kept
+}
+
+// MaxKept is how many tokens a server keeps for a connection.
+const MaxKept = maxKept
+
+// Named sends tokens over a connection, one after the other, and returns how many were named by references, and how many of
+// those the server does not keep.
+func Named(tokens iter.Seq[string]) (named, unknown int) {
+	client := sentTokens{tokens: newRecent[*sentToken](maxNamed)}
+	var server keptTokens
+	for token := range tokens {
+		md, asked := client.authorize(token)
+		if asked != nil {
+			server.keep(token)
+			client.answered(asked, true)
+			continue
+		}
+		named++
+		if _, known := server.token(strings.TrimPrefix(md[authorizationKey], refScheme+" ")); !known {
+			unknown++
+		}
+	}
+	return named, unknown
 }
 
 // Picks makes the picker of a connection to addresses, all of which are ready, and what tells it how a call ended.

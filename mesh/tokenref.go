@@ -1,9 +1,12 @@
 package mesh
 
 import (
+	"container/list"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
+	"errors"
+	"io"
 	"net"
 	"strings"
 	"sync"
@@ -35,7 +38,7 @@ const (
 	// maxKept is how many tokens a server keeps for a connection: the last ones, at about 1 KB each.
 	maxKept = 16 << 10
 	// maxNamed is how many of them the client names. It is less by more than the calls that one connection may have under
-	// way, so that the server still keeps whatever the client names.
+	// way, so that the server still keeps whatever the client names: what it forgot and sends again is young again at both.
 	maxNamed = maxKept - 2048
 	// maxAsked is how many calls may go unanswered before the client takes it that its peer keeps no tokens.
 	maxAsked = 64
@@ -47,27 +50,40 @@ func refOf(token string) string {
 	return base64.RawURLEncoding.EncodeToString(digest[:18])
 }
 
-// ring is a set of the last n strings that were put in, each with a value.
-type ring[V any] struct {
-	of    map[string]V
-	order []string
-	next  int
+// recent is a set of the last n strings that were put in, each with a value. One that is put in again is young again.
+type recent[V any] struct {
+	of    map[string]*list.Element // of *valued[V]
+	order list.List                // the youngest first
 	limit int
 }
 
-func newRing[V any](limit int) ring[V] { return ring[V]{of: map[string]V{}, limit: limit} }
+type valued[V any] struct {
+	key string
+	v   V
+}
 
-func (r *ring[V]) put(key string, v V) {
-	if _, there := r.of[key]; !there {
-		if len(r.order) < r.limit {
-			r.order = append(r.order, key)
-		} else {
-			delete(r.of, r.order[r.next])
-			r.order[r.next] = key
-			r.next = (r.next + 1) % r.limit
-		}
+func newRecent[V any](limit int) recent[V] {
+	return recent[V]{of: map[string]*list.Element{}, limit: limit}
+}
+
+func (r *recent[V]) put(key string, v V) {
+	if there := r.of[key]; there != nil {
+		there.Value.(*valued[V]).v = v
+		r.order.MoveToFront(there)
+		return
 	}
-	r.of[key] = v
+	if len(r.of) == r.limit {
+		delete(r.of, r.order.Remove(r.order.Back()).(*valued[V]).key)
+	}
+	r.of[key] = r.order.PushFront(&valued[V]{key, v})
+}
+
+func (r *recent[V]) get(key string) (v V, ok bool) {
+	there := r.of[key]
+	if there == nil {
+		return v, false
+	}
+	return there.Value.(*valued[V]).v, true
 }
 
 // connection is what TLS says about a peer, with the tokens of the connection: those that a server keeps, or those that
@@ -100,7 +116,7 @@ type referring struct {
 func (r referring) ClientHandshake(ctx context.Context, authority string, raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
 	conn, info, err := r.TransportCredentials.ClientHandshake(ctx, authority, raw)
 	if tls, ok := info.(credentials.TLSInfo); ok && err == nil {
-		info = &connection{TLSInfo: tls, sent: &sentTokens{tokens: newRing[*sentToken](maxNamed)}}
+		info = &connection{TLSInfo: tls, sent: &sentTokens{tokens: newRecent[*sentToken](maxNamed)}}
 	}
 	return conn, info, err
 }
@@ -120,14 +136,14 @@ func (r referring) Clone() credentials.TransportCredentials {
 // keptTokens are the tokens that one client has sent over one connection, by their references.
 type keptTokens struct {
 	mu     sync.RWMutex
-	tokens ring[string]
+	tokens recent[string]
 }
 
 func (k *keptTokens) keep(token string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.tokens.of == nil {
-		k.tokens = newRing[string](maxKept)
+		k.tokens = newRecent[string](maxKept)
 	}
 	k.tokens.put(refOf(token), token)
 }
@@ -135,8 +151,7 @@ func (k *keptTokens) keep(token string) {
 func (k *keptTokens) token(ref string) (string, bool) {
 	k.mu.RLock()
 	defer k.mu.RUnlock()
-	token, ok := k.tokens.of[ref]
-	return token, ok
+	return k.tokens.get(ref)
 }
 
 // connectionOf returns the connection that an RPC came in by, or nil.
@@ -192,7 +207,7 @@ type sentToken struct {
 // sentTokens are the tokens that were sent over one connection.
 type sentTokens struct {
 	mu     sync.RWMutex
-	tokens ring[*sentToken]
+	tokens recent[*sentToken]
 	// asked counts the calls that the server was asked in to keep a token, until it says for the first time that it does.
 	asked atomic.Int32
 	// off is set where the server keeps none, or somebody in between sends the calls of one connection over several.
@@ -205,7 +220,7 @@ func (s *sentTokens) authorize(token string) (_ map[string]string, asked *sentTo
 		return bearerOf(token), nil
 	}
 	s.mu.RLock()
-	known := s.tokens.of[token]
+	known, _ := s.tokens.get(token)
 	s.mu.RUnlock()
 	if known != nil && known.kept.Load() {
 		return known.reference, nil
@@ -221,8 +236,8 @@ func (s *sentTokens) authorize(token string) (_ map[string]string, asked *sentTo
 func (s *sentTokens) add(token string) *sentToken {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	known := s.tokens.of[token]
-	if known == nil {
+	known, there := s.tokens.get(token)
+	if !there {
 		known = &sentToken{reference: map[string]string{authorizationKey: refScheme + " " + refOf(token)}}
 		s.tokens.put(token, known)
 	}
@@ -248,8 +263,10 @@ func bearerOf(token string) map[string]string {
 type attempt struct {
 	token   string
 	trailer metadata.MD
-	sent    atomic.Pointer[sentTokens]
-	asked   atomic.Pointer[sentToken]
+	// plain is set for a call that is made again because of a reference, by whatever connection.
+	plain atomic.Bool
+	sent  atomic.Pointer[sentTokens]
+	asked atomic.Pointer[sentToken]
 }
 
 type attemptKey struct{}
@@ -266,7 +283,7 @@ func (tokenCredentials) GetRequestMetadata(ctx context.Context, _ ...string) (ma
 	}
 	info, _ := credentials.RequestInfoFromContext(ctx)
 	c, ok := info.AuthInfo.(*connection)
-	if !ok {
+	if !ok || a.plain.Load() {
 		return bearerOf(a.token), nil
 	}
 	md, asked := c.sent.authorize(a.token)
@@ -283,11 +300,15 @@ func (a *attempt) learn(err error) (unknown bool) {
 		return false
 	}
 	if asked := a.asked.Load(); asked != nil {
-		sent.answered(asked, len(a.trailer[refKey]) > 0)
+		kept := len(a.trailer[refKey]) > 0
+		if kept || err == nil || errors.Is(err, io.EOF) { // of a call that was refused no token is kept anywhere
+			sent.answered(asked, kept)
+		}
 		return false
 	}
 	if status.Code(err) == codes.Unauthenticated && Reason(err) == reasonUnknownRef {
 		sent.off.Store(true)
+		a.plain.Store(true)
 		return true
 	}
 	return false

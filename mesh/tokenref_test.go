@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -266,7 +268,7 @@ func TestTheLastTokensAreKept(t *testing.T) {
 		{name: "one too many", puts: "abcd", want: "bcd"},
 		{name: "many too many", puts: "abcdefgh", want: "fgh"},
 		{name: "one again takes no room", puts: "abcabcaaa", want: "abc"},
-		{name: "one again is not younger", puts: "abcad", want: "bcd"},
+		{name: "one again is young again", puts: "abcad", want: "acd"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got := mesh.LastKept(3, strings.Split(tt.puts, "")...)
@@ -279,6 +281,89 @@ func TestTheLastTokensAreKept(t *testing.T) {
 				t.Errorf("%d are kept, want %d", len(got), len(tt.want))
 			}
 		})
+	}
+}
+
+// TestWhateverIsNamedIsKept has somewhat more callers than there is room for, who come again in no order.
+func TestWhateverIsNamedIsKept(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	named, unknown := mesh.Named(func(yield func(string) bool) {
+		for range 20 * mesh.MaxKept {
+			if !yield(strconv.Itoa(random.IntN(mesh.MaxKept + 1000))) {
+				return
+			}
+		}
+	})
+	if named == 0 || unknown > 0 {
+		t.Errorf("%d of %d references are not known", unknown, named)
+	}
+}
+
+// TestRefusedCallsDoNotEndReferences has more refusals on a new connection than there may be calls without an answer.
+func TestRefusedCallsDoNotEndReferences(t *testing.T) {
+	iss := meshtest.NewIssuer(t)
+	back, last := teller()
+	conn := meshtest.Serve(t, iss, meshtest.Part{Name: "echo"}, back.register).Connect(t, "gateway", mesh.PerCall())
+	alice := iss.Token(t, meshtest.Claims{Subject: "u-alice", ClientID: "web"})
+	for range 100 {
+		if _, err := say(mesh.WithBearer(t.Context(), alice), conn, "Admin", ""); status.Code(err) != codes.PermissionDenied {
+			t.Fatal(err)
+		}
+	}
+	for range 2 {
+		if _, err := as(t.Context(), conn, alice); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if strings.Contains(last().authorization, alice) {
+		t.Error("the token was sent again")
+	}
+}
+
+// TestACallIsMadeAgainByAConnectionThatNamesTheTokenToo has something between two connections and their server that comes
+// back to it by another connection.
+func TestACallIsMadeAgainByAConnectionThatNamesTheTokenToo(t *testing.T) {
+	iss := meshtest.NewIssuer(t)
+	back, last := teller()
+	srv := meshtest.Serve(t, iss, meshtest.Part{Name: "echo"}, back.register)
+	var behind atomic.Pointer[grpc.ClientConn]
+	behind.Store(srv.DialAs(t, "gateway"))
+	between := func(_ any, s grpc.ServerStream) error {
+		md, _ := metadata.FromIncomingContext(s.Context())
+		method, _ := grpc.MethodFromServerStream(s)
+		var in, out emptypb.Empty
+		if err := s.RecvMsg(&in); err != nil {
+			return err
+		}
+		var trailer metadata.MD
+		err := behind.Load().Invoke(metadata.NewOutgoingContext(s.Context(), md), method, &in, &out, grpc.Trailer(&trailer))
+		s.SetTrailer(trailer)
+		if err != nil {
+			return err
+		}
+		return s.SendMsg(&out)
+	}
+	conn, err := mesh.Dial(mesh.DialConfig{
+		Target: foreign(t, iss, between) + "," + foreign(t, iss, between), TLS: iss.CA.Client(t, "gateway"), Propagation: mesh.PerCall(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	alice := iss.Token(t, meshtest.Claims{Subject: "u-alice", ClientID: "web"})
+	for named := 0; named < 10; named++ {
+		if _, err := as(t.Context(), conn, alice); err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(last().authorization, alice) {
+			named = 0
+		}
+	}
+	behind.Store(srv.DialAs(t, "gateway"))
+	for range 4 {
+		if got, err := as(t.Context(), conn, alice); got != "user u-alice via web" || err != nil {
+			t.Errorf("got %q, %v", got, err)
+		}
 	}
 }
 
