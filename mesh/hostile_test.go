@@ -71,7 +71,13 @@ func TestTheEdgesOfATokensTimes(t *testing.T) {
 		t.Fatal(err)
 	}
 	srv := meshtest.Serve(t, iss, meshtest.Part{Name: "echo", Configure: func(c *mesh.ServerConfig) { c.Verifier, c.Now = verifier, now }},
-		(&echo{unary: whoami, stream: func(s grpc.ServerStream) error { return s.SendMsg(newNote("in").Message) }}).register)
+		(&echo{unary: whoami, stream: func(s grpc.ServerStream) error {
+			if mesh.Caller(s.Context()).Expiry.Before(base) {
+				<-s.Context().Done() // it is the server that ends it
+				return s.Context().Err()
+			}
+			return s.SendMsg(newNote("in").Message)
+		}}).register)
 	conn := srv.Dial(t)
 	at := func(d time.Duration) time.Time { return base.Add(d) }
 	for _, tt := range []struct {
