@@ -88,6 +88,21 @@ type Decision struct {
 	Caller *Identity
 }
 
+// Denial is a call that was refused to somebody who is known: the token is good, and the rule of the method does not hold for
+// its caller, or asks for another sign-in. Strangers are denied nothing: they are not let in.
+type Denial struct {
+	Time   time.Time
+	Method string
+	// Reason is what the caller was told, such as [ReasonRoleMissing], Cause the fixed word of [Decision].
+	Reason, Cause string
+	// Caller is whose call it was, not to be changed.
+	Caller *Identity
+	// Peer is the workload that the call came from, by its certificate; empty where the peer is none.
+	Peer string
+	// RequestID is by which the logs of all parts know the call.
+	RequestID string
+}
+
 // UnknownMethod is the cause of refusing a call to a method that does not exist.
 const UnknownMethod = "unknown_method"
 
@@ -101,6 +116,7 @@ type guardConfig struct {
 	Credential  func(ctx context.Context, authorization string) (token string, err error)
 	DPoP        *DPoP
 	Decided     func(ctx context.Context, d Decision)
+	Denied      func(d Denial)
 	Now         func() time.Time
 }
 
@@ -128,6 +144,9 @@ func newGuard(cfg guardConfig) (*guard, error) {
 	}
 	if cfg.Decided == nil {
 		cfg.Decided = func(context.Context, Decision) {}
+	}
+	if cfg.Denied == nil {
+		cfg.Denied = func(Denial) {}
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
@@ -168,6 +187,9 @@ func (g *guard) admit(ctx context.Context, method string) (context.Context, erro
 			d.Cause = r.cause
 		}
 		g.cfg.Decided(ctx, d)
+		if c != nil {
+			g.deny(ctx, c, d, err)
+		}
 		return nil, err
 	}
 	if c == nil {
@@ -182,7 +204,18 @@ func (g *guard) admit(ctx context.Context, method string) (context.Context, erro
 	return withCaller(ctx, c), nil
 }
 
-// decide returns the caller, or nil for a public method.
+// deny tells who was refused, to the log line of the call and to whoever keeps a record.
+func (g *guard) deny(ctx context.Context, c *caller, d Decision, err error) {
+	if call := callFrom(ctx); call != nil {
+		call.identity = &c.identity
+	}
+	g.cfg.Denied(Denial{
+		Time: g.cfg.Now(), Method: d.Method, Reason: Reason(err), Cause: d.Cause, Caller: &c.identity, Peer: PeerWorkload(ctx), RequestID: RequestID(ctx),
+	})
+}
+
+// decide returns the caller, or nil for a public method. With an error it returns whom the rule was not good for, and nil
+// where nobody is known.
 func (g *guard) decide(ctx context.Context, method string) (*caller, error) {
 	rule := g.rules[method]
 	if rule == nil {
@@ -212,10 +245,7 @@ func (g *guard) decide(ctx context.Context, method string) (*caller, error) {
 	if err := g.prove(ctx, method, s, id.Confirmation); err != nil {
 		return nil, err
 	}
-	if err := g.hold(ctx, &c.identity, rule); err != nil {
-		return nil, err
-	}
-	return c, nil
+	return c, g.hold(ctx, &c.identity, rule)
 }
 
 // hold checks what a rule demands of a caller who is known.

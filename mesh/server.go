@@ -55,6 +55,9 @@ type ServerConfig struct {
 	// Decided is told of every decision of the guard. It must not block. It is for metrics and traces: nothing in it can let
 	// a caller in.
 	Decided func(ctx context.Context, d Decision)
+	// Denied is told of every call that was refused to somebody who is known. It must not block, and has to bear as many as
+	// callers like to make. It is for the record of who tried what.
+	Denied func(d Denial)
 	// TrustTraceparent goes on with the traces of callers who prove themselves by no certificate: strangers, who then choose
 	// what is recorded. Default: a new trace begins with each call of theirs.
 	TrustTraceparent bool
@@ -115,7 +118,7 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 	s := &Server{cfg: cfg, serving: newServing(cfg.Verifier), policies: &Policies{rules: map[string]*Rule{}}, requests: &requests{}}
 	guard, err := newGuard(guardConfig{
 		Policies: s.policies, Verifier: cfg.Verifier, Revocations: cfg.Revocations, WorkloadIDs: cfg.WorkloadIDs,
-		Credential: cfg.Credential, DPoP: cfg.DPoP, Decided: cfg.Decided, Now: cfg.Now,
+		Credential: cfg.Credential, DPoP: cfg.DPoP, Decided: cfg.Decided, Denied: cfg.Denied, Now: cfg.Now,
 	})
 	if err != nil {
 		return nil, err

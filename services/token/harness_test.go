@@ -200,7 +200,7 @@ func (s *server) config() token.Config {
 		KeyEncryptionKey: bytes.Repeat([]byte{7}, 32), TokenMACKey: bytes.Repeat([]byte{9}, 32),
 		PasswordParams: password.Params{MemoryKiB: 64, Iterations: 1, Parallelism: 1},
 		// Tests wait for these.
-		RevocationHeartbeat: 50 * time.Millisecond, RevocationPoll: 50 * time.Millisecond, KeyUseInterval: 50 * time.Millisecond,
+		RevocationHeartbeat: 50 * time.Millisecond, RevocationPoll: 50 * time.Millisecond, KeyUseInterval: 50 * time.Millisecond, DenialGathering: 50 * time.Millisecond,
 		Logger: slog.New(slog.NewJSONHandler(out, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Now:    s.clock.Now,
 	}

@@ -44,7 +44,7 @@ func (s *server) serveRPC() *rpc {
 		s.t.Fatal(err)
 	}
 	server, err := mesh.NewServer(mesh.ServerConfig{Name: "token", TLS: r.ca.Server(s.t, "token"), Verifier: verifier,
-		Revocations: r.set, Logger: meshtest.Logger(s.t), DrainTime: time.Second, Now: s.clock.Now})
+		Revocations: r.set, Denied: s.Denied, Logger: meshtest.Logger(s.t), DrainTime: time.Second, Now: s.clock.Now})
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -16,8 +16,10 @@ import (
 	"github.com/redis/go-redis/v9"
 	"google.golang.org/grpc"
 
+	"github.com/realguardio/realguardio/mesh"
 	"github.com/realguardio/realguardio/mesh/tracing"
 	"github.com/realguardio/realguardio/services/internal/audit"
+	"github.com/realguardio/realguardio/services/internal/denials"
 	"github.com/realguardio/realguardio/services/internal/mail"
 	"github.com/realguardio/realguardio/services/internal/sqldb"
 	"github.com/realguardio/realguardio/services/token/account"
@@ -71,6 +73,8 @@ type Config struct {
 	RevocationPoll time.Duration
 	// KeyUseInterval is how often it is stored when API keys were last used. Default: a minute.
 	KeyUseInterval time.Duration
+	// DenialGathering is how long denials wait to be recorded together. Default: a second.
+	DenialGathering time.Duration
 	// DPoPNonces says whether proofs have to name a nonce. Default: NoncesOffered.
 	DPoPNonces NoncePolicy
 	// MutualTLS says how clients show certificates. Default: they cannot.
@@ -114,6 +118,7 @@ type Service struct {
 	audit       *audit.Service
 	usage       *usage.Recorder
 	refusals    chan refusal
+	denials     *denials.Recorder
 	hasher      *password.Hasher
 	accounts    *account.Lifecycle
 	policy      *password.Policy
@@ -156,6 +161,10 @@ func New(cfg Config) (*Service, error) {
 	}
 	s.usage = usage.New(usage.Config{Store: s.store, Every: cfg.KeyUseInterval, Logger: cfg.Logger, Now: cfg.Now})
 	s.refusals = make(chan refusal, refusalsWaiting)
+	s.denials = denials.New(denials.Config{Record: s.store.RecordAll, Gather: cfg.DenialGathering, Logger: cfg.Logger, Now: cfg.Now})
+	if err := counters.watchDenials(cfg.Registerer, s.denials.Dropped); err != nil {
+		return nil, fmt.Errorf("token: %w", err)
+	}
 	s.hasher = password.New(cfg.PasswordParams, cfg.ConcurrentHashes)
 	s.origins = oauth.NewOrigins(s.store, cfg.Now, cfg.Logger)
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
@@ -226,6 +235,9 @@ func (s *Service) Register(r grpc.ServiceRegistrar) {
 	s.audit.Register(r)
 }
 
+// Denied has it recorded that the server of the RPCs refused somebody. It does not block.
+func (s *Service) Denied(d mesh.Denial) { s.denials.Denied(d) }
+
 const (
 	// housekeepEvery is how often what expired is forgotten, and how soon a change of other replicas shows in discovery.
 	housekeepEvery = 5 * time.Minute
@@ -241,6 +253,7 @@ func (s *Service) Run(ctx context.Context) error {
 	tasks.Go(func() { _ = s.revocations.Run(ctx) }) // likewise
 	tasks.Go(func() { _ = s.usage.Run(ctx) })       // likewise
 	tasks.Go(func() { _ = s.logouts.Run(ctx) })     // likewise
+	tasks.Go(func() { _ = s.denials.Run(ctx) })     // likewise
 	tasks.Go(func() { s.recordRefusals(ctx) })
 	tasks.Go(func() { s.housekeep(ctx) })
 	if s.postman != nil {

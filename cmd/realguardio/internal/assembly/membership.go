@@ -51,6 +51,8 @@ type membership struct {
 	verifier    *issuers.Verifier
 	revocations *revocation.Set
 	metrics     *telemetry.Metrics
+	// denied keeps a record of whom the server refuses; nil in a part without one.
+	denied func(mesh.Denial)
 	// own gets the part's own tokens, for the part that is called with them.
 	own func(callee string) (mesh.TokenSource, error)
 	// exchanges get tokens for those of callers; exchanged has the parts that are called with such.
@@ -205,6 +207,7 @@ func (m *membership) callee(part string) (to mesh.Callee, exchanged bool) {
 func (m *membership) newServer(now func() time.Time) (*mesh.Server, error) {
 	cfg := mesh.ServerConfig{
 		Name: m.part.Name, TLS: m.server, WorkloadIDs: m.ids, Verifier: m.verifier, Revocations: m.revocations, Logger: m.part.meshLog, Now: now,
+		Denied: m.denied,
 	}
 	m.instrument(&cfg)
 	return mesh.NewServer(cfg)

@@ -68,6 +68,7 @@ func NewToken(ctx context.Context, cfg TokenConfig, l Listeners) (_ *Part, err e
 	if err != nil {
 		return nil, err
 	}
+	in.denied = service.Denied
 	p.work("token service", service.Run)
 	p.serveHTTP(service.Handler(), l.HTTP, cfg.PublicTLS)
 	if l.MTLS != nil {
