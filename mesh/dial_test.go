@@ -79,6 +79,28 @@ func TestWhoseTokenTravelsIsDecidedWhereTheConnectionIsDialled(t *testing.T) {
 	}
 }
 
+// TestWorkOfAPartsOwnHasNoneOfItsCallersRights calls on as the part while an administrator is being served.
+func TestWorkOfAPartsOwnHasNoneOfItsCallersRights(t *testing.T) {
+	iss := meshtest.NewIssuer(t)
+	seen := make(chan mesh.Identity, 1)
+	back := &echo{unary: func(ctx context.Context, in note) (note, error) {
+		seen <- mesh.Caller(ctx)
+		return in, nil
+	}}
+	conn := chain(t, iss, back, mesh.AsService(iss.Source(t, "customer")), nil)
+	admin := iss.Token(t, meshtest.Claims{Subject: "u-root", ClientID: "web", SessionID: "s1", Roles: []string{"ADMIN"}, Scopes: []string{"admin"}, AuthTime: time.Now()})
+	if _, err := say(meshtest.As(t.Context(), admin), conn, "Say", ""); err != nil {
+		t.Fatal(err)
+	}
+	got := <-seen
+	if got.Kind != mesh.KindWorkload || got.Subject != "customer" || got.ClientID != "customer" {
+		t.Errorf("called on as %v", got)
+	}
+	if len(got.Roles)+len(got.Scopes)+len(got.Actors) > 0 || got.SessionID != "" || !got.AuthTime.IsZero() {
+		t.Errorf("with rights of its caller: %+v", got)
+	}
+}
+
 func TestOnlyTheTokenAndTheRequestsIDsTravelOn(t *testing.T) {
 	iss := meshtest.NewIssuer(t)
 	seen := make(chan metadata.MD, 1)

@@ -47,11 +47,16 @@ func TestPeopleAreToldOfWhatConcernsThem(t *testing.T) {
 		if diff := gocmp.Diff(want, w.got()); diff != "" {
 			w.Error(diff)
 		}
-		for _, c := range w.people.callers {
-			if c.Kind != mesh.KindWorkload || c.Subject != "notification" || len(c.Roles) > 0 {
-				w.Errorf("asked as %v", c)
+		w.people.set(func(p *people) {
+			if len(p.callers) == 0 {
+				w.Error("nobody was asked whom to tell")
 			}
-		}
+			for _, c := range p.callers {
+				if c.Kind != mesh.KindWorkload || c.Subject != "notification" || len(c.Roles) > 0 || len(c.Actors) > 0 {
+					w.Errorf("asked as %v", c)
+				}
+			}
+		})
 	})
 }
 

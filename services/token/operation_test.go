@@ -245,8 +245,14 @@ func TestClientCredentials(t *testing.T) {
 		if c["name"] != "Service" {
 			t.Errorf("an application's token says that its name is %v", c["name"])
 		}
-		if w := claims(s.machine("customer", serviceSecret).str("access_token")); w["caller"] != "workload" || w["sub"] != "customer" || w["name"] != nil {
+		w := claims(s.machine("customer", serviceSecret).str("access_token"))
+		if w["caller"] != "workload" || w["sub"] != "customer" || w["client_id"] != "customer" {
 			t.Errorf("%v", w)
+		}
+		for _, name := range []string{"sid", "auth_time", "name", "email", "roles", "act"} {
+			if w[name] != nil {
+				t.Errorf("a part's own token has %s: %v", name, w)
+			}
 		}
 		narrowed := s.post("/oauth2/token", "service", serviceSecret, url.Values{"grant_type": {"client_credentials"},
 			"scope": {"customer.read"}, "resource": {"urn:realguardio:customer"}})
