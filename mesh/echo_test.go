@@ -45,9 +45,10 @@ var echoRules = map[string]*meshv1.Rule{
 	"Strong":   {Callers: callers{user}, Acr: "phr"},
 	"Read":     {Callers: callers{user}},
 	"Recent":   {Callers: callers{user}, MaxAge: durationpb.New(300e9)},
+	"Guarded":  {Callers: callers{user}, Sensitive: true},
 }
 
-var echoMethods = []string{"Say", "Watch", "Chat", "Open", "Admin", "Scoped", "Internal", "Anyone", "Careful", "Fresh", "Strong", "Read", "Recent"}
+var echoMethods = []string{"Say", "Watch", "Chat", "Open", "Admin", "Scoped", "Internal", "Anyone", "Careful", "Fresh", "Strong", "Read", "Recent", "Guarded"}
 
 // echoFile is test.mesh.v1, as a linked proto file would be.
 var echoFile = sync.OnceValue(func() protoreflect.FileDescriptor {
@@ -77,7 +78,7 @@ func method(name string, rule *meshv1.Rule) *descriptorpb.MethodDescriptorProto 
 	if name == "Read" {
 		m.Options.IdempotencyLevel = descriptorpb.MethodOptions_NO_SIDE_EFFECTS.Enum()
 	}
-	m.ServerStreaming = proto.Bool(slices.Contains([]string{"Watch", "Chat", "Recent"}, name))
+	m.ServerStreaming = proto.Bool(slices.Contains([]string{"Watch", "Chat", "Recent", "Guarded"}, name))
 	m.ClientStreaming = proto.Bool(name == "Chat")
 	return m
 }

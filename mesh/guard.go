@@ -240,12 +240,16 @@ func (g *guard) decide(ctx context.Context, method string) (*caller, error) {
 		return nil, because("revoked", Ended(g.cfg.Revocations, id))
 	}
 	if rule.Sensitive && g.cfg.Revocations.Stale() {
-		return nil, because("stale_revocations", Unavailable("the revocation feed"))
+		return nil, staleRevocations()
 	}
 	if err := g.prove(ctx, method, s, id.Confirmation); err != nil {
 		return nil, err
 	}
 	return c, g.hold(ctx, &c.identity, rule)
+}
+
+func staleRevocations() *refusal {
+	return because("stale_revocations", Unavailable("the revocation feed"))
 }
 
 // hold checks what a rule demands of a caller who is known.

@@ -13,7 +13,7 @@ import (
 
 // lifetime lets a stream in and ends it when its caller's right ends: UNAUTHENTICATED at the token's expiry or
 // revocation, and when the sign-in gets older than the rule allows; UNAVAILABLE when the server drains, so that the client
-// goes on elsewhere.
+// goes on elsewhere, and where the method is sensitive and a revocation might have been missed.
 type lifetime struct {
 	guard    *guard
 	requests *requests
@@ -73,18 +73,43 @@ func (l *lifetime) watch(ctx context.Context, cancel context.CancelCauseFunc, ru
 	if c == nil {
 		return func() { stopDraining() }
 	}
-	stopExpiry := func() bool { return true }
+	stopExpiry, stopStale := func() bool { return true }, func() bool { return true }
 	if rule != nil {
 		until, why := c.until(rule)
 		stopExpiry = time.AfterFunc(until.Sub(l.guard.cfg.Now()), func() { l.end(ctx, cancel, why) }).Stop
+	}
+	if rule != nil && rule.Sensitive {
+		stopStale = l.whileKnown(ctx, cancel)
 	}
 	revoked := because("revoked", Unauthenticated(ReasonUnauthenticated))
 	stopNotify := l.guard.cfg.Revocations.Notify(c.identity, func() { l.end(ctx, cancel, revoked) })
 	return func() {
 		stopDraining()
 		stopExpiry()
+		stopStale()
 		stopNotify()
 	}
+}
+
+// askStale is how often a stream of a sensitive method asks whether revocations are known still.
+const askStale = time.Second
+
+// whileKnown cancels ctx when revocations become stale: the stream's own might be among those that are not known.
+func (l *lifetime) whileKnown(ctx context.Context, cancel context.CancelCauseFunc) (stop func() bool) {
+	var timer *time.Timer
+	made := make(chan struct{})
+	timer = time.AfterFunc(askStale, func() {
+		<-made
+		switch {
+		case ctx.Err() != nil:
+		case l.guard.cfg.Revocations.Stale():
+			l.end(ctx, cancel, staleRevocations())
+		default:
+			timer.Reset(askStale)
+		}
+	})
+	close(made)
+	return timer.Stop
 }
 
 // until is when the rule stops holding for a caller whom it holds for, and what they are told then: their token expires, or

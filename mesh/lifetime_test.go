@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -95,6 +96,44 @@ func TestAStreamEndsWithItsCallersRight(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// silent are revocations whose feed may fall silent.
+type silent struct {
+	mesh.Revocations
+	stale atomic.Bool
+}
+
+func (s *silent) Stale() bool { return s.stale.Load() }
+
+func TestASensitiveStreamEndsWhenRevocationsMightBeMissed(t *testing.T) {
+	iss := meshtest.NewIssuer(t)
+	for name, handler := range handlers {
+		if name == "that is blocked reading" {
+			continue // there is nothing to read but the request
+		}
+		t.Run("with a handler "+name, func(t *testing.T) {
+			t.Parallel()
+			started := make(chan struct{}, 2)
+			feed := &silent{Revocations: mesh.NoRevocations()}
+			srv := meshtest.Serve(t, iss, meshtest.Part{Name: "echo", Configure: func(c *mesh.ServerConfig) { c.Revocations = feed }},
+				(&echo{stream: handler(started)}).register)
+			ctx, cancel := context.WithCancel(meshtest.As(t.Context(), iss.Token(t, meshtest.Claims{})))
+			defer cancel()
+			conn := srv.Dial(t)
+			guarded, watch := open(t, ctx, conn, "Guarded"), open(t, ctx, conn, "Watch")
+			<-started
+			<-started
+			feed.stale.Store(true)
+			if err := end(guarded); status.Code(err) != codes.Unavailable || mesh.Reason(err) != mesh.ReasonDependencyDown {
+				t.Errorf("got %v", err)
+			}
+			cancel()
+			if err := end(watch); status.Code(err) != codes.Canceled {
+				t.Errorf("one that is not sensitive: %v", err)
+			}
+		})
 	}
 }
 
