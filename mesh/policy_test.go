@@ -1,11 +1,14 @@
 package mesh_test
 
 import (
+	"encoding/json"
+	"os"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/encoding/prototext"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protodesc"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -34,45 +37,47 @@ func serviceWith(t *testing.T, own, fallback *meshv1.Rule) protoreflect.ServiceD
 	return file.Services().Get(0)
 }
 
+// TestARuleThatCouldBeMisreadIsRefused goes by the table that the plugin of `buf lint` is held to as well.
 func TestARuleThatCouldBeMisreadIsRefused(t *testing.T) {
-	for _, tt := range []struct {
-		name string
-		own  *meshv1.Rule
-		want string
-	}{
-		{name: "none", want: "there is none"},
-		{name: "an empty one", own: &meshv1.Rule{}, want: "admits nobody"},
-		{name: "edge alone", own: &meshv1.Rule{Edge: true}, want: "admits nobody"},
-		{name: "a role but no caller", own: &meshv1.Rule{AnyRole: []string{"A"}}, want: "admits nobody"},
-		{name: "public and a caller", own: &meshv1.Rule{Public: true, Callers: callers{user}}, want: "public excludes"},
-		{name: "public and a role", own: &meshv1.Rule{Public: true, AnyRole: []string{"A"}}, want: "public excludes"},
-		{name: "public and a scope", own: &meshv1.Rule{Public: true, AllScopes: []string{"a"}}, want: "public excludes"},
-		{name: "public and workloads", own: &meshv1.Rule{Public: true, Workloads: []string{"a"}}, want: "public excludes"},
-		{name: "public and sensitive", own: &meshv1.Rule{Public: true, Sensitive: true}, want: "public excludes"},
-		{name: "public and max_age", own: &meshv1.Rule{Public: true, MaxAge: durationpb.New(1)}, want: "public excludes"},
-		{name: "public and acr", own: &meshv1.Rule{Public: true, Acr: "x"}, want: "public excludes"},
-		{name: "a caller of no kind", own: &meshv1.Rule{Callers: callers{user, 0}}, want: "unknown kind"},
-		{name: "a caller of a kind to come", own: &meshv1.Rule{Callers: callers{99}}, want: "unknown kind"},
-		{name: "a caller twice", own: &meshv1.Rule{Callers: callers{user, user}}, want: "twice"},
-		{name: "a workload without names", own: &meshv1.Rule{Callers: callers{user, workload}}, want: "workloads names none"},
-		{name: "names without workload", own: &meshv1.Rule{Callers: callers{user}, Workloads: []string{"a"}}, want: "no workload"},
-		{name: "a blank workload", own: &meshv1.Rule{Callers: callers{workload}, Workloads: []string{""}}, want: "blank"},
-		{name: "any workload and one by name", own: &meshv1.Rule{Callers: callers{workload}, Workloads: []string{"*", "customer"}}, want: "beside any"},
-		{name: "a blank role", own: &meshv1.Rule{Callers: callers{user}, AnyRole: []string{""}}, want: "blank"},
-		{name: "two scopes in one string", own: &meshv1.Rule{Callers: callers{user}, AllScopes: []string{"a b"}}, want: "blank"},
-		{name: "a negative max_age", own: &meshv1.Rule{Callers: callers{user}, MaxAge: durationpb.New(-1)}, want: "max_age must be positive"},
-		{name: "a max_age of zero", own: &meshv1.Rule{Callers: callers{user}, MaxAge: durationpb.New(0)}, want: "max_age must be positive"},
-		{name: "max_age for clients", own: &meshv1.Rule{Callers: callers{user, client}, MaxAge: durationpb.New(1)}, want: "speak of persons"},
-		{name: "a max_age finer than sign-ins are dated", own: &meshv1.Rule{Callers: callers{user}, MaxAge: durationpb.New(1500 * time.Millisecond)}, want: "whole seconds"},
-		{name: "acr for clients", own: &meshv1.Rule{Callers: callers{client}, Acr: "x"}, want: "speak of persons"},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			_, err := mesh.NewPolicies(serviceWith(t, tt.own, nil))
-			if err == nil || !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), "/test.mesh.v1.One/Do") {
-				t.Errorf("got %v, want %q and the method's name", err, tt.want)
+	table, err := os.ReadFile("testdata/rules.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rules []struct {
+		Name          string
+		Rule, Default *string
+		Want          string
+	}
+	if err := json.Unmarshal(table, &rules); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range rules {
+		t.Run(tt.Name, func(t *testing.T) {
+			_, err := mesh.NewPolicies(serviceWith(t, ruleIn(t, tt.Rule), ruleIn(t, tt.Default)))
+			want := "rule of /test.mesh.v1.One/Do: " + tt.Want
+			if tt.Want == "" && err != nil || tt.Want != "" && (err == nil || err.Error() != want) {
+				t.Errorf("got %v, want %q", err, tt.Want)
 			}
 		})
 	}
+	// What no proto can say and a descriptor can.
+	_, err = mesh.NewPolicies(serviceWith(t, &meshv1.Rule{Callers: callers{99}}, nil))
+	if err == nil || !strings.Contains(err.Error(), "unknown kind") {
+		t.Errorf("a caller of a kind to come: %v", err)
+	}
+}
+
+// ruleIn reads a rule in the text of an option; nil for none.
+func ruleIn(t *testing.T, text *string) *meshv1.Rule {
+	t.Helper()
+	if text == nil {
+		return nil
+	}
+	rule := &meshv1.Rule{}
+	if err := prototext.Unmarshal([]byte(*text), rule); err != nil {
+		t.Fatal(err)
+	}
+	return rule
 }
 
 func TestAMethodsOwnRuleReplacesItsServicesWhole(t *testing.T) {
