@@ -151,6 +151,7 @@ func (f *forger) all(good, id string) []badCredential {
 		{"nothing", nil},
 		{"an empty value", []string{""}},
 		{"no token", []string{"Bearer x"}},
+		{"a token that is too long", []string{"Bearer " + good + strings.Repeat("A", 8<<10)}},
 		{"two tokens", []string{"Bearer " + good, "Bearer " + good}},
 		{"two tokens in one value", []string{"Bearer " + good + ", Bearer " + good}},
 	}

@@ -24,7 +24,10 @@ import (
 	"github.com/lestrrat-go/jwx/v2/jwa"
 	"github.com/lestrrat-go/jwx/v2/jwk"
 	"github.com/lestrrat-go/jwx/v2/jws"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
+	tokenv1 "github.com/realguardio/realguardio/gen/go/realguardio/token/v1"
 	"github.com/realguardio/realguardio/services/token"
 	"github.com/realguardio/realguardio/services/token/oauth"
 )
@@ -383,7 +386,7 @@ func TestKeysThatProveNothingAreNotRegistered(t *testing.T) {
 		c := oauth.Client{ID: "c", Name: "C", Kind: oauth.KindApplication, Grants: []string{"client_credentials"}, JWKS: jwks}
 		return c.Validate()
 	}
-	for name, bad := range map[string]string{
+	weak := map[string]string{
 		"no set":                        `[]`,
 		"no keys":                       `{}`,
 		"an empty set":                  set(),
@@ -409,7 +412,8 @@ func TestKeysThatProveNothingAreNotRegistered(t *testing.T) {
 		"a key to encrypt with":         set(strings.Replace(one("ec"), "{", `{"use":"enc",`, 1)),
 		"an algorithm of another type":  set(strings.Replace(one("ec"), "{", `{"alg":"RS256",`, 1)),
 		"an algorithm that is a secret": set(strings.Replace(one("rsa"), "{", `{"alg":"HS256",`, 1)),
-	} {
+	}
+	for name, bad := range weak {
 		var metadata *oauth.MetadataError
 		if err := client(bad); err == nil {
 			t.Errorf("%s is registered", name)
@@ -422,6 +426,32 @@ func TestKeysThatProveNothingAreNotRegistered(t *testing.T) {
 			t.Errorf("%v: %s", err, good)
 		}
 	}
+	oneStore(t, func(t *testing.T, st stores) {
+		a := start(t, st).serveRPC().administered()
+		create := func(jwks string) error {
+			_, err := a.admin.CreateClient(a.ctx, &tokenv1.CreateClientRequest{Name: "Reports", GrantTypes: []string{"client_credentials"}, Scopes: []string{"customer.read"}, Jwks: jwks})
+			return err
+		}
+		if err := create(set(one("ec"))); err != nil {
+			t.Fatalf("a good key: %v", err)
+		}
+		listed := func() int {
+			all, err := a.admin.ListClients(a.ctx, &tokenv1.ListClientsRequest{PageSize: 100})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return len(all.GetClients())
+		}
+		before := listed()
+		for name, bad := range weak {
+			if err := create(bad); status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), "jwks") {
+				t.Errorf("%s by an admin: %v", name, err)
+			}
+		}
+		if after := listed(); after != before {
+			t.Errorf("%d clients became %d", before, after)
+		}
+	})
 }
 
 // TestAssertionsOfWhoseTokensAreBoundAreStrict has a client that is registered as the FAPI 2.0 Security Profile wants it. Who

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -102,6 +103,18 @@ func (r *rpc) ends(t *testing.T, access string) {
 		}
 	}
 	t.Error("the token is still accepted")
+}
+
+// TestEveryMethodRefusesBadTokens serves the service's RPCs to the tokens of an issuer whose key the test has.
+func TestEveryMethodRefusesBadTokens(t *testing.T) {
+	oneStore(t, func(t *testing.T, st stores) {
+		s := start(t, st)
+		before := s.published()
+		meshtest.RefusesBadTokens(t, meshtest.Serve(t, meshtest.NewIssuer(t), meshtest.Part{Name: "token"}, s.Register))
+		if after := s.published(); !slices.Equal(after, before) {
+			t.Errorf("keys were %v and are %v", before, after)
+		}
+	})
 }
 
 // TestWhatEndsATokenEndsItEverywhere revokes in every way there is, and asks a verifier that only has the feed.
