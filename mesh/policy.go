@@ -12,6 +12,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
 
 	meshv1 "github.com/realguardio/realguardio/gen/go/realguardio/mesh/v1"
 )
@@ -232,4 +233,19 @@ func hasDuplicate[T cmp.Ordered](s []T) bool {
 
 func hasBlank(s []string) bool {
 	return slices.ContainsFunc(s, func(v string) bool { return v == "" || strings.ContainsAny(v, " \t\n") })
+}
+
+// linkedRule returns the rule of a method that is linked into this program.
+func linkedRule(method string) (Rule, bool) {
+	service, name, _ := strings.Cut(strings.TrimPrefix(method, "/"), "/")
+	d, err := protoregistry.GlobalFiles.FindDescriptorByName(protoreflect.FullName(service))
+	desc, ok := d.(protoreflect.ServiceDescriptor)
+	if err != nil || !ok || desc.Methods().ByName(protoreflect.Name(name)) == nil {
+		return Rule{}, false
+	}
+	policies, err := NewPolicies(desc)
+	if err != nil {
+		return Rule{}, false
+	}
+	return policies.Rule(method)
 }

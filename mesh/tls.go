@@ -1,17 +1,11 @@
 package mesh
 
 import (
-	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"os"
-	"slices"
-	"sync"
-	"time"
 
 	"google.golang.org/grpc/credentials"
 )
@@ -100,119 +94,6 @@ func (f TLSFiles) readPair() (*tls.Certificate, error) {
 	}
 	return &pair, nil
 }
-
-// followed is what some files hold, read again when they have changed.
-type followed[T any] struct {
-	files []string
-	read  func() (T, error)
-	log   *slog.Logger
-
-	mu      sync.Mutex
-	value   T
-	written []stamp
-	problem string
-}
-
-// stamp is what tells one version of a file from the next.
-type stamp struct {
-	modified time.Time
-	size     int64
-}
-
-func follow[T any](log *slog.Logger, read func() (T, error), files ...string) (*followed[T], error) {
-	f := &followed[T]{files: files, read: read, log: log}
-	written, err := f.stamps()
-	if err == nil {
-		f.value, err = read()
-	} else {
-		_, err = read() // which says better what is wrong
-	}
-	f.written = written
-	return f, err
-}
-
-// get returns what the files hold, or held when they could last be used.
-func (f *followed[T]) get() T {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	written, err := f.stamps()
-	if err == nil && slices.Equal(written, f.written) {
-		return f.value
-	}
-	if err == nil {
-		var value T
-		if value, err = f.read(); err == nil {
-			f.value, f.written = value, written
-		}
-	}
-	f.report(err)
-	return f.value
-}
-
-// report logs a problem once.
-func (f *followed[T]) report(err error) {
-	problem := ""
-	if err != nil {
-		problem = err.Error()
-	}
-	if problem != "" && problem != f.problem && f.log != nil {
-		f.log.Error("TLS files cannot be used; the last that could stay in use", slog.String("error", problem))
-	}
-	f.problem = problem
-}
-
-func (f *followed[T]) stamps() ([]stamp, error) {
-	stamps := make([]stamp, 0, len(f.files))
-	for _, file := range f.files {
-		info, err := os.Stat(file)
-		if err != nil {
-			return nil, err
-		}
-		stamps = append(stamps, stamp{info.ModTime(), info.Size()})
-	}
-	return stamps, nil
-}
-
-// TLSSource gives the TLS configuration of each connection that is made, so that what is renewed is followed.
-type TLSSource interface {
-	Client() (*tls.Config, error)
-}
-
-// sourced is TLS whose configuration is asked for at every handshake. While the source has none, the last is used.
-type sourced struct {
-	credentials.TransportCredentials // of the first
-	source                           TLSSource
-
-	mu   sync.Mutex
-	last *tls.Config
-}
-
-func newSourced(source TLSSource) (*sourced, error) {
-	config, err := source.Client()
-	if err != nil {
-		return nil, err
-	}
-	if config == nil {
-		return nil, errors.New("mesh: TLS: the source has no configuration")
-	}
-	return &sourced{TransportCredentials: newTLS(config), source: source, last: config}, nil
-}
-
-func (s *sourced) ClientHandshake(ctx context.Context, authority string, conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
-	return newTLS(s.config()).ClientHandshake(ctx, authority, conn)
-}
-
-func (s *sourced) config() *tls.Config {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if config, err := s.source.Client(); err == nil && config != nil {
-		s.last = config
-	}
-	return s.last
-}
-
-// Clone returns s: a connection of ours overrides no name in its copy.
-func (s *sourced) Clone() credentials.TransportCredentials { return s }
 
 // newTLS is c, with TLS 1.3 where it does not say which version.
 func newTLS(c *tls.Config) credentials.TransportCredentials {
