@@ -7,8 +7,10 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/singleflight"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
@@ -102,7 +104,9 @@ type ExchangesConfig struct {
 type Exchanges struct {
 	cfg    ExchangesConfig
 	traded *tradedTokens
-	flight flights
+	// flight has the exchanges under way: one for a key, however many wait.
+	flight        singleflight.Group
+	begun, failed atomic.Uint64
 }
 
 // ExchangeStats counts what [Exchanges] did since they were made.
@@ -135,7 +139,7 @@ func NewExchanges(cfg ExchangesConfig) (*Exchanges, error) {
 
 // Stats returns what was done so far.
 func (x *Exchanges) Stats() ExchangeStats {
-	return ExchangeStats{Hits: x.traded.hits(), Misses: x.flight.begun.Load(), Failures: x.flight.failed.Load()}
+	return ExchangeStats{Hits: x.traded.hits(), Misses: x.begun.Load(), Failures: x.failed.Load()}
 }
 
 // Token returns the token with which to.Audience is called on behalf of whom token speaks for. It is for an edge that holds
@@ -169,7 +173,8 @@ func (x *Exchanges) get(ctx context.Context, s subject, t trade) (string, error)
 		return held.token, nil
 	}
 	select {
-	case got := <-x.fetch(ctx, s, t, nil):
+	case r := <-x.fetch(ctx, s, t, nil):
+		got := r.Val.(*traded)
 		if got.refused != nil {
 			return "", got.refused
 		}
@@ -181,27 +186,27 @@ func (x *Exchanges) get(ctx context.Context, s subject, t trade) (string, error)
 
 // fetch begins an exchange, or joins the one that is under way. It does not end with the call that began it, because others
 // may wait for it; exchangeLimit ends it.
-func (x *Exchanges) fetch(ctx context.Context, s subject, t trade, before *traded) <-chan *traded {
+func (x *Exchanges) fetch(ctx context.Context, s subject, t trade, before *traded) <-chan singleflight.Result {
 	key := tradeKey{s.token, t.id}
 	// Nothing that the handler has put into its call's metadata goes to the issuer.
 	ctx = metadata.NewOutgoingContext(context.WithoutCancel(ctx), metadata.MD{})
-	return x.flight.join(key, func() *traded {
+	return x.flight.DoChan(key.String(), func() (any, error) {
 		if held := x.traded.get(key, x.cfg.Now().UnixNano()); held != nil && held != before {
-			return held // the exchange before this one has got it
+			return held, nil // the exchange before this one has got it
 		}
 		ctx, cancel := context.WithTimeout(ctx, exchangeLimit)
 		defer cancel()
-		x.flight.begun.Add(1)
+		x.begun.Add(1)
 		got := x.exchange(ctx, s, t, before)
 		if got.refused != nil {
-			x.flight.failed.Add(1)
+			x.failed.Add(1)
 			if before != nil && !errors.Is(got.refused.err, ErrSubjectToken) { // it is good for its last third
 				before.putOff(x.cfg.Now().Add(refusedFor))
-				return got
+				return got, nil
 			}
 		}
 		x.traded.put(key, got)
-		return got
+		return got, nil
 	})
 }
 

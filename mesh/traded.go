@@ -3,6 +3,7 @@ package mesh
 import (
 	"encoding/binary"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -30,6 +31,9 @@ func newTrade(to Callee) trade {
 // tradeKey is what an exchanged token is found by: the whole token that it was got for, as a part of that could stand for
 // another one, and what it was got for.
 type tradeKey struct{ token, trade string }
+
+// String is the key as one text that no other key has.
+func (k tradeKey) String() string { return strconv.Itoa(len(k.token)) + " " + k.token + k.trade }
 
 // traded is a token that was got for another, or the refusal of it. Times are nanoseconds of the Unix epoch.
 type traded struct {
@@ -165,38 +169,4 @@ func (c *tradedTokens) drop(key tradeKey) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.held, key)
-}
-
-// flights are the exchanges under way: one for a key, however many wait.
-type flights struct {
-	mu      sync.Mutex
-	waiting map[tradeKey][]chan<- *traded
-
-	begun, failed atomic.Uint64
-}
-
-// join begins f in a goroutine of its own, unless it is under way for key, and returns what gives its result.
-func (f *flights) join(key tradeKey, exchange func() *traded) <-chan *traded {
-	result := make(chan *traded, 1)
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	all, under := f.waiting[key]
-	if f.waiting == nil {
-		f.waiting = map[tradeKey][]chan<- *traded{}
-	}
-	f.waiting[key] = append(all, result)
-	if under {
-		return result
-	}
-	go func() {
-		got := exchange()
-		f.mu.Lock()
-		all := f.waiting[key]
-		delete(f.waiting, key)
-		f.mu.Unlock()
-		for _, waits := range all {
-			waits <- got
-		}
-	}()
-	return result
 }
