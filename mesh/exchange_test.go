@@ -249,7 +249,7 @@ func TestAnExchangedTokenIsKept(t *testing.T) {
 			}
 		}
 		release()
-		until(t, "the token is renewed", func() bool { return tr.exchanges.Stats().Misses == 2 })
+		meshtest.Await(t, "a renewal", func() bool { return tr.exchanges.Stats().Misses == 2 })
 		tr.advance(20 * time.Second)
 		if err := tr.as(t, token); err != nil || tr.exchanged() != 2 {
 			t.Errorf("%v after %d exchanges", err, tr.exchanged())
@@ -276,7 +276,7 @@ func TestAnExchangedTokenIsKept(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		until(t, "the renewal fails", func() bool { return tr.exchanges.Stats().Failures == 1 })
+		meshtest.Await(t, "the renewal to fail", func() bool { return tr.exchanges.Stats().Failures == 1 })
 		tr.advance(11 * time.Second)
 		if err := tr.as(t, token); status.Code(err) != codes.Unavailable {
 			t.Errorf("past its end: %v", err)
@@ -299,22 +299,6 @@ func TestAnExchangedTokenIsKept(t *testing.T) {
 			t.Errorf("%d hits among 200 tokens with room for 32", hits)
 		}
 	})
-}
-
-// until waits for a condition that another goroutine makes true.
-func until(t *testing.T, what string, is func() bool) {
-	t.Helper()
-	deadline := time.NewTimer(10 * time.Second)
-	defer deadline.Stop()
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	for !is() {
-		select {
-		case <-tick.C:
-		case <-deadline.C:
-			t.Fatalf("%s: not in 10 seconds", what)
-		}
-	}
 }
 
 func TestManyCallsOfOneCallerAreOneExchange(t *testing.T) {

@@ -84,7 +84,7 @@ func TestATokenIsRenewedBeforeItExpires(t *testing.T) {
 		t.Error("renewed too early")
 	}
 	c.advance(30 * time.Second)
-	await(t, "a new one", func() bool { return token(t, s) != first })
+	meshtest.Await(t, "a new one", func() bool { return token(t, s) != first })
 	if iss.Issued() != 2 {
 		t.Errorf("%d tokens were asked for", iss.Issued())
 	}
@@ -104,7 +104,7 @@ func TestAnIssuerThatIsDownDoesNotTakeTheTokenAway(t *testing.T) {
 		t.Errorf("a token that expires on its way: %v", got)
 	}
 	iss.SetDown(false)
-	await(t, "a new one", func() bool {
+	meshtest.Await(t, "a new one", func() bool {
 		c.advance(time.Second)
 		got, err := s.Token(t.Context())
 		return err == nil && got != first
@@ -191,20 +191,5 @@ func TestAConfigurationThatIsRefused(t *testing.T) {
 				t.Errorf("got %v, want %q", err, tt.want)
 			}
 		})
-	}
-}
-
-func await(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-	defer cancel()
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	for !holds() {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			t.Fatalf("waited in vain for %s", what)
-		}
 	}
 }

@@ -79,7 +79,7 @@ func TestInAFloodOfForgedTokensGoodOnesGetIn(t *testing.T) {
 	}
 	stop := flood(t, v, forge(t, iss, 300), 4)
 	defer stop()
-	await(t, "the flood", func() bool { return v.Stats().Refused > 250 })
+	meshtest.Await(t, "the flood", func() bool { return v.Stats().Refused > 250 })
 	for range 10 {
 		for name, token := range map[string]string{"a known one": regular, "a new one": iss.Token(t, meshtest.Claims{})} {
 			if _, err := v.Verify(t.Context(), token); err != nil {

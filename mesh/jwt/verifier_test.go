@@ -322,36 +322,20 @@ func TestKeysComeInTheBackground(t *testing.T) {
 	ran := make(chan error, 1)
 	go func() { ran <- v.Run(ctx) }()
 	iss.SetDown(false)
-	await(t, "keys", v.Ready)
+	meshtest.Await(t, "keys", v.Ready)
 	old := iss.Token(t, meshtest.Claims{})
 	if _, err := v.Verify(t.Context(), old); err != nil {
 		t.Fatal(err)
 	}
 	iss.Rotate(t)
 	iss.Withdraw()
-	await(t, "the withdrawn key to be trusted no more", func() bool {
+	meshtest.Await(t, "the withdrawn key to be trusted no more", func() bool {
 		_, err := v.Verify(t.Context(), old)
 		return err != nil
 	})
 	cancel()
 	if err := <-ran; err != nil {
 		t.Errorf("run: %v", err)
-	}
-}
-
-// await waits until something holds.
-func await(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-	defer cancel()
-	tick := time.NewTicker(2 * time.Millisecond)
-	defer tick.Stop()
-	for !holds() {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			t.Fatalf("waited in vain for %s", what)
-		}
 	}
 }
 

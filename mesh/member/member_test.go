@@ -70,14 +70,14 @@ func TestAMemberLetsInWhoseRightHasNotEnded(t *testing.T) {
 	defer conn.Close()
 	client := tokenv1.NewAccountServiceClient(conn)
 	alice := mesh.WithBearer(t.Context(), iss.Token(t, meshtest.Claims{Subject: "u-alice", SessionID: "s1", Scopes: []string{"account.read", "openid", "profile"}}))
-	await(t, "the log", func() bool { return !m.Revocations.Stale() })
+	meshtest.Await(t, "the log", func() bool { return !m.Revocations.Stale() })
 
 	who, err := client.GetMe(alice, &tokenv1.GetMeRequest{})
 	if err != nil || who.GetUser().GetId() != "u-alice" {
 		t.Errorf("before: %v, %v", who, err)
 	}
 	log.sessions <- "s1"
-	await(t, "the end", func() bool {
+	meshtest.Await(t, "the end", func() bool {
 		_, err = client.GetMe(alice, &tokenv1.GetMeRequest{})
 		return err != nil
 	})
@@ -105,7 +105,7 @@ func TestAMemberWaitsForItsIssuer(t *testing.T) {
 		t.Errorf("while it is down: %v", err)
 	}
 	iss.SetDown(false)
-	await(t, "its keys", func() bool {
+	meshtest.Await(t, "its keys", func() bool {
 		_, err := client.GetMe(alice, &tokenv1.GetMeRequest{})
 		return err == nil
 	})
@@ -153,17 +153,4 @@ func serve(t *testing.T, m *member.Member) (addr string) {
 		}
 	})
 	return lis.Addr().String()
-}
-
-func await(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for deadline := time.After(20 * time.Second); !holds(); {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("waited in vain for %s", what)
-		}
-	}
 }

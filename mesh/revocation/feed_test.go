@@ -105,21 +105,6 @@ func reset(m *meshv1.WatchResponse) *meshv1.WatchResponse {
 	return m
 }
 
-func await(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-	defer cancel()
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	for !holds() {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			t.Fatalf("waited in vain for %s", what)
-		}
-	}
-}
-
 func revoked(s *revocation.Set, n int64) func() bool {
 	return func() bool { return s.Revoked(mesh.Identity{TokenID: fmt.Sprint("t", n)}) }
 }
@@ -141,7 +126,7 @@ func TestAFeedCatchesUpAndGoesOn(t *testing.T) {
 	l, set, feed := follow(t, revocation.Config{})
 	asked(t, l, "", 0)
 	l.send(reset(message("e", 7, 2, 5)))
-	await(t, "the first part of the replay", revoked(set, 5))
+	meshtest.Await(t, "the first part of the replay", revoked(set, 5))
 	if !set.Stale() {
 		t.Error("fresh in the middle of the replay")
 	}
@@ -152,12 +137,12 @@ func TestAFeedCatchesUpAndGoesOn(t *testing.T) {
 	}
 	l.send(message("e", 10, 8, 9))
 	l.send(message("e", 10, 10))
-	await(t, "a new one", revoked(set, 10))
+	meshtest.Await(t, "a new one", revoked(set, 10))
 	// A break: it comes back from where it was.
 	l.end()
 	asked(t, l, "e", 10)
 	l.send(message("e", 11, 11))
-	await(t, "one made meanwhile", revoked(set, 11))
+	meshtest.Await(t, "one made meanwhile", revoked(set, 11))
 	if !revoked(set, 2)() {
 		t.Error("an old one is forgotten")
 	}
@@ -172,7 +157,7 @@ func TestAnEmptyLogIsComplete(t *testing.T) {
 		t.Errorf("stale %v, %d entries", set.Stale(), set.Len())
 	}
 	l.send(message("e", 1, 1))
-	await(t, "the first", revoked(set, 1))
+	meshtest.Await(t, "the first", revoked(set, 1))
 }
 
 func TestALogWhoseLastEntriesHaveExpiredIsComplete(t *testing.T) {
@@ -182,7 +167,7 @@ func TestALogWhoseLastEntriesHaveExpiredIsComplete(t *testing.T) {
 	l.send(message("e", 9))
 	<-feed.Synced()
 	l.send(message("e", 10, 10))
-	await(t, "the next", revoked(set, 10))
+	meshtest.Await(t, "the next", revoked(set, 10))
 }
 
 func TestWhatDoesNotFollowIsAskedForAgainFromTheStart(t *testing.T) {
@@ -207,9 +192,9 @@ func TestWhatDoesNotFollowIsAskedForAgainFromTheStart(t *testing.T) {
 				t.Error("what was revoked is let in until the replay names it again")
 			}
 			l.send(reset(message("new", 2, 1, 2)))
-			await(t, "the replay", revoked(set, 2))
+			meshtest.Await(t, "the replay", revoked(set, 2))
 			l.send(message("new", 3, 3))
-			await(t, "what follows", revoked(set, 3))
+			meshtest.Await(t, "what follows", revoked(set, 3))
 		})
 	}
 }
@@ -222,7 +207,7 @@ func TestTheLogMayStartOverOnTheSameStream(t *testing.T) {
 	l.send(reset(message("f", 3, 1)))
 	l.send(message("f", 3, 3))
 	l.send(message("f", 4, 4))
-	await(t, "what follows", revoked(set, 4))
+	meshtest.Await(t, "what follows", revoked(set, 4))
 	if len(l.watched) != 0 {
 		t.Error("it was asked again")
 	}
@@ -234,9 +219,9 @@ func TestASilentFeedIsLeft(t *testing.T) {
 	l.send(reset(message("e", 1, 1)))
 	<-feed.Synced()
 	asked(t, l, "e", 1)
-	await(t, "staleness", set.Stale)
+	meshtest.Await(t, "staleness", set.Stale)
 	l.send(message("e", 1))
-	await(t, "freshness", func() bool { return !set.Stale() })
+	meshtest.Await(t, "freshness", func() bool { return !set.Stale() })
 }
 
 func TestAFullSetIsStaleUntilThereIsRoomAndAllHasComeAgain(t *testing.T) {
@@ -245,7 +230,7 @@ func TestAFullSetIsStaleUntilThereIsRoomAndAllHasComeAgain(t *testing.T) {
 	asked(t, l, "", 0)
 	l.send(reset(message("e", 3, 1, 2, 3)))
 	l.send(message("e", 4, 4))
-	await(t, "what there was room for", revoked(set, 2))
+	meshtest.Await(t, "what there was room for", revoked(set, 2))
 	l.send(message("e", 4))
 	if !set.Stale() || revoked(set, 3)() || revoked(set, 4)() || set.Len() != 2 {
 		t.Errorf("stale %v, with %d entries", set.Stale(), set.Len())
@@ -256,7 +241,7 @@ func TestAFullSetIsStaleUntilThereIsRoomAndAllHasComeAgain(t *testing.T) {
 	again := reset(message("e", 4, 4))
 	again.Revocations[0].ExpireTime = timestamppb.New(c.now().Add(time.Hour))
 	l.send(again)
-	await(t, "freshness", func() bool { return !set.Stale() })
+	meshtest.Await(t, "freshness", func() bool { return !set.Stale() })
 	if !revoked(set, 4)() {
 		t.Error("what did not fit is missing")
 	}
@@ -279,7 +264,7 @@ func TestTheLagIsFromTheMakingToTheSet(t *testing.T) {
 	m := message("e", 2, 2)
 	m.LastTime = timestamppb.New(c.now().Add(-time.Minute))
 	l.send(m)
-	await(t, "the next", revoked(set, 2))
+	meshtest.Await(t, "the next", revoked(set, 2))
 	if lag := set.Stats().Lag; lag < time.Minute || lag > 2*time.Minute {
 		t.Errorf("a minute old: %v", lag)
 	}
@@ -303,7 +288,7 @@ func TestEveryKindIsUnderstood(t *testing.T) {
 		m.Revocations = append(m.Revocations, &meshv1.Revocation{Number: int64(i + 1), Kind: kind, Value: fmt.Sprint("v", int(kind)), BelowEpoch: 5})
 	}
 	l.send(m)
-	await(t, "freshness", func() bool { return !set.Stale() })
+	meshtest.Await(t, "freshness", func() bool { return !set.Stale() })
 	for name, id := range map[string]mesh.Identity{
 		"token": {TokenID: "v1"}, "session": {SessionID: "v2"}, "grant": {GrantID: "v3"}, "subject": {Subject: "v4", Epoch: 4},
 		"client": {ClientID: "v5"}, "key": {KeyID: "v6"},

@@ -149,21 +149,6 @@ func (s *stand) follow(r *replica, silence time.Duration) *verifier.Set {
 	return set
 }
 
-func await(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	for !holds() {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			t.Fatalf("waited in vain for %s", what)
-		}
-	}
-}
-
 // has tells whether a set refuses the tokens prefix<from> to prefix<to>.
 func has(set *verifier.Set, prefix string, from, to int64) func() bool {
 	return func() bool {
@@ -290,12 +275,12 @@ func TestALogThatWasSetBackToAnOlderBackup(t *testing.T) {
 			s.log.add("a", 10)
 			set := s.follow(s.serve(time.Millisecond), time.Minute)
 			restore(s)
-			await(t, "what was made since", has(set, "b", 7, tt.last))
+			meshtest.Await(t, "what was made since", has(set, "b", 7, tt.last))
 			if !has(set, "a", 1, 10)() {
 				t.Error("what was revoked before is let in")
 			}
 			s.log.add("c", 1)
-			await(t, "what follows", has(set, "c", tt.last+1, tt.last+1))
+			meshtest.Await(t, "what follows", has(set, "c", tt.last+1, tt.last+1))
 		})
 		t.Run(tt.name+", while nobody was there", func(t *testing.T) {
 			s := newStand(t)
@@ -320,7 +305,7 @@ func TestALogThatNumbersAnewIsSentFromTheStart(t *testing.T) {
 	s.log.setEpoch("f")
 	s.log.add("b", 12)
 	s.log.setDown(false)
-	await(t, "what the new one has", has(set, "b", 1, 12))
+	meshtest.Await(t, "what the new one has", has(set, "b", 1, 12))
 	if !has(set, "a", 1, 10)() || set.Stats().Resyncs != 2 {
 		t.Errorf("%+v", set.Stats())
 	}
@@ -331,11 +316,11 @@ func TestWhileTheLogCannotBeReadWatchersHearNothing(t *testing.T) {
 	s.log.add("t", 1)
 	set := s.follow(s.serve(5*time.Millisecond), 500*time.Millisecond)
 	s.log.setDown(true)
-	await(t, "staleness", set.Stale)
+	meshtest.Await(t, "staleness", set.Stale)
 	s.log.setDown(false)
 	s.log.add("t", 1)
-	await(t, "what was made meanwhile", has(set, "t", 2, 2))
-	await(t, "freshness", func() bool { return !set.Stale() })
+	meshtest.Await(t, "what was made meanwhile", has(set, "t", 2, 2))
+	meshtest.Await(t, "freshness", func() bool { return !set.Stale() })
 }
 
 // TestOneWhoDoesNotReadHoldsUpNobody writes more than the process keeps in memory, and than fits on the way to one who
@@ -349,7 +334,7 @@ func TestOneWhoDoesNotReadHoldsUpNobody(t *testing.T) {
 	const all = 30_000
 	for n := int64(500); n <= all; n += 500 {
 		s.log.add("t", 500)
-		await(t, "the others to get on", has(set, "t", n, n))
+		meshtest.Await(t, "the others to get on", has(set, "t", n, n))
 	}
 	for got := int64(0); got < all; {
 		m := slow()
@@ -380,7 +365,7 @@ func TestAReplayHoldsUpNoRevocation(t *testing.T) {
 		s.watch(r, &meshv1.WatchRequest{})()
 	}
 	s.log.add("t", 1)
-	await(t, "the revocation", has(set, "t", 20_001, 20_001))
+	meshtest.Await(t, "the revocation", has(set, "t", 20_001, 20_001))
 }
 
 // BenchmarkReplay sends a million entries to a verifier that has just started, over mutual TLS.
