@@ -46,7 +46,8 @@ type Identity struct {
 
 	// Actors are who acts for the subject, by "sub" of each "act" (RFC 8693, section 4.1): first the one that got this
 	// token in exchange for another, then the one that had got that, and so on. For the record: what may be done is
-	// decided by the subject. Empty for a token that was not exchanged.
+	// decided by the subject. The end of one of these clients is the end of the token. Empty for a token that was not
+	// exchanged.
 	Actors []string
 	// DerivedFrom are the "jti" of the tokens that this one was exchanged from, the nearest first. The end of one of them
 	// is the end of this one.

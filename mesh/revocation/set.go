@@ -113,7 +113,7 @@ func (s *Set) Ending(id mesh.Identity) mesh.Ending {
 	}
 	now := s.cfg.Now().UnixNano()
 	switch {
-	case s.ends(Client, id.ClientID, now):
+	case s.clientEnded(&id, now):
 		return mesh.ClientEnded
 	case s.ends(Subject, id.Subject, now) || s.epochs.current.Load() != nil && id.Subject != "" && s.epochs.ends(s.hash(id.Subject), id.Epoch, now):
 		return mesh.SubjectEnded
@@ -121,6 +121,16 @@ func (s *Set) Ending(id mesh.Identity) mesh.Ending {
 		return mesh.TokenEnded
 	}
 	return ""
+}
+
+// clientEnded tells whether the token's client has ended, or one that got it in exchange for another.
+func (s *Set) clientEnded(id *mesh.Identity, now int64) bool {
+	for _, actor := range id.Actors {
+		if s.ends(Client, actor, now) {
+			return true
+		}
+	}
+	return s.ends(Client, id.ClientID, now)
 }
 
 // tokenEnded tells whether the token has ended alone, or with what it came of.
@@ -267,13 +277,17 @@ func claim(id *mesh.Identity, kind Kind) string {
 	}
 }
 
-// refs are all claims by which a token can be ended: its own, and those of the tokens that it was exchanged from.
+// refs are all claims by which a token can be ended: its own, and those of the tokens that it was exchanged from and of who
+// exchanged them.
 func refs(id *mesh.Identity) []ref {
 	var all []ref
 	for kind := range kinds {
 		if value := claim(id, kind); value != "" {
 			all = append(all, ref{kind, value})
 		}
+	}
+	for _, actor := range id.Actors {
+		all = append(all, ref{Client, actor})
 	}
 	for _, origin := range id.DerivedFrom {
 		all = append(all, ref{Token, origin})

@@ -27,7 +27,7 @@ func add(t testing.TB, s *revocation.Set, entries ...revocation.Entry) {
 
 var alice = mesh.Identity{
 	Subject: "u-alice", ClientID: "web", TokenID: "t1", SessionID: "s1", GrantID: "g1", KeyID: "k1", Epoch: 3,
-	DerivedFrom: []string{"t0", "t00"}, DerivedKeys: []string{"k0"},
+	Actors: []string{"greeter", "gateway"}, DerivedFrom: []string{"t0", "t00"}, DerivedKeys: []string{"k0"},
 }
 
 func TestARevocationEndsTheTokensThatCarryItsValue(t *testing.T) {
@@ -45,6 +45,9 @@ func TestARevocationEndsTheTokensThatCarryItsValue(t *testing.T) {
 		{name: "its session", entry: revocation.Entry{Kind: revocation.Session, Value: "s1"}, ends: true},
 		{name: "its grant", entry: revocation.Entry{Kind: revocation.Grant, Value: "g1"}, ends: true},
 		{name: "its client", entry: revocation.Entry{Kind: revocation.Client, Value: "web"}, ends: true},
+		{name: "the client that got it in exchange", entry: revocation.Entry{Kind: revocation.Client, Value: "greeter"}, ends: true},
+		{name: "the client that did so before", entry: revocation.Entry{Kind: revocation.Client, Value: "gateway"}, ends: true},
+		{name: "a subject with such an id", entry: revocation.Entry{Kind: revocation.Subject, Value: "greeter"}},
 		{name: "its key", entry: revocation.Entry{Kind: revocation.Key, Value: "k1"}, ends: true},
 		{name: "its subject", entry: revocation.Entry{Kind: revocation.Subject, Value: "u-alice"}, ends: true},
 		{name: "its subject below a later epoch", entry: revocation.Entry{Kind: revocation.Subject, Value: "u-alice", BelowEpoch: 4}, ends: true},

@@ -240,6 +240,18 @@ func TestWhatEndsATokenEndsWhatWasGotForIt(t *testing.T) {
 		if _, err := me.GetMe(meshtest.As(t.Context(), stolen), &tokenv1.GetMeRequest{}); status.Code(err) != codes.OK {
 			t.Errorf("another client has revoked it: %v", err)
 		}
+		middle := s.exchange("securitysystem", s.tokens().str("access_token")).str("access_token")
+		last := s.exchange("customer", middle).str("access_token")
+		a := r.administered()
+		if _, err := a.admin.DisableWorkload(a.ctx, &tokenv1.DisableWorkloadRequest{Name: "securitysystem"}); err != nil {
+			t.Fatal(err)
+		}
+		for name, token := range map[string]string{"who got it was disabled": middle, "who got the one before was disabled": last} {
+			r.ends(t, token)
+			if s.accepted(token) {
+				t.Errorf("%s, and the issuer accepts it", name)
+			}
+		}
 	})
 }
 

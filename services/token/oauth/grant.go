@@ -195,6 +195,9 @@ func revocationsOf(c *AccessClaims) []revocation.Entry {
 		{Kind: revocation.Client, Value: c.ClientID},
 		{Kind: revocation.Key, Value: c.keyID},
 	}
+	for actor := c.Act; actor != nil; actor = actor.Act {
+		entries = append(entries, revocation.Entry{Kind: revocation.Client, Value: actor.Subject})
+	}
 	for _, origin := range c.DerivedFrom {
 		entries = append(entries, revocation.Entry{Kind: revocation.Token, Value: origin})
 	}
