@@ -165,6 +165,7 @@ func (s *Server) Serve(ctx context.Context, lis net.Listener) error {
 		_ = lis.Close()
 		return err
 	}
+	s.serving.look() // before the first caller can be told that nobody serves here
 	served := make(chan error, 1)
 	go func() { served <- s.grpc.Serve(lis) }()
 	ctx, cancel := context.WithCancel(ctx)

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/reflection/grpc_reflection_v1"
@@ -131,6 +132,54 @@ func TestOnlyHealthAnswersWithoutARule(t *testing.T) {
 }
 
 // awaitHealth waits until a server says this about itself.
+// early is a verifier who, when first asked whether it can work, finds out what callers are told meanwhile.
+type early struct {
+	mesh.Verifier
+	find func()
+	once sync.Once
+}
+
+func (e *early) Ready() bool {
+	e.once.Do(e.find)
+	return true
+}
+
+func TestNobodyIsSentAwayByAServerThatStarts(t *testing.T) {
+	iss := meshtest.NewIssuer(t)
+	lis, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := grpc.NewClient(lis.Addr().String(), grpc.WithTransportCredentials(credentials.NewTLS(iss.CA.Client(t, "gateway"))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	find := func() {
+		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+		defer cancel()
+		if got, err := healthCheck(ctx, conn); err == nil {
+			t.Errorf("before it has looked, it says %v", got.GetStatus())
+		}
+	}
+	server, err := mesh.NewServer(mesh.ServerConfig{
+		Name: "echo", TLS: iss.CA.Server(t, "echo"), Verifier: &early{Verifier: iss.Verifier(t, "echo"), find: find},
+		Revocations: mesh.NoRevocations(), Logger: meshtest.Logger(t),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- server.Serve(ctx, lis) }()
+	defer func() { <-done }()
+	defer cancel()
+	got, err := healthCheck(t.Context(), conn)
+	if err != nil || got.GetStatus() != healthv1.HealthCheckResponse_SERVING {
+		t.Errorf("got %v, %v", got, err)
+	}
+}
+
 func awaitHealth(t *testing.T, conn *grpc.ClientConn, want healthv1.HealthCheckResponse_ServingStatus) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)

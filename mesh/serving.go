@@ -63,14 +63,19 @@ func (s *serving) follow(ctx context.Context) {
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
 	for ctx.Err() == nil {
-		s.mu.Lock()
-		s.announce()
-		s.mu.Unlock()
+		s.look()
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
 		}
 	}
+}
+
+// look announces what has changed.
+func (s *serving) look() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.announce()
 }
 
 // announce sets what health checks answer. The lock is held.
