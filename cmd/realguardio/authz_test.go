@@ -104,8 +104,9 @@ func TestAuthzExplainNamesWhatIsMissing(t *testing.T) {
 		})
 	}
 	for name, args := range map[string][]string{
-		"an RPC that is not there": {"authz", "explain", "Nothing"},
-		"a kind that is none":      {"authz", "explain", "ArmSecuritySystem", "--kind", "god"},
+		"an RPC that is not there":            {"authz", "explain", "Nothing"},
+		"a kind that is none":                 {"authz", "explain", "ArmSecuritySystem", "--kind", "god"},
+		"a person who would not be looked at": {"authz", "explain", "ArmSecuritySystem", "--user", "mary@acme.example"},
 	} {
 		if code, _, stderr := run(t, nil, args...); code != 2 {
 			t.Errorf("%s: exit code %d: %s", name, code, stderr)

@@ -103,6 +103,16 @@ func (p *place) declare(s *settings.Set) {
 	s.String(&p.granted, "granted", "role to look for, such as SECURITY_SYSTEM_ARMER (default: any that shows the place)")
 }
 
+// asked refuses flags that say who asks for grants where none are asked for: who gave them means the caller to explain.
+func (p *place) asked(c *cobra.Command) error {
+	for _, name := range []string{"user", "client", "token-file"} {
+		if p.customer == "" && c.Flags().Changed(name) {
+			return usageError{fmt.Errorf("--%s says who asks for grants, and goes with --customer: whom to explain is said by --as-token-file", name)}
+		}
+	}
+	return nil
+}
+
 // ask asks the owner of grants.
 func (p *place) ask(ctx context.Context, t *target) (object, error) {
 	if p.customer == "" {
@@ -153,6 +163,9 @@ somebody holds at a place, or why none of them counts there. It tells as much as
 	return command(w, c, "", declare, func(c *cobra.Command, args []string) error {
 		entry, rule, err := findRPC(args[0])
 		if err != nil {
+			return err
+		}
+		if err := at.asked(c); err != nil {
 			return err
 		}
 		id, err := as.identity(c.Context(), &t)
