@@ -2,13 +2,12 @@ package web
 
 import (
 	"crypto/x509"
-	"encoding/base64"
 	"net"
 	"net/http"
 	"net/netip"
 	"slices"
-	"strings"
 
+	"github.com/realguardio/realguardio/mesh/clientcert"
 	"github.com/realguardio/realguardio/mesh/dpop"
 	"github.com/realguardio/realguardio/services/token/oauth"
 )
@@ -72,12 +71,6 @@ func (h *handler) proof(w http.ResponseWriter, r *http.Request) dpop.Request {
 	return dpop.Request{Proofs: proofs, Method: r.Method, URLs: urls}
 }
 
-// Bounds on what a proxy says of a certificate.
-const (
-	maxCertificate  = 16 << 10
-	maxCertificates = 8
-)
-
 // certificates are what a request's sender has proven to hold: their own certificate, and then those between it and an
 // authority. None for who has shown none.
 func (h *handler) certificates(r *http.Request) ([]*x509.Certificate, error) {
@@ -88,40 +81,11 @@ func (h *handler) certificates(r *http.Request) ([]*x509.Certificate, error) {
 		return r.TLS.PeerCertificates, nil
 	}
 	// The certificate of the connection, if any, is the proxy's own.
-	own, between := r.Header.Values("Client-Cert"), strings.Join(r.Header.Values("Client-Cert-Chain"), ",")
-	switch {
-	case len(own) == 0 && between == "":
-		return nil, nil
-	case len(own) != 1 || len(own[0])+len(between) > maxCertificate:
-		return nil, invalidRequest("Client-Cert is not one certificate")
-	}
-	encoded := own
-	if between != "" {
-		encoded = append(slices.Clone(own), strings.Split(between, ",")...)
-	}
-	var all []*x509.Certificate
-	for _, one := range encoded {
-		certificate, ok := byteSequence(one)
-		if !ok || len(all) == maxCertificates {
-			return nil, invalidRequest("Client-Cert or Client-Cert-Chain cannot be read")
-		}
-		all = append(all, certificate)
+	all, err := clientcert.FromHeader(r.Header)
+	if err != nil {
+		return nil, invalidRequest(err.Error())
 	}
 	return all, nil
-}
-
-// byteSequence reads a certificate as RFC 9440, section 2.1, writes it: its DER in base64 between colons.
-func byteSequence(value string) (*x509.Certificate, bool) {
-	value = strings.Trim(value, " \t")
-	if len(value) < 2 || value[0] != ':' || value[len(value)-1] != ':' {
-		return nil, false
-	}
-	der, err := base64.StdEncoding.Strict().DecodeString(value[1 : len(value)-1])
-	if err != nil {
-		return nil, false
-	}
-	certificate, err := x509.ParseCertificate(der)
-	return certificate, err == nil
 }
 
 // byProxy tells whether a request came by one of the proxies that clients show their certificates to.
