@@ -28,6 +28,9 @@ const (
 	maxToken, minToken = 4 << 10, 16
 	// flights is how many questions may be under way, so that strangers' tokens do not become a flood at the issuer.
 	flights = 64
+	// maxWaiting is how many calls may wait for answers: half of those that a server has room for where nothing else is
+	// configured (mesh.Limits), so that an issuer that is slow leaves room for who need not wait.
+	maxWaiting = 500
 )
 
 // Config says whom a [Verifier] asks, and what it accepts.
@@ -79,6 +82,7 @@ type Verifier struct {
 	breaker breaker
 	slots   chan struct{}
 	flight  singleflight.Group
+	waiting atomic.Int64
 	good    *memory[mesh.Identity]
 	bad     *memory[error]
 
@@ -144,6 +148,10 @@ func (v *Verifier) Verify(ctx context.Context, token string) (mesh.Identity, err
 	}
 	if len(token) > maxToken || len(token) < minToken || strings.Trim(token, tokenCharacters) != "" {
 		return mesh.Identity{}, refused("malformed", "the token cannot be one")
+	}
+	defer v.waiting.Add(-1)
+	if v.waiting.Add(1) > maxWaiting {
+		return mesh.Identity{}, fmt.Errorf("%w: too many wait for %s", mesh.ErrCannotVerify, v.cfg.Issuer)
 	}
 	done := v.flight.DoChan(string(d[:]), func() (any, error) {
 		if id, ok := v.good.get(d, v.cfg.Now()); ok {

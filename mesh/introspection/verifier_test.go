@@ -268,6 +268,45 @@ func TestManyCallersAskOnce(t *testing.T) {
 	all.Wait()
 }
 
+// TestStrangersHoldNotAllCallsWhileTheIssuerIsSlow asks about more made-up tokens than there may be calls in a server.
+func TestStrangersHoldNotAllCallsWhileTheIssuerIsSlow(t *testing.T) {
+	iss := newIssuer(t)
+	v := newVerifier(t, iss, func(c *introspection.Config) { c.Timeout = time.Minute })
+	if _, err := v.Verify(t.Context(), good); err != nil {
+		t.Fatal(err)
+	}
+	release := make(chan struct{})
+	answer := sync.OnceFunc(func() { close(release) })
+	defer answer()
+	iss.answers(func(w http.ResponseWriter, _ *http.Request) {
+		<-release
+		_, _ = w.Write([]byte(`{"active":false}`))
+	})
+	ended := make(chan error, 1000)
+	for i := range cap(ended) {
+		go func() { _, err := v.Verify(t.Context(), fmt.Sprintf("made-up-token-%04d", i)); ended <- err }()
+	}
+	for range cap(ended) / 2 {
+		select {
+		case err := <-ended:
+			if cause(err) != "cannot verify" {
+				t.Errorf("got %v", err)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatal("all of them wait")
+		}
+	}
+	if _, err := v.Verify(t.Context(), good); err != nil {
+		t.Errorf("one that is known: %v", err)
+	}
+	answer()
+	for range cap(ended) / 2 {
+		if err := <-ended; cause(err) != "inactive" {
+			t.Errorf("who waited: %v", err)
+		}
+	}
+}
+
 // TestAnIssuerThatIsDownLetsNobodyIn: not even on an answer that it gave a moment before its time was over.
 func TestAnIssuerThatIsDownLetsNobodyIn(t *testing.T) {
 	for name, fault := range map[string]http.HandlerFunc{

@@ -20,6 +20,9 @@ const (
 	maxKeys = 100
 	// fetchLimit bounds one fetch whoever waits for it.
 	fetchLimit = 10 * time.Second
+	// maxWaiting is how many calls may wait for a key that is not known: half of those that a server has room for where
+	// nothing else is configured (mesh.Limits), so that an issuer that is slow leaves room for who need not wait.
+	maxWaiting = 500
 )
 
 // keySet holds the issuer's keys as last fetched. Reading takes no lock.
@@ -33,7 +36,8 @@ type keySet struct {
 	// failing tells that the last fetch brought no keys.
 	failing atomic.Bool
 
-	flight singleflight.Group
+	flight  singleflight.Group
+	waiting atomic.Int64
 	// Only touched inside of a flight.
 	tried time.Time
 	jwks  string
@@ -63,6 +67,10 @@ func (s *keySet) key(ctx context.Context, id string) (*key, error) {
 	k := (*s.current.Load())[id]
 	if k != nil && s.fresh() {
 		return k, nil
+	}
+	defer s.waiting.Add(-1)
+	if s.waiting.Add(1) > maxWaiting {
+		return nil, fmt.Errorf("%w: too many wait for the issuer's keys", mesh.ErrCannotVerify)
 	}
 	err := s.refetch(ctx)
 	if !s.fresh() {

@@ -371,6 +371,39 @@ func TestOneFetchForManyUnknownKeys(t *testing.T) {
 	}
 }
 
+// TestStrangersHoldNotAllCallsWhileTheIssuerIsSlow comes with more made-up keys than there may be calls in a server.
+func TestStrangersHoldNotAllCallsWhileTheIssuerIsSlow(t *testing.T) {
+	key, release, clock := ecKey(t, elliptic.P256()), make(chan struct{}), &clock{}
+	var fetches atomic.Int64
+	v := newVerifier(t, jwt.Config{Issuer: "https://issuer.example", Now: clock.now, Keys: func(context.Context) ([]byte, error) {
+		if fetches.Add(1) > 1 {
+			<-release
+		}
+		return set(t, public(t, key, "k")), nil
+	}})
+	clock.advance(time.Minute)
+	made, ended := sign(t, jwa.ES256, key, "made-up"), make(chan error, 1000)
+	for range cap(ended) {
+		go func() { _, err := v.Verify(t.Context(), made); ended <- err }()
+	}
+	for range cap(ended) / 2 {
+		select {
+		case err := <-ended:
+			if !errors.Is(err, mesh.ErrCannotVerify) {
+				t.Errorf("got %v", err)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatal("all of them wait")
+		}
+	}
+	close(release)
+	for range cap(ended) / 2 {
+		if err := <-ended; cause(err) != "unknown_key" {
+			t.Errorf("who waited: %v", err)
+		}
+	}
+}
+
 func TestDiscoveryIsNotTrustedBlindly(t *testing.T) {
 	key := ecKey(t, elliptic.P256())
 	var document func(url string) any
