@@ -80,6 +80,8 @@ func TestAuthzExplainNamesWhatIsMissing(t *testing.T) {
 			[]string{"callers CALLER_KIND", "all_scopes SCOPE_MISSING"}},
 		{"a role", []string{"CustomerService/CreateCustomer", "--scope", "customer.write"}, false, []string{"any_role ROLE_MISSING"}},
 		{"by its route", []string{"POST /api/v1/customers", "--scope", "customer.write", "--role", "REALGUARDIO_ADMIN"}, true, nil},
+		{"by a request that takes it", []string{"POST /api/v1/securitysystems/sys_1:arm", "--scope", "securitysystem.arm"}, true, nil},
+		{"by one without a version, with a query", []string{"GET /api/securitysystems/sys_1/events?pageSize=1", "--scope", "securitysystem.read"}, true, nil},
 		{"by its canonical name", []string{"/realguardio.securitysystem.v1.SecuritySystemService/HasSystemAt", "--kind", "workload", "--workload", "customer"}, true, nil},
 		{"another part", []string{"HasSystemAt", "--kind", "workload", "--workload", "notification"}, false, []string{"workloads WORKLOAD"}},
 	} {
@@ -105,6 +107,7 @@ func TestAuthzExplainNamesWhatIsMissing(t *testing.T) {
 	}
 	for name, args := range map[string][]string{
 		"an RPC that is not there":            {"authz", "explain", "Nothing"},
+		"a request of no route":               {"authz", "explain", "DELETE /api/v1/securitysystems/sys_1:arm"},
 		"a kind that is none":                 {"authz", "explain", "ArmSecuritySystem", "--kind", "god"},
 		"a person who would not be looked at": {"authz", "explain", "ArmSecuritySystem", "--user", "mary@acme.example"},
 	} {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -223,7 +224,7 @@ func (e explanation) print(to io.Writer) error {
 	return table.Flush()
 }
 
-// findRPC returns the one RPC that is meant: by its name, with its service or without, or by its REST route.
+// findRPC returns the one RPC that is meant: by its name, with its service or without, by its REST route or by a request.
 func findRPC(name string) (rulebook.Entry, mesh.Rule, error) {
 	services := linkedServices()
 	entries, err := rulebook.Read(services...)
@@ -232,7 +233,7 @@ func findRPC(name string) (rulebook.Entry, mesh.Rule, error) {
 	}
 	found := slices.DeleteFunc(entries, func(e rulebook.Entry) bool {
 		method := strings.NewReplacer("/", ".").Replace(e.Method)
-		return e.Route != name && !strings.HasSuffix(method, "."+strings.NewReplacer("/", ".").Replace(strings.TrimPrefix(name, "/")))
+		return !routeTaken(e.Route, name) && !strings.HasSuffix(method, "."+strings.NewReplacer("/", ".").Replace(strings.TrimPrefix(name, "/")))
 	})
 	switch len(found) {
 	case 0:
@@ -247,4 +248,20 @@ func findRPC(name string) (rulebook.Entry, mesh.Rule, error) {
 	}
 	rule, _ := policies.Rule(found[0].Method)
 	return found[0], rule, nil
+}
+
+// parameter is a part of a route that stands for an id.
+var parameter = regexp.MustCompile(`\\\{[^/]*?\\\}`)
+
+// routeTaken reports whether a request, such as "POST /api/securitysystems/sys_1:arm", takes a route; the route itself does.
+func routeTaken(route, request string) bool {
+	request, _, _ = strings.Cut(request, "?")
+	if method, path, _ := strings.Cut(request, " /api/"); path != "" && !strings.HasPrefix(path, "v1/") {
+		request = method + " /api/v1/" + path
+	}
+	if route == "" || route == request {
+		return route != ""
+	}
+	taken, err := regexp.MatchString("^"+parameter.ReplaceAllString(regexp.QuoteMeta(route), "[^/:{}]+")+"$", request)
+	return err == nil && taken
 }
