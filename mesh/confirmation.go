@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/metadata"
 
 	"github.com/realguardio/realguardio/mesh/dpop"
@@ -123,14 +122,6 @@ func UnprovenKey(err error) error {
 // showsCertificate reports whether the peer has proven, in the handshake, to hold the key of the certificate with this
 // digest (RFC 8705, section 3). Who issued it does not matter: the issuer of the token has named this one.
 func showsCertificate(ctx context.Context, digest string) bool {
-	c := connectionOf(ctx)
+	c := authInfoOf(ctx)
 	return c != nil && c.certificate != "" && subtle.ConstantTimeCompare([]byte(c.certificate), []byte(digest)) == 1
-}
-
-// certificateOf is the digest of the peer's own certificate, the first that it shows; empty where it shows none.
-func certificateOf(info credentials.TLSInfo) string {
-	if len(info.State.PeerCertificates) == 0 {
-		return ""
-	}
-	return Thumbprint(info.State.PeerCertificates[0])
 }

@@ -14,7 +14,7 @@ import (
 
 // AuthInfo is what a server knows of a connection.
 func AuthInfo(info credentials.TLSInfo) credentials.AuthInfo {
-	return &connection{TLSInfo: info, certificate: certificateOf(info), kept: &keptTokens{}}
+	return &authInfo{TLSInfo: info, certificate: certificateOf(info), kept: &keptTokens{}}
 }
 
 // NewAdmit returns what the guard of a server with these policies asks about each call.

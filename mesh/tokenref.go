@@ -7,7 +7,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"io"
-	"net"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -16,7 +15,6 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/metadata"
-	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 )
 
@@ -86,53 +84,6 @@ func (r *recent[V]) get(key string) (v V, ok bool) {
 	return there.Value.(*valued[V]).v, true
 }
 
-// connection is what TLS says about a peer, with the tokens of the connection: those that a server keeps, or those that
-// a client has sent.
-type connection struct {
-	credentials.TLSInfo
-	// certificate is the digest of the peer's, as a token that is bound to it says.
-	certificate string
-	kept        *keptTokens
-	sent        *sentTokens
-}
-
-// tlsOf returns what TLS says about the peer that AuthInfo is of.
-func tlsOf(info credentials.AuthInfo) (credentials.TLSInfo, bool) {
-	switch info := info.(type) {
-	case credentials.TLSInfo:
-		return info, true
-	case *connection:
-		return info.TLSInfo, true
-	default:
-		return credentials.TLSInfo{}, false
-	}
-}
-
-// referring is transport security whose connections can refer to tokens.
-type referring struct {
-	credentials.TransportCredentials
-}
-
-func (r referring) ClientHandshake(ctx context.Context, authority string, raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
-	conn, info, err := r.TransportCredentials.ClientHandshake(ctx, authority, raw)
-	if tls, ok := info.(credentials.TLSInfo); ok && err == nil {
-		info = &connection{TLSInfo: tls, sent: &sentTokens{tokens: newRecent[*sentToken](maxNamed)}}
-	}
-	return conn, info, err
-}
-
-func (r referring) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
-	conn, info, err := r.TransportCredentials.ServerHandshake(raw)
-	if tls, ok := info.(credentials.TLSInfo); ok && err == nil {
-		info = &connection{TLSInfo: tls, certificate: certificateOf(tls), kept: &keptTokens{}}
-	}
-	return conn, info, err
-}
-
-func (r referring) Clone() credentials.TransportCredentials {
-	return referring{r.TransportCredentials.Clone()}
-}
-
 // keptTokens are the tokens that one client has sent over one connection, by their references.
 type keptTokens struct {
 	mu     sync.RWMutex
@@ -154,23 +105,13 @@ func (k *keptTokens) token(ref string) (string, bool) {
 	return k.tokens.get(ref)
 }
 
-// connectionOf returns the connection that an RPC came in by, or nil.
-func connectionOf(ctx context.Context) *connection {
-	p, ok := peer.FromContext(ctx)
-	if !ok {
-		return nil
-	}
-	c, _ := p.AuthInfo.(*connection)
-	return c
-}
-
 // referred returns the token that an authorization names; "" where it is not of that scheme.
 func referred(ctx context.Context, authorization string) (token string, err error) {
 	ref, ok := strings.CutPrefix(authorization, refScheme+" ")
 	if !ok {
 		return "", nil
 	}
-	if c := connectionOf(ctx); c != nil {
+	if c := authInfoOf(ctx); c != nil {
 		if token, ok := c.kept.token(ref); ok {
 			return token, nil
 		}
@@ -187,7 +128,7 @@ func (g *guard) keep(ctx context.Context, token string) {
 	if single(ctx, refKey) != keepRef || g.edge {
 		return
 	}
-	c := connectionOf(ctx)
+	c := authInfoOf(ctx)
 	if _, workload := peerWorkload(ctx, g.cfg.WorkloadIDs); c == nil || !workload {
 		return
 	}
@@ -282,7 +223,7 @@ func (tokenCredentials) GetRequestMetadata(ctx context.Context, _ ...string) (ma
 		return nil, nil
 	}
 	info, _ := credentials.RequestInfoFromContext(ctx)
-	c, ok := info.AuthInfo.(*connection)
+	c, ok := info.AuthInfo.(*authInfo)
 	if !ok || a.plain.Load() {
 		return bearerOf(a.token), nil
 	}
