@@ -88,7 +88,7 @@ func unmetWorkload(r *Rule, c claimant) *refusal {
 		return nil
 	case !slices.Contains(r.Workloads, c.id.ClientID) && !slices.Contains(r.Workloads, AnyWorkload):
 		cause = "workload"
-	case c.workload != c.id.ClientID:
+	case c.workload == "" || c.workload != c.id.ClientID:
 		cause = "workload_certificate"
 	default:
 		return nil

@@ -26,6 +26,7 @@ func TestWhatARuleDemandsAndWhatOfItIsMissing(t *testing.T) {
 		{"a public method demands nothing", "Open", mesh.Identity{}, "", nil},
 		{"a workload with its certificate", "Internal", mesh.Identity{Kind: mesh.KindWorkload, ClientID: "customer"}, "customer", []string{"callers ", "workloads "}},
 		{"a workload without", "Internal", mesh.Identity{Kind: mesh.KindWorkload, ClientID: "customer"}, "", []string{"callers ", "workloads WORKLOAD"}},
+		{"a workload with neither a name nor a certificate", "Anyone", mesh.Identity{Kind: mesh.KindWorkload}, "", []string{"callers ", "workloads WORKLOAD"}},
 		{"who is no workload need not be a named one", "Say", mesh.Identity{Kind: mesh.KindUser}, "", []string{"callers ", "workloads "}},
 		{"an old sign-in", "Fresh", mesh.Identity{Kind: mesh.KindUser, AuthTime: now.Add(-time.Hour)}, "", []string{"callers ", "max_age INSUFFICIENT_USER_AUTHENTICATION"}},
 		{"a weak sign-in", "Strong", mesh.Identity{Kind: mesh.KindUser, ACR: "pwd"}, "", []string{"callers ", "acr INSUFFICIENT_USER_AUTHENTICATION"}},
