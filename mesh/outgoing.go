@@ -105,7 +105,9 @@ func (o *outgoing) answered(ctx context.Context, method, token string, err error
 	if !ok || status.Code(err) != codes.Unauthenticated {
 		return err
 	}
-	p.refused(ctx, method, token)
+	if Reason(err) != ReasonStepUp { // which says nothing about the token: another one would be no younger
+		p.refused(ctx, method, token)
+	}
 	if !p.own(ctx, token, err) {
 		return err
 	}

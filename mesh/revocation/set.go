@@ -71,6 +71,8 @@ type Set struct {
 	all    [kinds]column
 	epochs column
 	size   atomic.Int64
+	// madeRoom is when what had expired was last forgotten because the set was full.
+	madeRoom time.Time
 	// writing is held to change any of those.
 	writing sync.Mutex
 	// heard is when the set was last known to be complete, in nanoseconds of the Unix epoch; 0: never.
@@ -222,19 +224,24 @@ func (s *Set) add(e Entry, now time.Time) bool {
 	return true
 }
 
-// room tells whether n more may be held, and forgets what has expired if that is what it takes. The lock is held.
+// room tells whether n more may be held, and forgets what has expired if that is what it takes. To forget goes through the
+// whole table: a set that is full, and from which one entry expires as the next comes in, does so once a second, and may
+// hold a sixty-fourth more meanwhile. The lock is held.
 func (s *Set) room(n int, now time.Time) bool {
-	if s.Len()+n > s.cfg.MaxEntries {
+	spare := s.cfg.MaxEntries / 64
+	if s.Len()+n > s.cfg.MaxEntries && (spare == 0 || now.Sub(s.madeRoom).Abs() >= time.Second) {
 		s.expire(now)
+		s.madeRoom = now
 	}
-	return s.Len()+n <= s.cfg.MaxEntries
+	return s.Len()+n <= s.cfg.MaxEntries+spare
 }
 
 // roomy tells whether a tenth is free again, so that it is worth while to ask for what did not fit.
 func (s *Set) roomy() bool {
 	s.writing.Lock()
 	defer s.writing.Unlock()
-	return s.room(max(1, s.cfg.MaxEntries/10), s.cfg.Now())
+	tenth := max(1, s.cfg.MaxEntries/10)
+	return s.room(tenth, s.cfg.Now()) && s.Len()+tenth <= s.cfg.MaxEntries
 }
 
 // Complete says that at this moment nothing is revoked that the set does not hold.

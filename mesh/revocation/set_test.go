@@ -161,6 +161,29 @@ func TestASetThatIsFullSaysSo(t *testing.T) {
 	}
 }
 
+// TestAFullSetMakesRoomOnceASecond is full of entries of which one expires as each new one comes in.
+func TestAFullSetMakesRoomOnceASecond(t *testing.T) {
+	c := &clock{}
+	s := revocation.NewSet(revocation.Config{Now: c.now, MaxEntries: 640})
+	const lives = 640 * 100 * time.Millisecond
+	entry := func(n int) revocation.Entry {
+		return revocation.Entry{Kind: revocation.Token, Value: fmt.Sprint("t", n), Expires: c.now().Add(lives)}
+	}
+	for n := range 3 * 640 {
+		add(t, s, entry(n))
+		if s.Len() > 650 || !s.Revoked(mesh.Identity{TokenID: fmt.Sprint("t", n)}) {
+			t.Fatalf("after %d there are %d entries", n+1, s.Len())
+		}
+		c.advance(100 * time.Millisecond)
+	}
+	for n := range 20 { // at once
+		if err := s.Add(entry(10_000 + n)); errors.Is(err, revocation.ErrFull) {
+			return
+		}
+	}
+	t.Errorf("there is no end to it: %d entries", s.Len())
+}
+
 func TestAWatcherHearsOnceAndNotAfterItStopped(t *testing.T) {
 	s := revocation.NewSet(revocation.Config{})
 	var stopped, other atomic.Int64
