@@ -19,6 +19,7 @@ import (
 	"google.golang.org/protobuf/types/known/emptypb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
+	"github.com/realguardio/realguardio/cmd/realguardio/internal/remote"
 	"github.com/realguardio/realguardio/mesh"
 )
 
@@ -80,12 +81,25 @@ func TestWorkloadsAreManaged(t *testing.T) {
 		"as somebody who is not an admin":      {"workloads", "register", "billing2", "--user", s.user(t, "alice").Username},
 		"the end of what is not there":         {"workloads", "disable", "nothing"},
 		"the end of what is no service at all": {"workloads", "disable", "demo-trusted"},
+		"a secret of what is no service":       {"workloads", "rotate-secret", "demo-trusted"},
+		"a secret where there is a file":       {"workloads", "rotate-secret", "billing", "--secret-file", s.path},
 	} {
 		if code, out, _ := run(t, nil, s.here(args...)...); code == 0 {
 			t.Errorf("%s: %s", name, out)
 		}
 	}
+	first := remote.Credentials{ClientID: made.Name, ClientSecret: made.ClientSecret}
+	s.token(t, first)
+	runJSON(t, &made, s.here("workloads", "rotate-secret", "billing")...)
+	second := remote.Credentials{ClientID: made.Name, ClientSecret: made.ClientSecret}
+	s.token(t, second)
+	if _, err := remote.Token(t.Context(), s.http, s.Issuer, first); err == nil {
+		t.Error("the secret before is good still")
+	}
 	runJSON(t, &made, s.here("workloads", "disable", "billing")...)
+	if _, err := remote.Token(t.Context(), s.http, s.Issuer, second); err == nil {
+		t.Error("a service that was disabled gets tokens")
+	}
 	var all []workload
 	runJSON(t, &all, s.here("workloads", "list")...)
 	disabled := map[string]bool{}

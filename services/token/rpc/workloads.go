@@ -52,6 +52,22 @@ func (a *admin) ListWorkloads(ctx context.Context, req *tokenv1.ListWorkloadsReq
 	return response, nil
 }
 
+// RotateWorkloadSecret implements AdminService.
+func (a *admin) RotateWorkloadSecret(ctx context.Context, req *tokenv1.RotateWorkloadSecretRequest) (*tokenv1.RotateWorkloadSecretResponse, error) {
+	c, err := a.Clients.Client(ctx, req.GetName())
+	if errors.Is(err, oauth.ErrNotFound) || err == nil && c.Kind != oauth.KindWorkload {
+		return nil, mesh.NotFound("workload", req.GetName())
+	}
+	if err != nil {
+		return nil, leaving(err)
+	}
+	c, secret, err := a.rotate(ctx, c, "client.secret.rotate", req.GetOverlap().AsDuration())
+	if err != nil {
+		return nil, leaving(err)
+	}
+	return &tokenv1.RotateWorkloadSecretResponse{Workload: workloadToProto(c), ClientSecret: secret}, nil
+}
+
 // DisableWorkload implements AdminService.
 func (a *admin) DisableWorkload(ctx context.Context, req *tokenv1.DisableWorkloadRequest) (*tokenv1.DisableWorkloadResponse, error) {
 	c, err := a.disable(ctx, oauth.KindWorkload, req.GetName(), nil)

@@ -1296,6 +1296,112 @@ func (x *ListWorkloadsResponse) GetNextPageToken() string {
 	return ""
 }
 
+type RotateWorkloadSecretRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// How long the secret before stays good. Unset: not at all.
+	Overlap       *durationpb.Duration `protobuf:"bytes,2,opt,name=overlap,proto3" json:"overlap,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RotateWorkloadSecretRequest) Reset() {
+	*x = RotateWorkloadSecretRequest{}
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RotateWorkloadSecretRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RotateWorkloadSecretRequest) ProtoMessage() {}
+
+func (x *RotateWorkloadSecretRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RotateWorkloadSecretRequest.ProtoReflect.Descriptor instead.
+func (*RotateWorkloadSecretRequest) Descriptor() ([]byte, []int) {
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *RotateWorkloadSecretRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *RotateWorkloadSecretRequest) GetOverlap() *durationpb.Duration {
+	if x != nil {
+		return x.Overlap
+	}
+	return nil
+}
+
+type RotateWorkloadSecretResponse struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Workload *Workload              `protobuf:"bytes,1,opt,name=workload,proto3" json:"workload,omitempty"`
+	// Shown once.
+	ClientSecret  string `protobuf:"bytes,2,opt,name=client_secret,json=clientSecret,proto3" json:"client_secret,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RotateWorkloadSecretResponse) Reset() {
+	*x = RotateWorkloadSecretResponse{}
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RotateWorkloadSecretResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RotateWorkloadSecretResponse) ProtoMessage() {}
+
+func (x *RotateWorkloadSecretResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RotateWorkloadSecretResponse.ProtoReflect.Descriptor instead.
+func (*RotateWorkloadSecretResponse) Descriptor() ([]byte, []int) {
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *RotateWorkloadSecretResponse) GetWorkload() *Workload {
+	if x != nil {
+		return x.Workload
+	}
+	return nil
+}
+
+func (x *RotateWorkloadSecretResponse) GetClientSecret() string {
+	if x != nil {
+		return x.ClientSecret
+	}
+	return ""
+}
+
 type DisableWorkloadRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -1305,7 +1411,7 @@ type DisableWorkloadRequest struct {
 
 func (x *DisableWorkloadRequest) Reset() {
 	*x = DisableWorkloadRequest{}
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[17]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1317,7 +1423,7 @@ func (x *DisableWorkloadRequest) String() string {
 func (*DisableWorkloadRequest) ProtoMessage() {}
 
 func (x *DisableWorkloadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[17]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1330,7 +1436,7 @@ func (x *DisableWorkloadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DisableWorkloadRequest.ProtoReflect.Descriptor instead.
 func (*DisableWorkloadRequest) Descriptor() ([]byte, []int) {
-	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{17}
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *DisableWorkloadRequest) GetName() string {
@@ -1349,7 +1455,7 @@ type DisableWorkloadResponse struct {
 
 func (x *DisableWorkloadResponse) Reset() {
 	*x = DisableWorkloadResponse{}
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[18]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1361,7 +1467,7 @@ func (x *DisableWorkloadResponse) String() string {
 func (*DisableWorkloadResponse) ProtoMessage() {}
 
 func (x *DisableWorkloadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[18]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1374,7 +1480,7 @@ func (x *DisableWorkloadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DisableWorkloadResponse.ProtoReflect.Descriptor instead.
 func (*DisableWorkloadResponse) Descriptor() ([]byte, []int) {
-	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{18}
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *DisableWorkloadResponse) GetWorkload() *Workload {
@@ -1397,7 +1503,7 @@ type Workload struct {
 
 func (x *Workload) Reset() {
 	*x = Workload{}
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[19]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1409,7 +1515,7 @@ func (x *Workload) String() string {
 func (*Workload) ProtoMessage() {}
 
 func (x *Workload) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[19]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1422,7 +1528,7 @@ func (x *Workload) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Workload.ProtoReflect.Descriptor instead.
 func (*Workload) Descriptor() ([]byte, []int) {
-	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{19}
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Workload) GetName() string {
@@ -1497,7 +1603,7 @@ type CreateClientRequest struct {
 
 func (x *CreateClientRequest) Reset() {
 	*x = CreateClientRequest{}
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[20]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1509,7 +1615,7 @@ func (x *CreateClientRequest) String() string {
 func (*CreateClientRequest) ProtoMessage() {}
 
 func (x *CreateClientRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[20]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1522,7 +1628,7 @@ func (x *CreateClientRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateClientRequest.ProtoReflect.Descriptor instead.
 func (*CreateClientRequest) Descriptor() ([]byte, []int) {
-	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{20}
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *CreateClientRequest) GetName() string {
@@ -1711,7 +1817,7 @@ type CreateClientResponse struct {
 
 func (x *CreateClientResponse) Reset() {
 	*x = CreateClientResponse{}
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[21]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1723,7 +1829,7 @@ func (x *CreateClientResponse) String() string {
 func (*CreateClientResponse) ProtoMessage() {}
 
 func (x *CreateClientResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[21]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1736,7 +1842,7 @@ func (x *CreateClientResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateClientResponse.ProtoReflect.Descriptor instead.
 func (*CreateClientResponse) Descriptor() ([]byte, []int) {
-	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{21}
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *CreateClientResponse) GetClient() *Client {
@@ -1764,7 +1870,7 @@ type ListClientsRequest struct {
 
 func (x *ListClientsRequest) Reset() {
 	*x = ListClientsRequest{}
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[22]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1776,7 +1882,7 @@ func (x *ListClientsRequest) String() string {
 func (*ListClientsRequest) ProtoMessage() {}
 
 func (x *ListClientsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[22]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1789,7 +1895,7 @@ func (x *ListClientsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListClientsRequest.ProtoReflect.Descriptor instead.
 func (*ListClientsRequest) Descriptor() ([]byte, []int) {
-	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{22}
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ListClientsRequest) GetPageSize() int32 {
@@ -1817,7 +1923,7 @@ type ListClientsResponse struct {
 
 func (x *ListClientsResponse) Reset() {
 	*x = ListClientsResponse{}
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[23]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1829,7 +1935,7 @@ func (x *ListClientsResponse) String() string {
 func (*ListClientsResponse) ProtoMessage() {}
 
 func (x *ListClientsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[23]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1842,7 +1948,7 @@ func (x *ListClientsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListClientsResponse.ProtoReflect.Descriptor instead.
 func (*ListClientsResponse) Descriptor() ([]byte, []int) {
-	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{23}
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ListClientsResponse) GetClients() []*Client {
@@ -1868,7 +1974,7 @@ type DisableClientRequest struct {
 
 func (x *DisableClientRequest) Reset() {
 	*x = DisableClientRequest{}
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[24]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1880,7 +1986,7 @@ func (x *DisableClientRequest) String() string {
 func (*DisableClientRequest) ProtoMessage() {}
 
 func (x *DisableClientRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[24]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1893,7 +1999,7 @@ func (x *DisableClientRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DisableClientRequest.ProtoReflect.Descriptor instead.
 func (*DisableClientRequest) Descriptor() ([]byte, []int) {
-	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{24}
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *DisableClientRequest) GetClientId() string {
@@ -1912,7 +2018,7 @@ type DisableClientResponse struct {
 
 func (x *DisableClientResponse) Reset() {
 	*x = DisableClientResponse{}
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[25]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1924,7 +2030,7 @@ func (x *DisableClientResponse) String() string {
 func (*DisableClientResponse) ProtoMessage() {}
 
 func (x *DisableClientResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[25]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1937,7 +2043,7 @@ func (x *DisableClientResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DisableClientResponse.ProtoReflect.Descriptor instead.
 func (*DisableClientResponse) Descriptor() ([]byte, []int) {
-	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{25}
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *DisableClientResponse) GetClient() *Client {
@@ -1955,7 +2061,7 @@ type GetMeRequest struct {
 
 func (x *GetMeRequest) Reset() {
 	*x = GetMeRequest{}
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[26]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1967,7 +2073,7 @@ func (x *GetMeRequest) String() string {
 func (*GetMeRequest) ProtoMessage() {}
 
 func (x *GetMeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[26]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1980,7 +2086,7 @@ func (x *GetMeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetMeRequest.ProtoReflect.Descriptor instead.
 func (*GetMeRequest) Descriptor() ([]byte, []int) {
-	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{26}
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{28}
 }
 
 type GetMeResponse struct {
@@ -1992,7 +2098,7 @@ type GetMeResponse struct {
 
 func (x *GetMeResponse) Reset() {
 	*x = GetMeResponse{}
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[27]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2004,7 +2110,7 @@ func (x *GetMeResponse) String() string {
 func (*GetMeResponse) ProtoMessage() {}
 
 func (x *GetMeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[27]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2017,7 +2123,7 @@ func (x *GetMeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetMeResponse.ProtoReflect.Descriptor instead.
 func (*GetMeResponse) Descriptor() ([]byte, []int) {
-	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{27}
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *GetMeResponse) GetUser() *User {
@@ -2036,7 +2142,7 @@ type RemovePanelRequest struct {
 
 func (x *RemovePanelRequest) Reset() {
 	*x = RemovePanelRequest{}
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[28]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2048,7 +2154,7 @@ func (x *RemovePanelRequest) String() string {
 func (*RemovePanelRequest) ProtoMessage() {}
 
 func (x *RemovePanelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[28]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2061,7 +2167,7 @@ func (x *RemovePanelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemovePanelRequest.ProtoReflect.Descriptor instead.
 func (*RemovePanelRequest) Descriptor() ([]byte, []int) {
-	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{28}
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *RemovePanelRequest) GetClientId() string {
@@ -2079,7 +2185,7 @@ type RemovePanelResponse struct {
 
 func (x *RemovePanelResponse) Reset() {
 	*x = RemovePanelResponse{}
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[29]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2091,7 +2197,7 @@ func (x *RemovePanelResponse) String() string {
 func (*RemovePanelResponse) ProtoMessage() {}
 
 func (x *RemovePanelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[29]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2104,7 +2210,7 @@ func (x *RemovePanelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemovePanelResponse.ProtoReflect.Descriptor instead.
 func (*RemovePanelResponse) Descriptor() ([]byte, []int) {
-	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{29}
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{31}
 }
 
 type RotateApiKeyRequest struct {
@@ -2119,7 +2225,7 @@ type RotateApiKeyRequest struct {
 
 func (x *RotateApiKeyRequest) Reset() {
 	*x = RotateApiKeyRequest{}
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[30]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2131,7 +2237,7 @@ func (x *RotateApiKeyRequest) String() string {
 func (*RotateApiKeyRequest) ProtoMessage() {}
 
 func (x *RotateApiKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[30]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2144,7 +2250,7 @@ func (x *RotateApiKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateApiKeyRequest.ProtoReflect.Descriptor instead.
 func (*RotateApiKeyRequest) Descriptor() ([]byte, []int) {
-	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{30}
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *RotateApiKeyRequest) GetOwner() string {
@@ -2179,7 +2285,7 @@ type RotateApiKeyResponse struct {
 
 func (x *RotateApiKeyResponse) Reset() {
 	*x = RotateApiKeyResponse{}
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[31]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2191,7 +2297,7 @@ func (x *RotateApiKeyResponse) String() string {
 func (*RotateApiKeyResponse) ProtoMessage() {}
 
 func (x *RotateApiKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[31]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2204,7 +2310,7 @@ func (x *RotateApiKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateApiKeyResponse.ProtoReflect.Descriptor instead.
 func (*RotateApiKeyResponse) Descriptor() ([]byte, []int) {
-	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{31}
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *RotateApiKeyResponse) GetApiKey() *ApiKey {
@@ -2237,7 +2343,7 @@ type Address struct {
 
 func (x *Address) Reset() {
 	*x = Address{}
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[32]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2249,7 +2355,7 @@ func (x *Address) String() string {
 func (*Address) ProtoMessage() {}
 
 func (x *Address) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[32]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2262,7 +2368,7 @@ func (x *Address) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Address.ProtoReflect.Descriptor instead.
 func (*Address) Descriptor() ([]byte, []int) {
-	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{32}
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Address) GetFormatted() string {
@@ -2318,7 +2424,7 @@ type InviteUserRequest struct {
 
 func (x *InviteUserRequest) Reset() {
 	*x = InviteUserRequest{}
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[33]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2330,7 +2436,7 @@ func (x *InviteUserRequest) String() string {
 func (*InviteUserRequest) ProtoMessage() {}
 
 func (x *InviteUserRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[33]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2343,7 +2449,7 @@ func (x *InviteUserRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InviteUserRequest.ProtoReflect.Descriptor instead.
 func (*InviteUserRequest) Descriptor() ([]byte, []int) {
-	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{33}
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *InviteUserRequest) GetEmail() string {
@@ -2376,7 +2482,7 @@ type InviteUserResponse struct {
 
 func (x *InviteUserResponse) Reset() {
 	*x = InviteUserResponse{}
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[34]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2388,7 +2494,7 @@ func (x *InviteUserResponse) String() string {
 func (*InviteUserResponse) ProtoMessage() {}
 
 func (x *InviteUserResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[34]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2401,7 +2507,7 @@ func (x *InviteUserResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InviteUserResponse.ProtoReflect.Descriptor instead.
 func (*InviteUserResponse) Descriptor() ([]byte, []int) {
-	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{34}
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *InviteUserResponse) GetUser() *User {
@@ -2420,7 +2526,7 @@ type ResendInvitationRequest struct {
 
 func (x *ResendInvitationRequest) Reset() {
 	*x = ResendInvitationRequest{}
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[35]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2432,7 +2538,7 @@ func (x *ResendInvitationRequest) String() string {
 func (*ResendInvitationRequest) ProtoMessage() {}
 
 func (x *ResendInvitationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[35]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2445,7 +2551,7 @@ func (x *ResendInvitationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResendInvitationRequest.ProtoReflect.Descriptor instead.
 func (*ResendInvitationRequest) Descriptor() ([]byte, []int) {
-	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{35}
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ResendInvitationRequest) GetUserId() string {
@@ -2463,7 +2569,7 @@ type ResendInvitationResponse struct {
 
 func (x *ResendInvitationResponse) Reset() {
 	*x = ResendInvitationResponse{}
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[36]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2475,7 +2581,7 @@ func (x *ResendInvitationResponse) String() string {
 func (*ResendInvitationResponse) ProtoMessage() {}
 
 func (x *ResendInvitationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[36]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2488,7 +2594,7 @@ func (x *ResendInvitationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResendInvitationResponse.ProtoReflect.Descriptor instead.
 func (*ResendInvitationResponse) Descriptor() ([]byte, []int) {
-	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{36}
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{38}
 }
 
 type ListUsersRequest struct {
@@ -2504,7 +2610,7 @@ type ListUsersRequest struct {
 
 func (x *ListUsersRequest) Reset() {
 	*x = ListUsersRequest{}
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[37]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2516,7 +2622,7 @@ func (x *ListUsersRequest) String() string {
 func (*ListUsersRequest) ProtoMessage() {}
 
 func (x *ListUsersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[37]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2529,7 +2635,7 @@ func (x *ListUsersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUsersRequest.ProtoReflect.Descriptor instead.
 func (*ListUsersRequest) Descriptor() ([]byte, []int) {
-	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{37}
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ListUsersRequest) GetQuery() string {
@@ -2564,7 +2670,7 @@ type ListUsersResponse struct {
 
 func (x *ListUsersResponse) Reset() {
 	*x = ListUsersResponse{}
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[38]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2576,7 +2682,7 @@ func (x *ListUsersResponse) String() string {
 func (*ListUsersResponse) ProtoMessage() {}
 
 func (x *ListUsersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[38]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2589,7 +2695,7 @@ func (x *ListUsersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUsersResponse.ProtoReflect.Descriptor instead.
 func (*ListUsersResponse) Descriptor() ([]byte, []int) {
-	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{38}
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ListUsersResponse) GetUsers() []*User {
@@ -2615,7 +2721,7 @@ type GetUserRequest struct {
 
 func (x *GetUserRequest) Reset() {
 	*x = GetUserRequest{}
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[39]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2627,7 +2733,7 @@ func (x *GetUserRequest) String() string {
 func (*GetUserRequest) ProtoMessage() {}
 
 func (x *GetUserRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[39]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2640,7 +2746,7 @@ func (x *GetUserRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetUserRequest.ProtoReflect.Descriptor instead.
 func (*GetUserRequest) Descriptor() ([]byte, []int) {
-	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{39}
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *GetUserRequest) GetUserId() string {
@@ -2659,7 +2765,7 @@ type GetUserResponse struct {
 
 func (x *GetUserResponse) Reset() {
 	*x = GetUserResponse{}
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[40]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2671,7 +2777,7 @@ func (x *GetUserResponse) String() string {
 func (*GetUserResponse) ProtoMessage() {}
 
 func (x *GetUserResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[40]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2684,7 +2790,7 @@ func (x *GetUserResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetUserResponse.ProtoReflect.Descriptor instead.
 func (*GetUserResponse) Descriptor() ([]byte, []int) {
-	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{40}
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *GetUserResponse) GetUser() *User {
@@ -2707,7 +2813,7 @@ type UpdateUserRequest struct {
 
 func (x *UpdateUserRequest) Reset() {
 	*x = UpdateUserRequest{}
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[41]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2719,7 +2825,7 @@ func (x *UpdateUserRequest) String() string {
 func (*UpdateUserRequest) ProtoMessage() {}
 
 func (x *UpdateUserRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[41]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2732,7 +2838,7 @@ func (x *UpdateUserRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateUserRequest.ProtoReflect.Descriptor instead.
 func (*UpdateUserRequest) Descriptor() ([]byte, []int) {
-	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{41}
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *UpdateUserRequest) GetUserId() string {
@@ -2765,7 +2871,7 @@ type UpdateUserResponse struct {
 
 func (x *UpdateUserResponse) Reset() {
 	*x = UpdateUserResponse{}
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[42]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2777,7 +2883,7 @@ func (x *UpdateUserResponse) String() string {
 func (*UpdateUserResponse) ProtoMessage() {}
 
 func (x *UpdateUserResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[42]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2790,7 +2896,7 @@ func (x *UpdateUserResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateUserResponse.ProtoReflect.Descriptor instead.
 func (*UpdateUserResponse) Descriptor() ([]byte, []int) {
-	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{42}
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *UpdateUserResponse) GetUser() *User {
@@ -2811,7 +2917,7 @@ type SetUserRolesRequest struct {
 
 func (x *SetUserRolesRequest) Reset() {
 	*x = SetUserRolesRequest{}
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[43]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2823,7 +2929,7 @@ func (x *SetUserRolesRequest) String() string {
 func (*SetUserRolesRequest) ProtoMessage() {}
 
 func (x *SetUserRolesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[43]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2836,7 +2942,7 @@ func (x *SetUserRolesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetUserRolesRequest.ProtoReflect.Descriptor instead.
 func (*SetUserRolesRequest) Descriptor() ([]byte, []int) {
-	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{43}
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *SetUserRolesRequest) GetUserId() string {
@@ -2862,7 +2968,7 @@ type SetUserRolesResponse struct {
 
 func (x *SetUserRolesResponse) Reset() {
 	*x = SetUserRolesResponse{}
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[44]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2874,7 +2980,7 @@ func (x *SetUserRolesResponse) String() string {
 func (*SetUserRolesResponse) ProtoMessage() {}
 
 func (x *SetUserRolesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[44]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2887,7 +2993,7 @@ func (x *SetUserRolesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetUserRolesResponse.ProtoReflect.Descriptor instead.
 func (*SetUserRolesResponse) Descriptor() ([]byte, []int) {
-	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{44}
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *SetUserRolesResponse) GetUser() *User {
@@ -2906,7 +3012,7 @@ type DisableUserRequest struct {
 
 func (x *DisableUserRequest) Reset() {
 	*x = DisableUserRequest{}
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[45]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2918,7 +3024,7 @@ func (x *DisableUserRequest) String() string {
 func (*DisableUserRequest) ProtoMessage() {}
 
 func (x *DisableUserRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[45]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2931,7 +3037,7 @@ func (x *DisableUserRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DisableUserRequest.ProtoReflect.Descriptor instead.
 func (*DisableUserRequest) Descriptor() ([]byte, []int) {
-	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{45}
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *DisableUserRequest) GetUserId() string {
@@ -2950,7 +3056,7 @@ type DisableUserResponse struct {
 
 func (x *DisableUserResponse) Reset() {
 	*x = DisableUserResponse{}
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[46]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2962,7 +3068,7 @@ func (x *DisableUserResponse) String() string {
 func (*DisableUserResponse) ProtoMessage() {}
 
 func (x *DisableUserResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[46]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2975,7 +3081,7 @@ func (x *DisableUserResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DisableUserResponse.ProtoReflect.Descriptor instead.
 func (*DisableUserResponse) Descriptor() ([]byte, []int) {
-	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{46}
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *DisableUserResponse) GetUser() *User {
@@ -2994,7 +3100,7 @@ type EnableUserRequest struct {
 
 func (x *EnableUserRequest) Reset() {
 	*x = EnableUserRequest{}
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[47]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3006,7 +3112,7 @@ func (x *EnableUserRequest) String() string {
 func (*EnableUserRequest) ProtoMessage() {}
 
 func (x *EnableUserRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[47]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3019,7 +3125,7 @@ func (x *EnableUserRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnableUserRequest.ProtoReflect.Descriptor instead.
 func (*EnableUserRequest) Descriptor() ([]byte, []int) {
-	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{47}
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *EnableUserRequest) GetUserId() string {
@@ -3038,7 +3144,7 @@ type EnableUserResponse struct {
 
 func (x *EnableUserResponse) Reset() {
 	*x = EnableUserResponse{}
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[48]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3050,7 +3156,7 @@ func (x *EnableUserResponse) String() string {
 func (*EnableUserResponse) ProtoMessage() {}
 
 func (x *EnableUserResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[48]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3063,7 +3169,7 @@ func (x *EnableUserResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnableUserResponse.ProtoReflect.Descriptor instead.
 func (*EnableUserResponse) Descriptor() ([]byte, []int) {
-	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{48}
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *EnableUserResponse) GetUser() *User {
@@ -3095,7 +3201,7 @@ type LoginSession struct {
 
 func (x *LoginSession) Reset() {
 	*x = LoginSession{}
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[49]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3107,7 +3213,7 @@ func (x *LoginSession) String() string {
 func (*LoginSession) ProtoMessage() {}
 
 func (x *LoginSession) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[49]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3120,7 +3226,7 @@ func (x *LoginSession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoginSession.ProtoReflect.Descriptor instead.
 func (*LoginSession) Descriptor() ([]byte, []int) {
-	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{49}
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *LoginSession) GetId() string {
@@ -3181,7 +3287,7 @@ type ListUserSessionsRequest struct {
 
 func (x *ListUserSessionsRequest) Reset() {
 	*x = ListUserSessionsRequest{}
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[50]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3193,7 +3299,7 @@ func (x *ListUserSessionsRequest) String() string {
 func (*ListUserSessionsRequest) ProtoMessage() {}
 
 func (x *ListUserSessionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[50]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3206,7 +3312,7 @@ func (x *ListUserSessionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUserSessionsRequest.ProtoReflect.Descriptor instead.
 func (*ListUserSessionsRequest) Descriptor() ([]byte, []int) {
-	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{50}
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *ListUserSessionsRequest) GetUserId() string {
@@ -3225,7 +3331,7 @@ type ListUserSessionsResponse struct {
 
 func (x *ListUserSessionsResponse) Reset() {
 	*x = ListUserSessionsResponse{}
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[51]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3237,7 +3343,7 @@ func (x *ListUserSessionsResponse) String() string {
 func (*ListUserSessionsResponse) ProtoMessage() {}
 
 func (x *ListUserSessionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[51]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3250,7 +3356,7 @@ func (x *ListUserSessionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUserSessionsResponse.ProtoReflect.Descriptor instead.
 func (*ListUserSessionsResponse) Descriptor() ([]byte, []int) {
-	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{51}
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *ListUserSessionsResponse) GetSessions() []*LoginSession {
@@ -3270,7 +3376,7 @@ type EndUserSessionRequest struct {
 
 func (x *EndUserSessionRequest) Reset() {
 	*x = EndUserSessionRequest{}
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[52]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3282,7 +3388,7 @@ func (x *EndUserSessionRequest) String() string {
 func (*EndUserSessionRequest) ProtoMessage() {}
 
 func (x *EndUserSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[52]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3295,7 +3401,7 @@ func (x *EndUserSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndUserSessionRequest.ProtoReflect.Descriptor instead.
 func (*EndUserSessionRequest) Descriptor() ([]byte, []int) {
-	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{52}
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *EndUserSessionRequest) GetUserId() string {
@@ -3320,7 +3426,7 @@ type EndUserSessionResponse struct {
 
 func (x *EndUserSessionResponse) Reset() {
 	*x = EndUserSessionResponse{}
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[53]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3332,7 +3438,7 @@ func (x *EndUserSessionResponse) String() string {
 func (*EndUserSessionResponse) ProtoMessage() {}
 
 func (x *EndUserSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[53]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3345,7 +3451,7 @@ func (x *EndUserSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndUserSessionResponse.ProtoReflect.Descriptor instead.
 func (*EndUserSessionResponse) Descriptor() ([]byte, []int) {
-	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{53}
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{55}
 }
 
 type SignOutUserRequest struct {
@@ -3357,7 +3463,7 @@ type SignOutUserRequest struct {
 
 func (x *SignOutUserRequest) Reset() {
 	*x = SignOutUserRequest{}
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[54]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3369,7 +3475,7 @@ func (x *SignOutUserRequest) String() string {
 func (*SignOutUserRequest) ProtoMessage() {}
 
 func (x *SignOutUserRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[54]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3382,7 +3488,7 @@ func (x *SignOutUserRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignOutUserRequest.ProtoReflect.Descriptor instead.
 func (*SignOutUserRequest) Descriptor() ([]byte, []int) {
-	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{54}
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *SignOutUserRequest) GetUserId() string {
@@ -3400,7 +3506,7 @@ type SignOutUserResponse struct {
 
 func (x *SignOutUserResponse) Reset() {
 	*x = SignOutUserResponse{}
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[55]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3412,7 +3518,7 @@ func (x *SignOutUserResponse) String() string {
 func (*SignOutUserResponse) ProtoMessage() {}
 
 func (x *SignOutUserResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[55]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3425,7 +3531,7 @@ func (x *SignOutUserResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignOutUserResponse.ProtoReflect.Descriptor instead.
 func (*SignOutUserResponse) Descriptor() ([]byte, []int) {
-	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{55}
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{57}
 }
 
 // Consent is what a person has allowed an application.
@@ -3442,7 +3548,7 @@ type Consent struct {
 
 func (x *Consent) Reset() {
 	*x = Consent{}
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[56]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3454,7 +3560,7 @@ func (x *Consent) String() string {
 func (*Consent) ProtoMessage() {}
 
 func (x *Consent) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[56]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3467,7 +3573,7 @@ func (x *Consent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Consent.ProtoReflect.Descriptor instead.
 func (*Consent) Descriptor() ([]byte, []int) {
-	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{56}
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *Consent) GetClientId() string {
@@ -3507,7 +3613,7 @@ type ListUserConsentsRequest struct {
 
 func (x *ListUserConsentsRequest) Reset() {
 	*x = ListUserConsentsRequest{}
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[57]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3519,7 +3625,7 @@ func (x *ListUserConsentsRequest) String() string {
 func (*ListUserConsentsRequest) ProtoMessage() {}
 
 func (x *ListUserConsentsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[57]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3532,7 +3638,7 @@ func (x *ListUserConsentsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUserConsentsRequest.ProtoReflect.Descriptor instead.
 func (*ListUserConsentsRequest) Descriptor() ([]byte, []int) {
-	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{57}
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *ListUserConsentsRequest) GetUserId() string {
@@ -3551,7 +3657,7 @@ type ListUserConsentsResponse struct {
 
 func (x *ListUserConsentsResponse) Reset() {
 	*x = ListUserConsentsResponse{}
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[58]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3563,7 +3669,7 @@ func (x *ListUserConsentsResponse) String() string {
 func (*ListUserConsentsResponse) ProtoMessage() {}
 
 func (x *ListUserConsentsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[58]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3576,7 +3682,7 @@ func (x *ListUserConsentsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUserConsentsResponse.ProtoReflect.Descriptor instead.
 func (*ListUserConsentsResponse) Descriptor() ([]byte, []int) {
-	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{58}
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *ListUserConsentsResponse) GetConsents() []*Consent {
@@ -3596,7 +3702,7 @@ type RevokeUserConsentRequest struct {
 
 func (x *RevokeUserConsentRequest) Reset() {
 	*x = RevokeUserConsentRequest{}
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[59]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3608,7 +3714,7 @@ func (x *RevokeUserConsentRequest) String() string {
 func (*RevokeUserConsentRequest) ProtoMessage() {}
 
 func (x *RevokeUserConsentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[59]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3621,7 +3727,7 @@ func (x *RevokeUserConsentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeUserConsentRequest.ProtoReflect.Descriptor instead.
 func (*RevokeUserConsentRequest) Descriptor() ([]byte, []int) {
-	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{59}
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *RevokeUserConsentRequest) GetUserId() string {
@@ -3646,7 +3752,7 @@ type RevokeUserConsentResponse struct {
 
 func (x *RevokeUserConsentResponse) Reset() {
 	*x = RevokeUserConsentResponse{}
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[60]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3658,7 +3764,7 @@ func (x *RevokeUserConsentResponse) String() string {
 func (*RevokeUserConsentResponse) ProtoMessage() {}
 
 func (x *RevokeUserConsentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[60]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3671,7 +3777,7 @@ func (x *RevokeUserConsentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeUserConsentResponse.ProtoReflect.Descriptor instead.
 func (*RevokeUserConsentResponse) Descriptor() ([]byte, []int) {
-	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{60}
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{62}
 }
 
 type GetClientRequest struct {
@@ -3683,7 +3789,7 @@ type GetClientRequest struct {
 
 func (x *GetClientRequest) Reset() {
 	*x = GetClientRequest{}
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[61]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3695,7 +3801,7 @@ func (x *GetClientRequest) String() string {
 func (*GetClientRequest) ProtoMessage() {}
 
 func (x *GetClientRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[61]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3708,7 +3814,7 @@ func (x *GetClientRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetClientRequest.ProtoReflect.Descriptor instead.
 func (*GetClientRequest) Descriptor() ([]byte, []int) {
-	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{61}
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *GetClientRequest) GetClientId() string {
@@ -3727,7 +3833,7 @@ type GetClientResponse struct {
 
 func (x *GetClientResponse) Reset() {
 	*x = GetClientResponse{}
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[62]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3739,7 +3845,7 @@ func (x *GetClientResponse) String() string {
 func (*GetClientResponse) ProtoMessage() {}
 
 func (x *GetClientResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[62]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3752,7 +3858,7 @@ func (x *GetClientResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetClientResponse.ProtoReflect.Descriptor instead.
 func (*GetClientResponse) Descriptor() ([]byte, []int) {
-	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{62}
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *GetClientResponse) GetClient() *Client {
@@ -3774,7 +3880,7 @@ type UpdateClientRequest struct {
 
 func (x *UpdateClientRequest) Reset() {
 	*x = UpdateClientRequest{}
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[63]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3786,7 +3892,7 @@ func (x *UpdateClientRequest) String() string {
 func (*UpdateClientRequest) ProtoMessage() {}
 
 func (x *UpdateClientRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[63]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3799,7 +3905,7 @@ func (x *UpdateClientRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateClientRequest.ProtoReflect.Descriptor instead.
 func (*UpdateClientRequest) Descriptor() ([]byte, []int) {
-	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{63}
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *UpdateClientRequest) GetClient() *Client {
@@ -3825,7 +3931,7 @@ type UpdateClientResponse struct {
 
 func (x *UpdateClientResponse) Reset() {
 	*x = UpdateClientResponse{}
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[64]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3837,7 +3943,7 @@ func (x *UpdateClientResponse) String() string {
 func (*UpdateClientResponse) ProtoMessage() {}
 
 func (x *UpdateClientResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[64]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3850,7 +3956,7 @@ func (x *UpdateClientResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateClientResponse.ProtoReflect.Descriptor instead.
 func (*UpdateClientResponse) Descriptor() ([]byte, []int) {
-	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{64}
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *UpdateClientResponse) GetClient() *Client {
@@ -3871,7 +3977,7 @@ type RotateClientSecretRequest struct {
 
 func (x *RotateClientSecretRequest) Reset() {
 	*x = RotateClientSecretRequest{}
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[65]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3883,7 +3989,7 @@ func (x *RotateClientSecretRequest) String() string {
 func (*RotateClientSecretRequest) ProtoMessage() {}
 
 func (x *RotateClientSecretRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[65]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3896,7 +4002,7 @@ func (x *RotateClientSecretRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateClientSecretRequest.ProtoReflect.Descriptor instead.
 func (*RotateClientSecretRequest) Descriptor() ([]byte, []int) {
-	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{65}
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *RotateClientSecretRequest) GetClientId() string {
@@ -3924,7 +4030,7 @@ type RotateClientSecretResponse struct {
 
 func (x *RotateClientSecretResponse) Reset() {
 	*x = RotateClientSecretResponse{}
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[66]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3936,7 +4042,7 @@ func (x *RotateClientSecretResponse) String() string {
 func (*RotateClientSecretResponse) ProtoMessage() {}
 
 func (x *RotateClientSecretResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[66]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3949,7 +4055,7 @@ func (x *RotateClientSecretResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateClientSecretResponse.ProtoReflect.Descriptor instead.
 func (*RotateClientSecretResponse) Descriptor() ([]byte, []int) {
-	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{66}
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *RotateClientSecretResponse) GetClient() *Client {
@@ -3986,7 +4092,7 @@ type SigningKey struct {
 
 func (x *SigningKey) Reset() {
 	*x = SigningKey{}
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[67]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3998,7 +4104,7 @@ func (x *SigningKey) String() string {
 func (*SigningKey) ProtoMessage() {}
 
 func (x *SigningKey) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[67]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4011,7 +4117,7 @@ func (x *SigningKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SigningKey.ProtoReflect.Descriptor instead.
 func (*SigningKey) Descriptor() ([]byte, []int) {
-	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{67}
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *SigningKey) GetId() string {
@@ -4064,7 +4170,7 @@ type ListSigningKeysRequest struct {
 
 func (x *ListSigningKeysRequest) Reset() {
 	*x = ListSigningKeysRequest{}
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[68]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4076,7 +4182,7 @@ func (x *ListSigningKeysRequest) String() string {
 func (*ListSigningKeysRequest) ProtoMessage() {}
 
 func (x *ListSigningKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[68]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4089,7 +4195,7 @@ func (x *ListSigningKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSigningKeysRequest.ProtoReflect.Descriptor instead.
 func (*ListSigningKeysRequest) Descriptor() ([]byte, []int) {
-	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{68}
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{70}
 }
 
 type ListSigningKeysResponse struct {
@@ -4101,7 +4207,7 @@ type ListSigningKeysResponse struct {
 
 func (x *ListSigningKeysResponse) Reset() {
 	*x = ListSigningKeysResponse{}
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[69]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4113,7 +4219,7 @@ func (x *ListSigningKeysResponse) String() string {
 func (*ListSigningKeysResponse) ProtoMessage() {}
 
 func (x *ListSigningKeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[69]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4126,7 +4232,7 @@ func (x *ListSigningKeysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSigningKeysResponse.ProtoReflect.Descriptor instead.
 func (*ListSigningKeysResponse) Descriptor() ([]byte, []int) {
-	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{69}
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *ListSigningKeysResponse) GetKeys() []*SigningKey {
@@ -4146,7 +4252,7 @@ type RotateSigningKeysRequest struct {
 
 func (x *RotateSigningKeysRequest) Reset() {
 	*x = RotateSigningKeysRequest{}
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[70]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4158,7 +4264,7 @@ func (x *RotateSigningKeysRequest) String() string {
 func (*RotateSigningKeysRequest) ProtoMessage() {}
 
 func (x *RotateSigningKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[70]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4171,7 +4277,7 @@ func (x *RotateSigningKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateSigningKeysRequest.ProtoReflect.Descriptor instead.
 func (*RotateSigningKeysRequest) Descriptor() ([]byte, []int) {
-	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{70}
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *RotateSigningKeysRequest) GetAlgs() []string {
@@ -4191,7 +4297,7 @@ type RotateSigningKeysResponse struct {
 
 func (x *RotateSigningKeysResponse) Reset() {
 	*x = RotateSigningKeysResponse{}
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[71]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4203,7 +4309,7 @@ func (x *RotateSigningKeysResponse) String() string {
 func (*RotateSigningKeysResponse) ProtoMessage() {}
 
 func (x *RotateSigningKeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[71]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4216,7 +4322,7 @@ func (x *RotateSigningKeysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateSigningKeysResponse.ProtoReflect.Descriptor instead.
 func (*RotateSigningKeysResponse) Descriptor() ([]byte, []int) {
-	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{71}
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *RotateSigningKeysResponse) GetKeys() []*SigningKey {
@@ -4235,7 +4341,7 @@ type RevokeSigningKeyRequest struct {
 
 func (x *RevokeSigningKeyRequest) Reset() {
 	*x = RevokeSigningKeyRequest{}
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[72]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4247,7 +4353,7 @@ func (x *RevokeSigningKeyRequest) String() string {
 func (*RevokeSigningKeyRequest) ProtoMessage() {}
 
 func (x *RevokeSigningKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[72]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4260,7 +4366,7 @@ func (x *RevokeSigningKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeSigningKeyRequest.ProtoReflect.Descriptor instead.
 func (*RevokeSigningKeyRequest) Descriptor() ([]byte, []int) {
-	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{72}
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *RevokeSigningKeyRequest) GetKeyId() string {
@@ -4279,7 +4385,7 @@ type RevokeSigningKeyResponse struct {
 
 func (x *RevokeSigningKeyResponse) Reset() {
 	*x = RevokeSigningKeyResponse{}
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[73]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4291,7 +4397,7 @@ func (x *RevokeSigningKeyResponse) String() string {
 func (*RevokeSigningKeyResponse) ProtoMessage() {}
 
 func (x *RevokeSigningKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[73]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4304,7 +4410,7 @@ func (x *RevokeSigningKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeSigningKeyResponse.ProtoReflect.Descriptor instead.
 func (*RevokeSigningKeyResponse) Descriptor() ([]byte, []int) {
-	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{73}
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *RevokeSigningKeyResponse) GetKey() *SigningKey {
@@ -4326,7 +4432,7 @@ type UpdateMeRequest struct {
 
 func (x *UpdateMeRequest) Reset() {
 	*x = UpdateMeRequest{}
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[74]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4338,7 +4444,7 @@ func (x *UpdateMeRequest) String() string {
 func (*UpdateMeRequest) ProtoMessage() {}
 
 func (x *UpdateMeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[74]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4351,7 +4457,7 @@ func (x *UpdateMeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateMeRequest.ProtoReflect.Descriptor instead.
 func (*UpdateMeRequest) Descriptor() ([]byte, []int) {
-	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{74}
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *UpdateMeRequest) GetUser() *User {
@@ -4377,7 +4483,7 @@ type UpdateMeResponse struct {
 
 func (x *UpdateMeResponse) Reset() {
 	*x = UpdateMeResponse{}
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[75]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4389,7 +4495,7 @@ func (x *UpdateMeResponse) String() string {
 func (*UpdateMeResponse) ProtoMessage() {}
 
 func (x *UpdateMeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[75]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4402,7 +4508,7 @@ func (x *UpdateMeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateMeResponse.ProtoReflect.Descriptor instead.
 func (*UpdateMeResponse) Descriptor() ([]byte, []int) {
-	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{75}
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *UpdateMeResponse) GetUser() *User {
@@ -4422,7 +4528,7 @@ type ChangePasswordRequest struct {
 
 func (x *ChangePasswordRequest) Reset() {
 	*x = ChangePasswordRequest{}
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[76]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4434,7 +4540,7 @@ func (x *ChangePasswordRequest) String() string {
 func (*ChangePasswordRequest) ProtoMessage() {}
 
 func (x *ChangePasswordRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[76]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4447,7 +4553,7 @@ func (x *ChangePasswordRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangePasswordRequest.ProtoReflect.Descriptor instead.
 func (*ChangePasswordRequest) Descriptor() ([]byte, []int) {
-	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{76}
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *ChangePasswordRequest) GetCurrentPassword() string {
@@ -4472,7 +4578,7 @@ type ChangePasswordResponse struct {
 
 func (x *ChangePasswordResponse) Reset() {
 	*x = ChangePasswordResponse{}
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[77]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4484,7 +4590,7 @@ func (x *ChangePasswordResponse) String() string {
 func (*ChangePasswordResponse) ProtoMessage() {}
 
 func (x *ChangePasswordResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[77]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4497,7 +4603,7 @@ func (x *ChangePasswordResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangePasswordResponse.ProtoReflect.Descriptor instead.
 func (*ChangePasswordResponse) Descriptor() ([]byte, []int) {
-	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{77}
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{79}
 }
 
 type ChangeEmailRequest struct {
@@ -4510,7 +4616,7 @@ type ChangeEmailRequest struct {
 
 func (x *ChangeEmailRequest) Reset() {
 	*x = ChangeEmailRequest{}
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[78]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4522,7 +4628,7 @@ func (x *ChangeEmailRequest) String() string {
 func (*ChangeEmailRequest) ProtoMessage() {}
 
 func (x *ChangeEmailRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[78]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4535,7 +4641,7 @@ func (x *ChangeEmailRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeEmailRequest.ProtoReflect.Descriptor instead.
 func (*ChangeEmailRequest) Descriptor() ([]byte, []int) {
-	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{78}
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *ChangeEmailRequest) GetEmail() string {
@@ -4560,7 +4666,7 @@ type ChangeEmailResponse struct {
 
 func (x *ChangeEmailResponse) Reset() {
 	*x = ChangeEmailResponse{}
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[79]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4572,7 +4678,7 @@ func (x *ChangeEmailResponse) String() string {
 func (*ChangeEmailResponse) ProtoMessage() {}
 
 func (x *ChangeEmailResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[79]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4585,7 +4691,7 @@ func (x *ChangeEmailResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeEmailResponse.ProtoReflect.Descriptor instead.
 func (*ChangeEmailResponse) Descriptor() ([]byte, []int) {
-	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{79}
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{81}
 }
 
 type VerifyEmailRequest struct {
@@ -4596,7 +4702,7 @@ type VerifyEmailRequest struct {
 
 func (x *VerifyEmailRequest) Reset() {
 	*x = VerifyEmailRequest{}
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[80]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4608,7 +4714,7 @@ func (x *VerifyEmailRequest) String() string {
 func (*VerifyEmailRequest) ProtoMessage() {}
 
 func (x *VerifyEmailRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[80]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4621,7 +4727,7 @@ func (x *VerifyEmailRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyEmailRequest.ProtoReflect.Descriptor instead.
 func (*VerifyEmailRequest) Descriptor() ([]byte, []int) {
-	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{80}
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{82}
 }
 
 type VerifyEmailResponse struct {
@@ -4632,7 +4738,7 @@ type VerifyEmailResponse struct {
 
 func (x *VerifyEmailResponse) Reset() {
 	*x = VerifyEmailResponse{}
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[81]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4644,7 +4750,7 @@ func (x *VerifyEmailResponse) String() string {
 func (*VerifyEmailResponse) ProtoMessage() {}
 
 func (x *VerifyEmailResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[81]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4657,7 +4763,7 @@ func (x *VerifyEmailResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyEmailResponse.ProtoReflect.Descriptor instead.
 func (*VerifyEmailResponse) Descriptor() ([]byte, []int) {
-	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{81}
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{83}
 }
 
 type ListMySessionsRequest struct {
@@ -4668,7 +4774,7 @@ type ListMySessionsRequest struct {
 
 func (x *ListMySessionsRequest) Reset() {
 	*x = ListMySessionsRequest{}
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[82]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4680,7 +4786,7 @@ func (x *ListMySessionsRequest) String() string {
 func (*ListMySessionsRequest) ProtoMessage() {}
 
 func (x *ListMySessionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[82]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4693,7 +4799,7 @@ func (x *ListMySessionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMySessionsRequest.ProtoReflect.Descriptor instead.
 func (*ListMySessionsRequest) Descriptor() ([]byte, []int) {
-	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{82}
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{84}
 }
 
 type ListMySessionsResponse struct {
@@ -4705,7 +4811,7 @@ type ListMySessionsResponse struct {
 
 func (x *ListMySessionsResponse) Reset() {
 	*x = ListMySessionsResponse{}
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[83]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4717,7 +4823,7 @@ func (x *ListMySessionsResponse) String() string {
 func (*ListMySessionsResponse) ProtoMessage() {}
 
 func (x *ListMySessionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[83]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4730,7 +4836,7 @@ func (x *ListMySessionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMySessionsResponse.ProtoReflect.Descriptor instead.
 func (*ListMySessionsResponse) Descriptor() ([]byte, []int) {
-	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{83}
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *ListMySessionsResponse) GetSessions() []*LoginSession {
@@ -4749,7 +4855,7 @@ type EndMySessionRequest struct {
 
 func (x *EndMySessionRequest) Reset() {
 	*x = EndMySessionRequest{}
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[84]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4761,7 +4867,7 @@ func (x *EndMySessionRequest) String() string {
 func (*EndMySessionRequest) ProtoMessage() {}
 
 func (x *EndMySessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[84]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4774,7 +4880,7 @@ func (x *EndMySessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndMySessionRequest.ProtoReflect.Descriptor instead.
 func (*EndMySessionRequest) Descriptor() ([]byte, []int) {
-	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{84}
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *EndMySessionRequest) GetSessionId() string {
@@ -4792,7 +4898,7 @@ type EndMySessionResponse struct {
 
 func (x *EndMySessionResponse) Reset() {
 	*x = EndMySessionResponse{}
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[85]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4804,7 +4910,7 @@ func (x *EndMySessionResponse) String() string {
 func (*EndMySessionResponse) ProtoMessage() {}
 
 func (x *EndMySessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[85]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4817,7 +4923,7 @@ func (x *EndMySessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndMySessionResponse.ProtoReflect.Descriptor instead.
 func (*EndMySessionResponse) Descriptor() ([]byte, []int) {
-	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{85}
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{87}
 }
 
 type SignOutEverywhereRequest struct {
@@ -4828,7 +4934,7 @@ type SignOutEverywhereRequest struct {
 
 func (x *SignOutEverywhereRequest) Reset() {
 	*x = SignOutEverywhereRequest{}
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[86]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4840,7 +4946,7 @@ func (x *SignOutEverywhereRequest) String() string {
 func (*SignOutEverywhereRequest) ProtoMessage() {}
 
 func (x *SignOutEverywhereRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[86]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4853,7 +4959,7 @@ func (x *SignOutEverywhereRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignOutEverywhereRequest.ProtoReflect.Descriptor instead.
 func (*SignOutEverywhereRequest) Descriptor() ([]byte, []int) {
-	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{86}
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{88}
 }
 
 type SignOutEverywhereResponse struct {
@@ -4864,7 +4970,7 @@ type SignOutEverywhereResponse struct {
 
 func (x *SignOutEverywhereResponse) Reset() {
 	*x = SignOutEverywhereResponse{}
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[87]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4876,7 +4982,7 @@ func (x *SignOutEverywhereResponse) String() string {
 func (*SignOutEverywhereResponse) ProtoMessage() {}
 
 func (x *SignOutEverywhereResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[87]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4889,7 +4995,7 @@ func (x *SignOutEverywhereResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignOutEverywhereResponse.ProtoReflect.Descriptor instead.
 func (*SignOutEverywhereResponse) Descriptor() ([]byte, []int) {
-	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{87}
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{89}
 }
 
 type ListMyConsentsRequest struct {
@@ -4900,7 +5006,7 @@ type ListMyConsentsRequest struct {
 
 func (x *ListMyConsentsRequest) Reset() {
 	*x = ListMyConsentsRequest{}
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[88]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4912,7 +5018,7 @@ func (x *ListMyConsentsRequest) String() string {
 func (*ListMyConsentsRequest) ProtoMessage() {}
 
 func (x *ListMyConsentsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[88]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4925,7 +5031,7 @@ func (x *ListMyConsentsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMyConsentsRequest.ProtoReflect.Descriptor instead.
 func (*ListMyConsentsRequest) Descriptor() ([]byte, []int) {
-	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{88}
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{90}
 }
 
 type ListMyConsentsResponse struct {
@@ -4937,7 +5043,7 @@ type ListMyConsentsResponse struct {
 
 func (x *ListMyConsentsResponse) Reset() {
 	*x = ListMyConsentsResponse{}
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[89]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4949,7 +5055,7 @@ func (x *ListMyConsentsResponse) String() string {
 func (*ListMyConsentsResponse) ProtoMessage() {}
 
 func (x *ListMyConsentsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[89]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4962,7 +5068,7 @@ func (x *ListMyConsentsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMyConsentsResponse.ProtoReflect.Descriptor instead.
 func (*ListMyConsentsResponse) Descriptor() ([]byte, []int) {
-	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{89}
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{91}
 }
 
 func (x *ListMyConsentsResponse) GetConsents() []*Consent {
@@ -4981,7 +5087,7 @@ type RevokeMyConsentRequest struct {
 
 func (x *RevokeMyConsentRequest) Reset() {
 	*x = RevokeMyConsentRequest{}
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[90]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[92]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4993,7 +5099,7 @@ func (x *RevokeMyConsentRequest) String() string {
 func (*RevokeMyConsentRequest) ProtoMessage() {}
 
 func (x *RevokeMyConsentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[90]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[92]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5006,7 +5112,7 @@ func (x *RevokeMyConsentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeMyConsentRequest.ProtoReflect.Descriptor instead.
 func (*RevokeMyConsentRequest) Descriptor() ([]byte, []int) {
-	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{90}
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{92}
 }
 
 func (x *RevokeMyConsentRequest) GetClientId() string {
@@ -5024,7 +5130,7 @@ type RevokeMyConsentResponse struct {
 
 func (x *RevokeMyConsentResponse) Reset() {
 	*x = RevokeMyConsentResponse{}
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[91]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[93]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5036,7 +5142,7 @@ func (x *RevokeMyConsentResponse) String() string {
 func (*RevokeMyConsentResponse) ProtoMessage() {}
 
 func (x *RevokeMyConsentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_realguardio_token_v1_admin_proto_msgTypes[91]
+	mi := &file_realguardio_token_v1_admin_proto_msgTypes[93]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5049,7 +5155,7 @@ func (x *RevokeMyConsentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeMyConsentResponse.ProtoReflect.Descriptor instead.
 func (*RevokeMyConsentResponse) Descriptor() ([]byte, []int) {
-	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{91}
+	return file_realguardio_token_v1_admin_proto_rawDescGZIP(), []int{93}
 }
 
 var File_realguardio_token_v1_admin_proto protoreflect.FileDescriptor
@@ -5170,7 +5276,13 @@ const file_realguardio_token_v1_admin_proto_rawDesc = "" +
 	"page_token\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x10R\tpageToken\"}\n" +
 	"\x15ListWorkloadsResponse\x12<\n" +
 	"\tworkloads\x18\x01 \x03(\v2\x1e.realguardio.token.v1.WorkloadR\tworkloads\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"7\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x82\x01\n" +
+	"\x1bRotateWorkloadSecretRequest\x12\x1d\n" +
+	"\x04name\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x04name\x12D\n" +
+	"\aoverlap\x18\x02 \x01(\v2\x19.google.protobuf.DurationB\x0f\xbaH\f\xaa\x01\t\"\x05\b\x80\x9a\x9e\x012\x00R\aoverlap\"\x84\x01\n" +
+	"\x1cRotateWorkloadSecretResponse\x12:\n" +
+	"\bworkload\x18\x01 \x01(\v2\x1e.realguardio.token.v1.WorkloadR\bworkload\x12(\n" +
+	"\rclient_secret\x18\x02 \x01(\tB\x03\x80\x01\x01R\fclientSecret\"7\n" +
 	"\x16DisableWorkloadRequest\x12\x1d\n" +
 	"\x04name\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x04name\"U\n" +
 	"\x17DisableWorkloadResponse\x12:\n" +
@@ -5400,7 +5512,7 @@ const file_realguardio_token_v1_admin_proto_rawDesc = "" +
 	"\bconsents\x18\x01 \x03(\v2\x1d.realguardio.token.v1.ConsentR\bconsents\"@\n" +
 	"\x16RevokeMyConsentRequest\x12&\n" +
 	"\tclient_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\bclientId\"\x19\n" +
-	"\x17RevokeMyConsentResponse2\xcb+\n" +
+	"\x17RevokeMyConsentResponse2\xa2-\n" +
 	"\fAdminService\x12\x80\x01\n" +
 	"\rProvisionUser\x12*.realguardio.token.v1.ProvisionUserRequest\x1a+.realguardio.token.v1.ProvisionUserResponse\"\x16\xda\xe7\x18\x0f\x12\x01\x03*\bcustomer8\x01\x90\x02\x02\x12z\n" +
 	"\fCreateApiKey\x12).realguardio.token.v1.CreateApiKeyRequest\x1a*.realguardio.token.v1.CreateApiKeyResponse\"\x13\xda\xe7\x18\x0f\x12\x01\x03*\bcustomer8\x01\x12x\n" +
@@ -5410,7 +5522,8 @@ const file_realguardio_token_v1_admin_proto_rawDesc = "" +
 	"\vRemovePanel\x12(.realguardio.token.v1.RemovePanelRequest\x1a).realguardio.token.v1.RemovePanelResponse\"\x1c\xda\xe7\x18\x15\x12\x01\x03*\x0esecuritysystem8\x01\x90\x02\x02\x12\xa6\x01\n" +
 	"\fCreateClient\x12).realguardio.token.v1.CreateClientRequest\x1a*.realguardio.token.v1.CreateClientResponse\"?\xda\xe7\x18!\x12\x01\x01\x1a\x11REALGUARDIO_ADMIN\"\x05admin0\x018\x01\x82\xd3\xe4\x93\x02\x14:\x01*\"\x0f/api/v1/clients\x12\xb4\x01\n" +
 	"\x10RegisterWorkload\x12-.realguardio.token.v1.RegisterWorkloadRequest\x1a..realguardio.token.v1.RegisterWorkloadResponse\"A\xda\xe7\x18!\x12\x01\x01\x1a\x11REALGUARDIO_ADMIN\"\x05admin0\x018\x01\x82\xd3\xe4\x93\x02\x16:\x01*\"\x11/api/v1/workloads\x12\xa9\x01\n" +
-	"\rListWorkloads\x12*.realguardio.token.v1.ListWorkloadsRequest\x1a+.realguardio.token.v1.ListWorkloadsResponse\"?\xda\xe7\x18\x1f\x12\x01\x01\x1a\x11REALGUARDIO_ADMIN\"\x05admin0\x01\x82\xd3\xe4\x93\x02\x13\x12\x11/api/v1/workloads\x90\x02\x01\x12\xc0\x01\n" +
+	"\rListWorkloads\x12*.realguardio.token.v1.ListWorkloadsRequest\x1a+.realguardio.token.v1.ListWorkloadsResponse\"?\xda\xe7\x18\x1f\x12\x01\x01\x1a\x11REALGUARDIO_ADMIN\"\x05admin0\x01\x82\xd3\xe4\x93\x02\x13\x12\x11/api/v1/workloads\x90\x02\x01\x12\xd4\x01\n" +
+	"\x14RotateWorkloadSecret\x121.realguardio.token.v1.RotateWorkloadSecretRequest\x1a2.realguardio.token.v1.RotateWorkloadSecretResponse\"U\xda\xe7\x18!\x12\x01\x01\x1a\x11REALGUARDIO_ADMIN\"\x05admin0\x018\x01\x82\xd3\xe4\x93\x02*:\x01*\"%/api/v1/workloads/{name}:rotateSecret\x12\xc0\x01\n" +
 	"\x0fDisableWorkload\x12,.realguardio.token.v1.DisableWorkloadRequest\x1a-.realguardio.token.v1.DisableWorkloadResponse\"P\xda\xe7\x18!\x12\x01\x01\x1a\x11REALGUARDIO_ADMIN\"\x05admin0\x018\x01\x82\xd3\xe4\x93\x02%:\x01*\" /api/v1/workloads/{name}:disable\x12\xa1\x01\n" +
 	"\vListClients\x12(.realguardio.token.v1.ListClientsRequest\x1a).realguardio.token.v1.ListClientsResponse\"=\xda\xe7\x18\x1f\x12\x01\x01\x1a\x11REALGUARDIO_ADMIN\"\x05admin0\x01\x82\xd3\xe4\x93\x02\x11\x12\x0f/api/v1/clients\x90\x02\x01\x12\xc0\x01\n" +
 	"\rDisableClient\x12*.realguardio.token.v1.DisableClientRequest\x1a+.realguardio.token.v1.DisableClientResponse\"V\xda\xe7\x18!\x12\x01\x01\x1a\x11REALGUARDIO_ADMIN\"\x05admin0\x018\x01\x82\xd3\xe4\x93\x02(:\x01*\"#/api/v1/clients/{client_id}:disable\x90\x02\x02\x12z\n" +
@@ -5465,252 +5578,258 @@ func file_realguardio_token_v1_admin_proto_rawDescGZIP() []byte {
 	return file_realguardio_token_v1_admin_proto_rawDescData
 }
 
-var file_realguardio_token_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 92)
+var file_realguardio_token_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 94)
 var file_realguardio_token_v1_admin_proto_goTypes = []any{
-	(*User)(nil),                       // 0: realguardio.token.v1.User
-	(*ProvisionUserRequest)(nil),       // 1: realguardio.token.v1.ProvisionUserRequest
-	(*ProvisionUserResponse)(nil),      // 2: realguardio.token.v1.ProvisionUserResponse
-	(*ApiKey)(nil),                     // 3: realguardio.token.v1.ApiKey
-	(*CreateApiKeyRequest)(nil),        // 4: realguardio.token.v1.CreateApiKeyRequest
-	(*CreateApiKeyResponse)(nil),       // 5: realguardio.token.v1.CreateApiKeyResponse
-	(*ListApiKeysRequest)(nil),         // 6: realguardio.token.v1.ListApiKeysRequest
-	(*ListApiKeysResponse)(nil),        // 7: realguardio.token.v1.ListApiKeysResponse
-	(*RevokeApiKeyRequest)(nil),        // 8: realguardio.token.v1.RevokeApiKeyRequest
-	(*RevokeApiKeyResponse)(nil),       // 9: realguardio.token.v1.RevokeApiKeyResponse
-	(*RegisterPanelRequest)(nil),       // 10: realguardio.token.v1.RegisterPanelRequest
-	(*RegisterPanelResponse)(nil),      // 11: realguardio.token.v1.RegisterPanelResponse
-	(*Client)(nil),                     // 12: realguardio.token.v1.Client
-	(*RegisterWorkloadRequest)(nil),    // 13: realguardio.token.v1.RegisterWorkloadRequest
-	(*RegisterWorkloadResponse)(nil),   // 14: realguardio.token.v1.RegisterWorkloadResponse
-	(*ListWorkloadsRequest)(nil),       // 15: realguardio.token.v1.ListWorkloadsRequest
-	(*ListWorkloadsResponse)(nil),      // 16: realguardio.token.v1.ListWorkloadsResponse
-	(*DisableWorkloadRequest)(nil),     // 17: realguardio.token.v1.DisableWorkloadRequest
-	(*DisableWorkloadResponse)(nil),    // 18: realguardio.token.v1.DisableWorkloadResponse
-	(*Workload)(nil),                   // 19: realguardio.token.v1.Workload
-	(*CreateClientRequest)(nil),        // 20: realguardio.token.v1.CreateClientRequest
-	(*CreateClientResponse)(nil),       // 21: realguardio.token.v1.CreateClientResponse
-	(*ListClientsRequest)(nil),         // 22: realguardio.token.v1.ListClientsRequest
-	(*ListClientsResponse)(nil),        // 23: realguardio.token.v1.ListClientsResponse
-	(*DisableClientRequest)(nil),       // 24: realguardio.token.v1.DisableClientRequest
-	(*DisableClientResponse)(nil),      // 25: realguardio.token.v1.DisableClientResponse
-	(*GetMeRequest)(nil),               // 26: realguardio.token.v1.GetMeRequest
-	(*GetMeResponse)(nil),              // 27: realguardio.token.v1.GetMeResponse
-	(*RemovePanelRequest)(nil),         // 28: realguardio.token.v1.RemovePanelRequest
-	(*RemovePanelResponse)(nil),        // 29: realguardio.token.v1.RemovePanelResponse
-	(*RotateApiKeyRequest)(nil),        // 30: realguardio.token.v1.RotateApiKeyRequest
-	(*RotateApiKeyResponse)(nil),       // 31: realguardio.token.v1.RotateApiKeyResponse
-	(*Address)(nil),                    // 32: realguardio.token.v1.Address
-	(*InviteUserRequest)(nil),          // 33: realguardio.token.v1.InviteUserRequest
-	(*InviteUserResponse)(nil),         // 34: realguardio.token.v1.InviteUserResponse
-	(*ResendInvitationRequest)(nil),    // 35: realguardio.token.v1.ResendInvitationRequest
-	(*ResendInvitationResponse)(nil),   // 36: realguardio.token.v1.ResendInvitationResponse
-	(*ListUsersRequest)(nil),           // 37: realguardio.token.v1.ListUsersRequest
-	(*ListUsersResponse)(nil),          // 38: realguardio.token.v1.ListUsersResponse
-	(*GetUserRequest)(nil),             // 39: realguardio.token.v1.GetUserRequest
-	(*GetUserResponse)(nil),            // 40: realguardio.token.v1.GetUserResponse
-	(*UpdateUserRequest)(nil),          // 41: realguardio.token.v1.UpdateUserRequest
-	(*UpdateUserResponse)(nil),         // 42: realguardio.token.v1.UpdateUserResponse
-	(*SetUserRolesRequest)(nil),        // 43: realguardio.token.v1.SetUserRolesRequest
-	(*SetUserRolesResponse)(nil),       // 44: realguardio.token.v1.SetUserRolesResponse
-	(*DisableUserRequest)(nil),         // 45: realguardio.token.v1.DisableUserRequest
-	(*DisableUserResponse)(nil),        // 46: realguardio.token.v1.DisableUserResponse
-	(*EnableUserRequest)(nil),          // 47: realguardio.token.v1.EnableUserRequest
-	(*EnableUserResponse)(nil),         // 48: realguardio.token.v1.EnableUserResponse
-	(*LoginSession)(nil),               // 49: realguardio.token.v1.LoginSession
-	(*ListUserSessionsRequest)(nil),    // 50: realguardio.token.v1.ListUserSessionsRequest
-	(*ListUserSessionsResponse)(nil),   // 51: realguardio.token.v1.ListUserSessionsResponse
-	(*EndUserSessionRequest)(nil),      // 52: realguardio.token.v1.EndUserSessionRequest
-	(*EndUserSessionResponse)(nil),     // 53: realguardio.token.v1.EndUserSessionResponse
-	(*SignOutUserRequest)(nil),         // 54: realguardio.token.v1.SignOutUserRequest
-	(*SignOutUserResponse)(nil),        // 55: realguardio.token.v1.SignOutUserResponse
-	(*Consent)(nil),                    // 56: realguardio.token.v1.Consent
-	(*ListUserConsentsRequest)(nil),    // 57: realguardio.token.v1.ListUserConsentsRequest
-	(*ListUserConsentsResponse)(nil),   // 58: realguardio.token.v1.ListUserConsentsResponse
-	(*RevokeUserConsentRequest)(nil),   // 59: realguardio.token.v1.RevokeUserConsentRequest
-	(*RevokeUserConsentResponse)(nil),  // 60: realguardio.token.v1.RevokeUserConsentResponse
-	(*GetClientRequest)(nil),           // 61: realguardio.token.v1.GetClientRequest
-	(*GetClientResponse)(nil),          // 62: realguardio.token.v1.GetClientResponse
-	(*UpdateClientRequest)(nil),        // 63: realguardio.token.v1.UpdateClientRequest
-	(*UpdateClientResponse)(nil),       // 64: realguardio.token.v1.UpdateClientResponse
-	(*RotateClientSecretRequest)(nil),  // 65: realguardio.token.v1.RotateClientSecretRequest
-	(*RotateClientSecretResponse)(nil), // 66: realguardio.token.v1.RotateClientSecretResponse
-	(*SigningKey)(nil),                 // 67: realguardio.token.v1.SigningKey
-	(*ListSigningKeysRequest)(nil),     // 68: realguardio.token.v1.ListSigningKeysRequest
-	(*ListSigningKeysResponse)(nil),    // 69: realguardio.token.v1.ListSigningKeysResponse
-	(*RotateSigningKeysRequest)(nil),   // 70: realguardio.token.v1.RotateSigningKeysRequest
-	(*RotateSigningKeysResponse)(nil),  // 71: realguardio.token.v1.RotateSigningKeysResponse
-	(*RevokeSigningKeyRequest)(nil),    // 72: realguardio.token.v1.RevokeSigningKeyRequest
-	(*RevokeSigningKeyResponse)(nil),   // 73: realguardio.token.v1.RevokeSigningKeyResponse
-	(*UpdateMeRequest)(nil),            // 74: realguardio.token.v1.UpdateMeRequest
-	(*UpdateMeResponse)(nil),           // 75: realguardio.token.v1.UpdateMeResponse
-	(*ChangePasswordRequest)(nil),      // 76: realguardio.token.v1.ChangePasswordRequest
-	(*ChangePasswordResponse)(nil),     // 77: realguardio.token.v1.ChangePasswordResponse
-	(*ChangeEmailRequest)(nil),         // 78: realguardio.token.v1.ChangeEmailRequest
-	(*ChangeEmailResponse)(nil),        // 79: realguardio.token.v1.ChangeEmailResponse
-	(*VerifyEmailRequest)(nil),         // 80: realguardio.token.v1.VerifyEmailRequest
-	(*VerifyEmailResponse)(nil),        // 81: realguardio.token.v1.VerifyEmailResponse
-	(*ListMySessionsRequest)(nil),      // 82: realguardio.token.v1.ListMySessionsRequest
-	(*ListMySessionsResponse)(nil),     // 83: realguardio.token.v1.ListMySessionsResponse
-	(*EndMySessionRequest)(nil),        // 84: realguardio.token.v1.EndMySessionRequest
-	(*EndMySessionResponse)(nil),       // 85: realguardio.token.v1.EndMySessionResponse
-	(*SignOutEverywhereRequest)(nil),   // 86: realguardio.token.v1.SignOutEverywhereRequest
-	(*SignOutEverywhereResponse)(nil),  // 87: realguardio.token.v1.SignOutEverywhereResponse
-	(*ListMyConsentsRequest)(nil),      // 88: realguardio.token.v1.ListMyConsentsRequest
-	(*ListMyConsentsResponse)(nil),     // 89: realguardio.token.v1.ListMyConsentsResponse
-	(*RevokeMyConsentRequest)(nil),     // 90: realguardio.token.v1.RevokeMyConsentRequest
-	(*RevokeMyConsentResponse)(nil),    // 91: realguardio.token.v1.RevokeMyConsentResponse
-	(*timestamppb.Timestamp)(nil),      // 92: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),        // 93: google.protobuf.Duration
-	(*fieldmaskpb.FieldMask)(nil),      // 94: google.protobuf.FieldMask
+	(*User)(nil),                         // 0: realguardio.token.v1.User
+	(*ProvisionUserRequest)(nil),         // 1: realguardio.token.v1.ProvisionUserRequest
+	(*ProvisionUserResponse)(nil),        // 2: realguardio.token.v1.ProvisionUserResponse
+	(*ApiKey)(nil),                       // 3: realguardio.token.v1.ApiKey
+	(*CreateApiKeyRequest)(nil),          // 4: realguardio.token.v1.CreateApiKeyRequest
+	(*CreateApiKeyResponse)(nil),         // 5: realguardio.token.v1.CreateApiKeyResponse
+	(*ListApiKeysRequest)(nil),           // 6: realguardio.token.v1.ListApiKeysRequest
+	(*ListApiKeysResponse)(nil),          // 7: realguardio.token.v1.ListApiKeysResponse
+	(*RevokeApiKeyRequest)(nil),          // 8: realguardio.token.v1.RevokeApiKeyRequest
+	(*RevokeApiKeyResponse)(nil),         // 9: realguardio.token.v1.RevokeApiKeyResponse
+	(*RegisterPanelRequest)(nil),         // 10: realguardio.token.v1.RegisterPanelRequest
+	(*RegisterPanelResponse)(nil),        // 11: realguardio.token.v1.RegisterPanelResponse
+	(*Client)(nil),                       // 12: realguardio.token.v1.Client
+	(*RegisterWorkloadRequest)(nil),      // 13: realguardio.token.v1.RegisterWorkloadRequest
+	(*RegisterWorkloadResponse)(nil),     // 14: realguardio.token.v1.RegisterWorkloadResponse
+	(*ListWorkloadsRequest)(nil),         // 15: realguardio.token.v1.ListWorkloadsRequest
+	(*ListWorkloadsResponse)(nil),        // 16: realguardio.token.v1.ListWorkloadsResponse
+	(*RotateWorkloadSecretRequest)(nil),  // 17: realguardio.token.v1.RotateWorkloadSecretRequest
+	(*RotateWorkloadSecretResponse)(nil), // 18: realguardio.token.v1.RotateWorkloadSecretResponse
+	(*DisableWorkloadRequest)(nil),       // 19: realguardio.token.v1.DisableWorkloadRequest
+	(*DisableWorkloadResponse)(nil),      // 20: realguardio.token.v1.DisableWorkloadResponse
+	(*Workload)(nil),                     // 21: realguardio.token.v1.Workload
+	(*CreateClientRequest)(nil),          // 22: realguardio.token.v1.CreateClientRequest
+	(*CreateClientResponse)(nil),         // 23: realguardio.token.v1.CreateClientResponse
+	(*ListClientsRequest)(nil),           // 24: realguardio.token.v1.ListClientsRequest
+	(*ListClientsResponse)(nil),          // 25: realguardio.token.v1.ListClientsResponse
+	(*DisableClientRequest)(nil),         // 26: realguardio.token.v1.DisableClientRequest
+	(*DisableClientResponse)(nil),        // 27: realguardio.token.v1.DisableClientResponse
+	(*GetMeRequest)(nil),                 // 28: realguardio.token.v1.GetMeRequest
+	(*GetMeResponse)(nil),                // 29: realguardio.token.v1.GetMeResponse
+	(*RemovePanelRequest)(nil),           // 30: realguardio.token.v1.RemovePanelRequest
+	(*RemovePanelResponse)(nil),          // 31: realguardio.token.v1.RemovePanelResponse
+	(*RotateApiKeyRequest)(nil),          // 32: realguardio.token.v1.RotateApiKeyRequest
+	(*RotateApiKeyResponse)(nil),         // 33: realguardio.token.v1.RotateApiKeyResponse
+	(*Address)(nil),                      // 34: realguardio.token.v1.Address
+	(*InviteUserRequest)(nil),            // 35: realguardio.token.v1.InviteUserRequest
+	(*InviteUserResponse)(nil),           // 36: realguardio.token.v1.InviteUserResponse
+	(*ResendInvitationRequest)(nil),      // 37: realguardio.token.v1.ResendInvitationRequest
+	(*ResendInvitationResponse)(nil),     // 38: realguardio.token.v1.ResendInvitationResponse
+	(*ListUsersRequest)(nil),             // 39: realguardio.token.v1.ListUsersRequest
+	(*ListUsersResponse)(nil),            // 40: realguardio.token.v1.ListUsersResponse
+	(*GetUserRequest)(nil),               // 41: realguardio.token.v1.GetUserRequest
+	(*GetUserResponse)(nil),              // 42: realguardio.token.v1.GetUserResponse
+	(*UpdateUserRequest)(nil),            // 43: realguardio.token.v1.UpdateUserRequest
+	(*UpdateUserResponse)(nil),           // 44: realguardio.token.v1.UpdateUserResponse
+	(*SetUserRolesRequest)(nil),          // 45: realguardio.token.v1.SetUserRolesRequest
+	(*SetUserRolesResponse)(nil),         // 46: realguardio.token.v1.SetUserRolesResponse
+	(*DisableUserRequest)(nil),           // 47: realguardio.token.v1.DisableUserRequest
+	(*DisableUserResponse)(nil),          // 48: realguardio.token.v1.DisableUserResponse
+	(*EnableUserRequest)(nil),            // 49: realguardio.token.v1.EnableUserRequest
+	(*EnableUserResponse)(nil),           // 50: realguardio.token.v1.EnableUserResponse
+	(*LoginSession)(nil),                 // 51: realguardio.token.v1.LoginSession
+	(*ListUserSessionsRequest)(nil),      // 52: realguardio.token.v1.ListUserSessionsRequest
+	(*ListUserSessionsResponse)(nil),     // 53: realguardio.token.v1.ListUserSessionsResponse
+	(*EndUserSessionRequest)(nil),        // 54: realguardio.token.v1.EndUserSessionRequest
+	(*EndUserSessionResponse)(nil),       // 55: realguardio.token.v1.EndUserSessionResponse
+	(*SignOutUserRequest)(nil),           // 56: realguardio.token.v1.SignOutUserRequest
+	(*SignOutUserResponse)(nil),          // 57: realguardio.token.v1.SignOutUserResponse
+	(*Consent)(nil),                      // 58: realguardio.token.v1.Consent
+	(*ListUserConsentsRequest)(nil),      // 59: realguardio.token.v1.ListUserConsentsRequest
+	(*ListUserConsentsResponse)(nil),     // 60: realguardio.token.v1.ListUserConsentsResponse
+	(*RevokeUserConsentRequest)(nil),     // 61: realguardio.token.v1.RevokeUserConsentRequest
+	(*RevokeUserConsentResponse)(nil),    // 62: realguardio.token.v1.RevokeUserConsentResponse
+	(*GetClientRequest)(nil),             // 63: realguardio.token.v1.GetClientRequest
+	(*GetClientResponse)(nil),            // 64: realguardio.token.v1.GetClientResponse
+	(*UpdateClientRequest)(nil),          // 65: realguardio.token.v1.UpdateClientRequest
+	(*UpdateClientResponse)(nil),         // 66: realguardio.token.v1.UpdateClientResponse
+	(*RotateClientSecretRequest)(nil),    // 67: realguardio.token.v1.RotateClientSecretRequest
+	(*RotateClientSecretResponse)(nil),   // 68: realguardio.token.v1.RotateClientSecretResponse
+	(*SigningKey)(nil),                   // 69: realguardio.token.v1.SigningKey
+	(*ListSigningKeysRequest)(nil),       // 70: realguardio.token.v1.ListSigningKeysRequest
+	(*ListSigningKeysResponse)(nil),      // 71: realguardio.token.v1.ListSigningKeysResponse
+	(*RotateSigningKeysRequest)(nil),     // 72: realguardio.token.v1.RotateSigningKeysRequest
+	(*RotateSigningKeysResponse)(nil),    // 73: realguardio.token.v1.RotateSigningKeysResponse
+	(*RevokeSigningKeyRequest)(nil),      // 74: realguardio.token.v1.RevokeSigningKeyRequest
+	(*RevokeSigningKeyResponse)(nil),     // 75: realguardio.token.v1.RevokeSigningKeyResponse
+	(*UpdateMeRequest)(nil),              // 76: realguardio.token.v1.UpdateMeRequest
+	(*UpdateMeResponse)(nil),             // 77: realguardio.token.v1.UpdateMeResponse
+	(*ChangePasswordRequest)(nil),        // 78: realguardio.token.v1.ChangePasswordRequest
+	(*ChangePasswordResponse)(nil),       // 79: realguardio.token.v1.ChangePasswordResponse
+	(*ChangeEmailRequest)(nil),           // 80: realguardio.token.v1.ChangeEmailRequest
+	(*ChangeEmailResponse)(nil),          // 81: realguardio.token.v1.ChangeEmailResponse
+	(*VerifyEmailRequest)(nil),           // 82: realguardio.token.v1.VerifyEmailRequest
+	(*VerifyEmailResponse)(nil),          // 83: realguardio.token.v1.VerifyEmailResponse
+	(*ListMySessionsRequest)(nil),        // 84: realguardio.token.v1.ListMySessionsRequest
+	(*ListMySessionsResponse)(nil),       // 85: realguardio.token.v1.ListMySessionsResponse
+	(*EndMySessionRequest)(nil),          // 86: realguardio.token.v1.EndMySessionRequest
+	(*EndMySessionResponse)(nil),         // 87: realguardio.token.v1.EndMySessionResponse
+	(*SignOutEverywhereRequest)(nil),     // 88: realguardio.token.v1.SignOutEverywhereRequest
+	(*SignOutEverywhereResponse)(nil),    // 89: realguardio.token.v1.SignOutEverywhereResponse
+	(*ListMyConsentsRequest)(nil),        // 90: realguardio.token.v1.ListMyConsentsRequest
+	(*ListMyConsentsResponse)(nil),       // 91: realguardio.token.v1.ListMyConsentsResponse
+	(*RevokeMyConsentRequest)(nil),       // 92: realguardio.token.v1.RevokeMyConsentRequest
+	(*RevokeMyConsentResponse)(nil),      // 93: realguardio.token.v1.RevokeMyConsentResponse
+	(*timestamppb.Timestamp)(nil),        // 94: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),          // 95: google.protobuf.Duration
+	(*fieldmaskpb.FieldMask)(nil),        // 96: google.protobuf.FieldMask
 }
 var file_realguardio_token_v1_admin_proto_depIdxs = []int32{
-	92,  // 0: realguardio.token.v1.User.create_time:type_name -> google.protobuf.Timestamp
-	32,  // 1: realguardio.token.v1.User.address:type_name -> realguardio.token.v1.Address
+	94,  // 0: realguardio.token.v1.User.create_time:type_name -> google.protobuf.Timestamp
+	34,  // 1: realguardio.token.v1.User.address:type_name -> realguardio.token.v1.Address
 	0,   // 2: realguardio.token.v1.ProvisionUserResponse.user:type_name -> realguardio.token.v1.User
-	92,  // 3: realguardio.token.v1.ApiKey.create_time:type_name -> google.protobuf.Timestamp
-	92,  // 4: realguardio.token.v1.ApiKey.revoke_time:type_name -> google.protobuf.Timestamp
-	92,  // 5: realguardio.token.v1.ApiKey.expire_time:type_name -> google.protobuf.Timestamp
-	92,  // 6: realguardio.token.v1.ApiKey.last_use_time:type_name -> google.protobuf.Timestamp
-	92,  // 7: realguardio.token.v1.CreateApiKeyRequest.expire_time:type_name -> google.protobuf.Timestamp
+	94,  // 3: realguardio.token.v1.ApiKey.create_time:type_name -> google.protobuf.Timestamp
+	94,  // 4: realguardio.token.v1.ApiKey.revoke_time:type_name -> google.protobuf.Timestamp
+	94,  // 5: realguardio.token.v1.ApiKey.expire_time:type_name -> google.protobuf.Timestamp
+	94,  // 6: realguardio.token.v1.ApiKey.last_use_time:type_name -> google.protobuf.Timestamp
+	94,  // 7: realguardio.token.v1.CreateApiKeyRequest.expire_time:type_name -> google.protobuf.Timestamp
 	3,   // 8: realguardio.token.v1.CreateApiKeyResponse.api_key:type_name -> realguardio.token.v1.ApiKey
 	3,   // 9: realguardio.token.v1.ListApiKeysResponse.api_keys:type_name -> realguardio.token.v1.ApiKey
 	3,   // 10: realguardio.token.v1.RevokeApiKeyResponse.api_key:type_name -> realguardio.token.v1.ApiKey
-	93,  // 11: realguardio.token.v1.Client.access_token_lifetime:type_name -> google.protobuf.Duration
-	92,  // 12: realguardio.token.v1.Client.create_time:type_name -> google.protobuf.Timestamp
-	93,  // 13: realguardio.token.v1.Client.refresh_token_lifetime:type_name -> google.protobuf.Duration
-	93,  // 14: realguardio.token.v1.Client.id_token_lifetime:type_name -> google.protobuf.Duration
-	92,  // 15: realguardio.token.v1.Client.previous_secret_expire_time:type_name -> google.protobuf.Timestamp
-	19,  // 16: realguardio.token.v1.RegisterWorkloadResponse.workload:type_name -> realguardio.token.v1.Workload
-	19,  // 17: realguardio.token.v1.ListWorkloadsResponse.workloads:type_name -> realguardio.token.v1.Workload
-	19,  // 18: realguardio.token.v1.DisableWorkloadResponse.workload:type_name -> realguardio.token.v1.Workload
-	92,  // 19: realguardio.token.v1.Workload.create_time:type_name -> google.protobuf.Timestamp
-	93,  // 20: realguardio.token.v1.CreateClientRequest.access_token_lifetime:type_name -> google.protobuf.Duration
-	93,  // 21: realguardio.token.v1.CreateClientRequest.refresh_token_lifetime:type_name -> google.protobuf.Duration
-	93,  // 22: realguardio.token.v1.CreateClientRequest.id_token_lifetime:type_name -> google.protobuf.Duration
-	12,  // 23: realguardio.token.v1.CreateClientResponse.client:type_name -> realguardio.token.v1.Client
-	12,  // 24: realguardio.token.v1.ListClientsResponse.clients:type_name -> realguardio.token.v1.Client
-	12,  // 25: realguardio.token.v1.DisableClientResponse.client:type_name -> realguardio.token.v1.Client
-	0,   // 26: realguardio.token.v1.GetMeResponse.user:type_name -> realguardio.token.v1.User
-	93,  // 27: realguardio.token.v1.RotateApiKeyRequest.overlap:type_name -> google.protobuf.Duration
-	3,   // 28: realguardio.token.v1.RotateApiKeyResponse.api_key:type_name -> realguardio.token.v1.ApiKey
-	0,   // 29: realguardio.token.v1.InviteUserResponse.user:type_name -> realguardio.token.v1.User
-	0,   // 30: realguardio.token.v1.ListUsersResponse.users:type_name -> realguardio.token.v1.User
-	0,   // 31: realguardio.token.v1.GetUserResponse.user:type_name -> realguardio.token.v1.User
-	0,   // 32: realguardio.token.v1.UpdateUserResponse.user:type_name -> realguardio.token.v1.User
-	0,   // 33: realguardio.token.v1.SetUserRolesResponse.user:type_name -> realguardio.token.v1.User
-	0,   // 34: realguardio.token.v1.DisableUserResponse.user:type_name -> realguardio.token.v1.User
-	0,   // 35: realguardio.token.v1.EnableUserResponse.user:type_name -> realguardio.token.v1.User
-	92,  // 36: realguardio.token.v1.LoginSession.auth_time:type_name -> google.protobuf.Timestamp
-	92,  // 37: realguardio.token.v1.LoginSession.expire_time:type_name -> google.protobuf.Timestamp
-	49,  // 38: realguardio.token.v1.ListUserSessionsResponse.sessions:type_name -> realguardio.token.v1.LoginSession
-	92,  // 39: realguardio.token.v1.Consent.update_time:type_name -> google.protobuf.Timestamp
-	56,  // 40: realguardio.token.v1.ListUserConsentsResponse.consents:type_name -> realguardio.token.v1.Consent
-	12,  // 41: realguardio.token.v1.GetClientResponse.client:type_name -> realguardio.token.v1.Client
-	12,  // 42: realguardio.token.v1.UpdateClientRequest.client:type_name -> realguardio.token.v1.Client
-	94,  // 43: realguardio.token.v1.UpdateClientRequest.update_mask:type_name -> google.protobuf.FieldMask
-	12,  // 44: realguardio.token.v1.UpdateClientResponse.client:type_name -> realguardio.token.v1.Client
-	93,  // 45: realguardio.token.v1.RotateClientSecretRequest.overlap:type_name -> google.protobuf.Duration
-	12,  // 46: realguardio.token.v1.RotateClientSecretResponse.client:type_name -> realguardio.token.v1.Client
-	92,  // 47: realguardio.token.v1.SigningKey.create_time:type_name -> google.protobuf.Timestamp
-	92,  // 48: realguardio.token.v1.SigningKey.activate_time:type_name -> google.protobuf.Timestamp
-	92,  // 49: realguardio.token.v1.SigningKey.retire_time:type_name -> google.protobuf.Timestamp
-	67,  // 50: realguardio.token.v1.ListSigningKeysResponse.keys:type_name -> realguardio.token.v1.SigningKey
-	67,  // 51: realguardio.token.v1.RotateSigningKeysResponse.keys:type_name -> realguardio.token.v1.SigningKey
-	67,  // 52: realguardio.token.v1.RevokeSigningKeyResponse.key:type_name -> realguardio.token.v1.SigningKey
-	0,   // 53: realguardio.token.v1.UpdateMeRequest.user:type_name -> realguardio.token.v1.User
-	94,  // 54: realguardio.token.v1.UpdateMeRequest.update_mask:type_name -> google.protobuf.FieldMask
-	0,   // 55: realguardio.token.v1.UpdateMeResponse.user:type_name -> realguardio.token.v1.User
-	49,  // 56: realguardio.token.v1.ListMySessionsResponse.sessions:type_name -> realguardio.token.v1.LoginSession
-	56,  // 57: realguardio.token.v1.ListMyConsentsResponse.consents:type_name -> realguardio.token.v1.Consent
-	1,   // 58: realguardio.token.v1.AdminService.ProvisionUser:input_type -> realguardio.token.v1.ProvisionUserRequest
-	4,   // 59: realguardio.token.v1.AdminService.CreateApiKey:input_type -> realguardio.token.v1.CreateApiKeyRequest
-	6,   // 60: realguardio.token.v1.AdminService.ListApiKeys:input_type -> realguardio.token.v1.ListApiKeysRequest
-	8,   // 61: realguardio.token.v1.AdminService.RevokeApiKey:input_type -> realguardio.token.v1.RevokeApiKeyRequest
-	10,  // 62: realguardio.token.v1.AdminService.RegisterPanel:input_type -> realguardio.token.v1.RegisterPanelRequest
-	28,  // 63: realguardio.token.v1.AdminService.RemovePanel:input_type -> realguardio.token.v1.RemovePanelRequest
-	20,  // 64: realguardio.token.v1.AdminService.CreateClient:input_type -> realguardio.token.v1.CreateClientRequest
-	13,  // 65: realguardio.token.v1.AdminService.RegisterWorkload:input_type -> realguardio.token.v1.RegisterWorkloadRequest
-	15,  // 66: realguardio.token.v1.AdminService.ListWorkloads:input_type -> realguardio.token.v1.ListWorkloadsRequest
-	17,  // 67: realguardio.token.v1.AdminService.DisableWorkload:input_type -> realguardio.token.v1.DisableWorkloadRequest
-	22,  // 68: realguardio.token.v1.AdminService.ListClients:input_type -> realguardio.token.v1.ListClientsRequest
-	24,  // 69: realguardio.token.v1.AdminService.DisableClient:input_type -> realguardio.token.v1.DisableClientRequest
-	30,  // 70: realguardio.token.v1.AdminService.RotateApiKey:input_type -> realguardio.token.v1.RotateApiKeyRequest
-	33,  // 71: realguardio.token.v1.AdminService.InviteUser:input_type -> realguardio.token.v1.InviteUserRequest
-	35,  // 72: realguardio.token.v1.AdminService.ResendInvitation:input_type -> realguardio.token.v1.ResendInvitationRequest
-	37,  // 73: realguardio.token.v1.AdminService.ListUsers:input_type -> realguardio.token.v1.ListUsersRequest
-	39,  // 74: realguardio.token.v1.AdminService.GetUser:input_type -> realguardio.token.v1.GetUserRequest
-	41,  // 75: realguardio.token.v1.AdminService.UpdateUser:input_type -> realguardio.token.v1.UpdateUserRequest
-	43,  // 76: realguardio.token.v1.AdminService.SetUserRoles:input_type -> realguardio.token.v1.SetUserRolesRequest
-	45,  // 77: realguardio.token.v1.AdminService.DisableUser:input_type -> realguardio.token.v1.DisableUserRequest
-	47,  // 78: realguardio.token.v1.AdminService.EnableUser:input_type -> realguardio.token.v1.EnableUserRequest
-	50,  // 79: realguardio.token.v1.AdminService.ListUserSessions:input_type -> realguardio.token.v1.ListUserSessionsRequest
-	52,  // 80: realguardio.token.v1.AdminService.EndUserSession:input_type -> realguardio.token.v1.EndUserSessionRequest
-	54,  // 81: realguardio.token.v1.AdminService.SignOutUser:input_type -> realguardio.token.v1.SignOutUserRequest
-	57,  // 82: realguardio.token.v1.AdminService.ListUserConsents:input_type -> realguardio.token.v1.ListUserConsentsRequest
-	59,  // 83: realguardio.token.v1.AdminService.RevokeUserConsent:input_type -> realguardio.token.v1.RevokeUserConsentRequest
-	61,  // 84: realguardio.token.v1.AdminService.GetClient:input_type -> realguardio.token.v1.GetClientRequest
-	63,  // 85: realguardio.token.v1.AdminService.UpdateClient:input_type -> realguardio.token.v1.UpdateClientRequest
-	65,  // 86: realguardio.token.v1.AdminService.RotateClientSecret:input_type -> realguardio.token.v1.RotateClientSecretRequest
-	68,  // 87: realguardio.token.v1.AdminService.ListSigningKeys:input_type -> realguardio.token.v1.ListSigningKeysRequest
-	70,  // 88: realguardio.token.v1.AdminService.RotateSigningKeys:input_type -> realguardio.token.v1.RotateSigningKeysRequest
-	72,  // 89: realguardio.token.v1.AdminService.RevokeSigningKey:input_type -> realguardio.token.v1.RevokeSigningKeyRequest
-	26,  // 90: realguardio.token.v1.AccountService.GetMe:input_type -> realguardio.token.v1.GetMeRequest
-	74,  // 91: realguardio.token.v1.AccountService.UpdateMe:input_type -> realguardio.token.v1.UpdateMeRequest
-	76,  // 92: realguardio.token.v1.AccountService.ChangePassword:input_type -> realguardio.token.v1.ChangePasswordRequest
-	78,  // 93: realguardio.token.v1.AccountService.ChangeEmail:input_type -> realguardio.token.v1.ChangeEmailRequest
-	80,  // 94: realguardio.token.v1.AccountService.VerifyEmail:input_type -> realguardio.token.v1.VerifyEmailRequest
-	82,  // 95: realguardio.token.v1.AccountService.ListMySessions:input_type -> realguardio.token.v1.ListMySessionsRequest
-	84,  // 96: realguardio.token.v1.AccountService.EndMySession:input_type -> realguardio.token.v1.EndMySessionRequest
-	86,  // 97: realguardio.token.v1.AccountService.SignOutEverywhere:input_type -> realguardio.token.v1.SignOutEverywhereRequest
-	88,  // 98: realguardio.token.v1.AccountService.ListMyConsents:input_type -> realguardio.token.v1.ListMyConsentsRequest
-	90,  // 99: realguardio.token.v1.AccountService.RevokeMyConsent:input_type -> realguardio.token.v1.RevokeMyConsentRequest
-	2,   // 100: realguardio.token.v1.AdminService.ProvisionUser:output_type -> realguardio.token.v1.ProvisionUserResponse
-	5,   // 101: realguardio.token.v1.AdminService.CreateApiKey:output_type -> realguardio.token.v1.CreateApiKeyResponse
-	7,   // 102: realguardio.token.v1.AdminService.ListApiKeys:output_type -> realguardio.token.v1.ListApiKeysResponse
-	9,   // 103: realguardio.token.v1.AdminService.RevokeApiKey:output_type -> realguardio.token.v1.RevokeApiKeyResponse
-	11,  // 104: realguardio.token.v1.AdminService.RegisterPanel:output_type -> realguardio.token.v1.RegisterPanelResponse
-	29,  // 105: realguardio.token.v1.AdminService.RemovePanel:output_type -> realguardio.token.v1.RemovePanelResponse
-	21,  // 106: realguardio.token.v1.AdminService.CreateClient:output_type -> realguardio.token.v1.CreateClientResponse
-	14,  // 107: realguardio.token.v1.AdminService.RegisterWorkload:output_type -> realguardio.token.v1.RegisterWorkloadResponse
-	16,  // 108: realguardio.token.v1.AdminService.ListWorkloads:output_type -> realguardio.token.v1.ListWorkloadsResponse
-	18,  // 109: realguardio.token.v1.AdminService.DisableWorkload:output_type -> realguardio.token.v1.DisableWorkloadResponse
-	23,  // 110: realguardio.token.v1.AdminService.ListClients:output_type -> realguardio.token.v1.ListClientsResponse
-	25,  // 111: realguardio.token.v1.AdminService.DisableClient:output_type -> realguardio.token.v1.DisableClientResponse
-	31,  // 112: realguardio.token.v1.AdminService.RotateApiKey:output_type -> realguardio.token.v1.RotateApiKeyResponse
-	34,  // 113: realguardio.token.v1.AdminService.InviteUser:output_type -> realguardio.token.v1.InviteUserResponse
-	36,  // 114: realguardio.token.v1.AdminService.ResendInvitation:output_type -> realguardio.token.v1.ResendInvitationResponse
-	38,  // 115: realguardio.token.v1.AdminService.ListUsers:output_type -> realguardio.token.v1.ListUsersResponse
-	40,  // 116: realguardio.token.v1.AdminService.GetUser:output_type -> realguardio.token.v1.GetUserResponse
-	42,  // 117: realguardio.token.v1.AdminService.UpdateUser:output_type -> realguardio.token.v1.UpdateUserResponse
-	44,  // 118: realguardio.token.v1.AdminService.SetUserRoles:output_type -> realguardio.token.v1.SetUserRolesResponse
-	46,  // 119: realguardio.token.v1.AdminService.DisableUser:output_type -> realguardio.token.v1.DisableUserResponse
-	48,  // 120: realguardio.token.v1.AdminService.EnableUser:output_type -> realguardio.token.v1.EnableUserResponse
-	51,  // 121: realguardio.token.v1.AdminService.ListUserSessions:output_type -> realguardio.token.v1.ListUserSessionsResponse
-	53,  // 122: realguardio.token.v1.AdminService.EndUserSession:output_type -> realguardio.token.v1.EndUserSessionResponse
-	55,  // 123: realguardio.token.v1.AdminService.SignOutUser:output_type -> realguardio.token.v1.SignOutUserResponse
-	58,  // 124: realguardio.token.v1.AdminService.ListUserConsents:output_type -> realguardio.token.v1.ListUserConsentsResponse
-	60,  // 125: realguardio.token.v1.AdminService.RevokeUserConsent:output_type -> realguardio.token.v1.RevokeUserConsentResponse
-	62,  // 126: realguardio.token.v1.AdminService.GetClient:output_type -> realguardio.token.v1.GetClientResponse
-	64,  // 127: realguardio.token.v1.AdminService.UpdateClient:output_type -> realguardio.token.v1.UpdateClientResponse
-	66,  // 128: realguardio.token.v1.AdminService.RotateClientSecret:output_type -> realguardio.token.v1.RotateClientSecretResponse
-	69,  // 129: realguardio.token.v1.AdminService.ListSigningKeys:output_type -> realguardio.token.v1.ListSigningKeysResponse
-	71,  // 130: realguardio.token.v1.AdminService.RotateSigningKeys:output_type -> realguardio.token.v1.RotateSigningKeysResponse
-	73,  // 131: realguardio.token.v1.AdminService.RevokeSigningKey:output_type -> realguardio.token.v1.RevokeSigningKeyResponse
-	27,  // 132: realguardio.token.v1.AccountService.GetMe:output_type -> realguardio.token.v1.GetMeResponse
-	75,  // 133: realguardio.token.v1.AccountService.UpdateMe:output_type -> realguardio.token.v1.UpdateMeResponse
-	77,  // 134: realguardio.token.v1.AccountService.ChangePassword:output_type -> realguardio.token.v1.ChangePasswordResponse
-	79,  // 135: realguardio.token.v1.AccountService.ChangeEmail:output_type -> realguardio.token.v1.ChangeEmailResponse
-	81,  // 136: realguardio.token.v1.AccountService.VerifyEmail:output_type -> realguardio.token.v1.VerifyEmailResponse
-	83,  // 137: realguardio.token.v1.AccountService.ListMySessions:output_type -> realguardio.token.v1.ListMySessionsResponse
-	85,  // 138: realguardio.token.v1.AccountService.EndMySession:output_type -> realguardio.token.v1.EndMySessionResponse
-	87,  // 139: realguardio.token.v1.AccountService.SignOutEverywhere:output_type -> realguardio.token.v1.SignOutEverywhereResponse
-	89,  // 140: realguardio.token.v1.AccountService.ListMyConsents:output_type -> realguardio.token.v1.ListMyConsentsResponse
-	91,  // 141: realguardio.token.v1.AccountService.RevokeMyConsent:output_type -> realguardio.token.v1.RevokeMyConsentResponse
-	100, // [100:142] is the sub-list for method output_type
-	58,  // [58:100] is the sub-list for method input_type
-	58,  // [58:58] is the sub-list for extension type_name
-	58,  // [58:58] is the sub-list for extension extendee
-	0,   // [0:58] is the sub-list for field type_name
+	95,  // 11: realguardio.token.v1.Client.access_token_lifetime:type_name -> google.protobuf.Duration
+	94,  // 12: realguardio.token.v1.Client.create_time:type_name -> google.protobuf.Timestamp
+	95,  // 13: realguardio.token.v1.Client.refresh_token_lifetime:type_name -> google.protobuf.Duration
+	95,  // 14: realguardio.token.v1.Client.id_token_lifetime:type_name -> google.protobuf.Duration
+	94,  // 15: realguardio.token.v1.Client.previous_secret_expire_time:type_name -> google.protobuf.Timestamp
+	21,  // 16: realguardio.token.v1.RegisterWorkloadResponse.workload:type_name -> realguardio.token.v1.Workload
+	21,  // 17: realguardio.token.v1.ListWorkloadsResponse.workloads:type_name -> realguardio.token.v1.Workload
+	95,  // 18: realguardio.token.v1.RotateWorkloadSecretRequest.overlap:type_name -> google.protobuf.Duration
+	21,  // 19: realguardio.token.v1.RotateWorkloadSecretResponse.workload:type_name -> realguardio.token.v1.Workload
+	21,  // 20: realguardio.token.v1.DisableWorkloadResponse.workload:type_name -> realguardio.token.v1.Workload
+	94,  // 21: realguardio.token.v1.Workload.create_time:type_name -> google.protobuf.Timestamp
+	95,  // 22: realguardio.token.v1.CreateClientRequest.access_token_lifetime:type_name -> google.protobuf.Duration
+	95,  // 23: realguardio.token.v1.CreateClientRequest.refresh_token_lifetime:type_name -> google.protobuf.Duration
+	95,  // 24: realguardio.token.v1.CreateClientRequest.id_token_lifetime:type_name -> google.protobuf.Duration
+	12,  // 25: realguardio.token.v1.CreateClientResponse.client:type_name -> realguardio.token.v1.Client
+	12,  // 26: realguardio.token.v1.ListClientsResponse.clients:type_name -> realguardio.token.v1.Client
+	12,  // 27: realguardio.token.v1.DisableClientResponse.client:type_name -> realguardio.token.v1.Client
+	0,   // 28: realguardio.token.v1.GetMeResponse.user:type_name -> realguardio.token.v1.User
+	95,  // 29: realguardio.token.v1.RotateApiKeyRequest.overlap:type_name -> google.protobuf.Duration
+	3,   // 30: realguardio.token.v1.RotateApiKeyResponse.api_key:type_name -> realguardio.token.v1.ApiKey
+	0,   // 31: realguardio.token.v1.InviteUserResponse.user:type_name -> realguardio.token.v1.User
+	0,   // 32: realguardio.token.v1.ListUsersResponse.users:type_name -> realguardio.token.v1.User
+	0,   // 33: realguardio.token.v1.GetUserResponse.user:type_name -> realguardio.token.v1.User
+	0,   // 34: realguardio.token.v1.UpdateUserResponse.user:type_name -> realguardio.token.v1.User
+	0,   // 35: realguardio.token.v1.SetUserRolesResponse.user:type_name -> realguardio.token.v1.User
+	0,   // 36: realguardio.token.v1.DisableUserResponse.user:type_name -> realguardio.token.v1.User
+	0,   // 37: realguardio.token.v1.EnableUserResponse.user:type_name -> realguardio.token.v1.User
+	94,  // 38: realguardio.token.v1.LoginSession.auth_time:type_name -> google.protobuf.Timestamp
+	94,  // 39: realguardio.token.v1.LoginSession.expire_time:type_name -> google.protobuf.Timestamp
+	51,  // 40: realguardio.token.v1.ListUserSessionsResponse.sessions:type_name -> realguardio.token.v1.LoginSession
+	94,  // 41: realguardio.token.v1.Consent.update_time:type_name -> google.protobuf.Timestamp
+	58,  // 42: realguardio.token.v1.ListUserConsentsResponse.consents:type_name -> realguardio.token.v1.Consent
+	12,  // 43: realguardio.token.v1.GetClientResponse.client:type_name -> realguardio.token.v1.Client
+	12,  // 44: realguardio.token.v1.UpdateClientRequest.client:type_name -> realguardio.token.v1.Client
+	96,  // 45: realguardio.token.v1.UpdateClientRequest.update_mask:type_name -> google.protobuf.FieldMask
+	12,  // 46: realguardio.token.v1.UpdateClientResponse.client:type_name -> realguardio.token.v1.Client
+	95,  // 47: realguardio.token.v1.RotateClientSecretRequest.overlap:type_name -> google.protobuf.Duration
+	12,  // 48: realguardio.token.v1.RotateClientSecretResponse.client:type_name -> realguardio.token.v1.Client
+	94,  // 49: realguardio.token.v1.SigningKey.create_time:type_name -> google.protobuf.Timestamp
+	94,  // 50: realguardio.token.v1.SigningKey.activate_time:type_name -> google.protobuf.Timestamp
+	94,  // 51: realguardio.token.v1.SigningKey.retire_time:type_name -> google.protobuf.Timestamp
+	69,  // 52: realguardio.token.v1.ListSigningKeysResponse.keys:type_name -> realguardio.token.v1.SigningKey
+	69,  // 53: realguardio.token.v1.RotateSigningKeysResponse.keys:type_name -> realguardio.token.v1.SigningKey
+	69,  // 54: realguardio.token.v1.RevokeSigningKeyResponse.key:type_name -> realguardio.token.v1.SigningKey
+	0,   // 55: realguardio.token.v1.UpdateMeRequest.user:type_name -> realguardio.token.v1.User
+	96,  // 56: realguardio.token.v1.UpdateMeRequest.update_mask:type_name -> google.protobuf.FieldMask
+	0,   // 57: realguardio.token.v1.UpdateMeResponse.user:type_name -> realguardio.token.v1.User
+	51,  // 58: realguardio.token.v1.ListMySessionsResponse.sessions:type_name -> realguardio.token.v1.LoginSession
+	58,  // 59: realguardio.token.v1.ListMyConsentsResponse.consents:type_name -> realguardio.token.v1.Consent
+	1,   // 60: realguardio.token.v1.AdminService.ProvisionUser:input_type -> realguardio.token.v1.ProvisionUserRequest
+	4,   // 61: realguardio.token.v1.AdminService.CreateApiKey:input_type -> realguardio.token.v1.CreateApiKeyRequest
+	6,   // 62: realguardio.token.v1.AdminService.ListApiKeys:input_type -> realguardio.token.v1.ListApiKeysRequest
+	8,   // 63: realguardio.token.v1.AdminService.RevokeApiKey:input_type -> realguardio.token.v1.RevokeApiKeyRequest
+	10,  // 64: realguardio.token.v1.AdminService.RegisterPanel:input_type -> realguardio.token.v1.RegisterPanelRequest
+	30,  // 65: realguardio.token.v1.AdminService.RemovePanel:input_type -> realguardio.token.v1.RemovePanelRequest
+	22,  // 66: realguardio.token.v1.AdminService.CreateClient:input_type -> realguardio.token.v1.CreateClientRequest
+	13,  // 67: realguardio.token.v1.AdminService.RegisterWorkload:input_type -> realguardio.token.v1.RegisterWorkloadRequest
+	15,  // 68: realguardio.token.v1.AdminService.ListWorkloads:input_type -> realguardio.token.v1.ListWorkloadsRequest
+	17,  // 69: realguardio.token.v1.AdminService.RotateWorkloadSecret:input_type -> realguardio.token.v1.RotateWorkloadSecretRequest
+	19,  // 70: realguardio.token.v1.AdminService.DisableWorkload:input_type -> realguardio.token.v1.DisableWorkloadRequest
+	24,  // 71: realguardio.token.v1.AdminService.ListClients:input_type -> realguardio.token.v1.ListClientsRequest
+	26,  // 72: realguardio.token.v1.AdminService.DisableClient:input_type -> realguardio.token.v1.DisableClientRequest
+	32,  // 73: realguardio.token.v1.AdminService.RotateApiKey:input_type -> realguardio.token.v1.RotateApiKeyRequest
+	35,  // 74: realguardio.token.v1.AdminService.InviteUser:input_type -> realguardio.token.v1.InviteUserRequest
+	37,  // 75: realguardio.token.v1.AdminService.ResendInvitation:input_type -> realguardio.token.v1.ResendInvitationRequest
+	39,  // 76: realguardio.token.v1.AdminService.ListUsers:input_type -> realguardio.token.v1.ListUsersRequest
+	41,  // 77: realguardio.token.v1.AdminService.GetUser:input_type -> realguardio.token.v1.GetUserRequest
+	43,  // 78: realguardio.token.v1.AdminService.UpdateUser:input_type -> realguardio.token.v1.UpdateUserRequest
+	45,  // 79: realguardio.token.v1.AdminService.SetUserRoles:input_type -> realguardio.token.v1.SetUserRolesRequest
+	47,  // 80: realguardio.token.v1.AdminService.DisableUser:input_type -> realguardio.token.v1.DisableUserRequest
+	49,  // 81: realguardio.token.v1.AdminService.EnableUser:input_type -> realguardio.token.v1.EnableUserRequest
+	52,  // 82: realguardio.token.v1.AdminService.ListUserSessions:input_type -> realguardio.token.v1.ListUserSessionsRequest
+	54,  // 83: realguardio.token.v1.AdminService.EndUserSession:input_type -> realguardio.token.v1.EndUserSessionRequest
+	56,  // 84: realguardio.token.v1.AdminService.SignOutUser:input_type -> realguardio.token.v1.SignOutUserRequest
+	59,  // 85: realguardio.token.v1.AdminService.ListUserConsents:input_type -> realguardio.token.v1.ListUserConsentsRequest
+	61,  // 86: realguardio.token.v1.AdminService.RevokeUserConsent:input_type -> realguardio.token.v1.RevokeUserConsentRequest
+	63,  // 87: realguardio.token.v1.AdminService.GetClient:input_type -> realguardio.token.v1.GetClientRequest
+	65,  // 88: realguardio.token.v1.AdminService.UpdateClient:input_type -> realguardio.token.v1.UpdateClientRequest
+	67,  // 89: realguardio.token.v1.AdminService.RotateClientSecret:input_type -> realguardio.token.v1.RotateClientSecretRequest
+	70,  // 90: realguardio.token.v1.AdminService.ListSigningKeys:input_type -> realguardio.token.v1.ListSigningKeysRequest
+	72,  // 91: realguardio.token.v1.AdminService.RotateSigningKeys:input_type -> realguardio.token.v1.RotateSigningKeysRequest
+	74,  // 92: realguardio.token.v1.AdminService.RevokeSigningKey:input_type -> realguardio.token.v1.RevokeSigningKeyRequest
+	28,  // 93: realguardio.token.v1.AccountService.GetMe:input_type -> realguardio.token.v1.GetMeRequest
+	76,  // 94: realguardio.token.v1.AccountService.UpdateMe:input_type -> realguardio.token.v1.UpdateMeRequest
+	78,  // 95: realguardio.token.v1.AccountService.ChangePassword:input_type -> realguardio.token.v1.ChangePasswordRequest
+	80,  // 96: realguardio.token.v1.AccountService.ChangeEmail:input_type -> realguardio.token.v1.ChangeEmailRequest
+	82,  // 97: realguardio.token.v1.AccountService.VerifyEmail:input_type -> realguardio.token.v1.VerifyEmailRequest
+	84,  // 98: realguardio.token.v1.AccountService.ListMySessions:input_type -> realguardio.token.v1.ListMySessionsRequest
+	86,  // 99: realguardio.token.v1.AccountService.EndMySession:input_type -> realguardio.token.v1.EndMySessionRequest
+	88,  // 100: realguardio.token.v1.AccountService.SignOutEverywhere:input_type -> realguardio.token.v1.SignOutEverywhereRequest
+	90,  // 101: realguardio.token.v1.AccountService.ListMyConsents:input_type -> realguardio.token.v1.ListMyConsentsRequest
+	92,  // 102: realguardio.token.v1.AccountService.RevokeMyConsent:input_type -> realguardio.token.v1.RevokeMyConsentRequest
+	2,   // 103: realguardio.token.v1.AdminService.ProvisionUser:output_type -> realguardio.token.v1.ProvisionUserResponse
+	5,   // 104: realguardio.token.v1.AdminService.CreateApiKey:output_type -> realguardio.token.v1.CreateApiKeyResponse
+	7,   // 105: realguardio.token.v1.AdminService.ListApiKeys:output_type -> realguardio.token.v1.ListApiKeysResponse
+	9,   // 106: realguardio.token.v1.AdminService.RevokeApiKey:output_type -> realguardio.token.v1.RevokeApiKeyResponse
+	11,  // 107: realguardio.token.v1.AdminService.RegisterPanel:output_type -> realguardio.token.v1.RegisterPanelResponse
+	31,  // 108: realguardio.token.v1.AdminService.RemovePanel:output_type -> realguardio.token.v1.RemovePanelResponse
+	23,  // 109: realguardio.token.v1.AdminService.CreateClient:output_type -> realguardio.token.v1.CreateClientResponse
+	14,  // 110: realguardio.token.v1.AdminService.RegisterWorkload:output_type -> realguardio.token.v1.RegisterWorkloadResponse
+	16,  // 111: realguardio.token.v1.AdminService.ListWorkloads:output_type -> realguardio.token.v1.ListWorkloadsResponse
+	18,  // 112: realguardio.token.v1.AdminService.RotateWorkloadSecret:output_type -> realguardio.token.v1.RotateWorkloadSecretResponse
+	20,  // 113: realguardio.token.v1.AdminService.DisableWorkload:output_type -> realguardio.token.v1.DisableWorkloadResponse
+	25,  // 114: realguardio.token.v1.AdminService.ListClients:output_type -> realguardio.token.v1.ListClientsResponse
+	27,  // 115: realguardio.token.v1.AdminService.DisableClient:output_type -> realguardio.token.v1.DisableClientResponse
+	33,  // 116: realguardio.token.v1.AdminService.RotateApiKey:output_type -> realguardio.token.v1.RotateApiKeyResponse
+	36,  // 117: realguardio.token.v1.AdminService.InviteUser:output_type -> realguardio.token.v1.InviteUserResponse
+	38,  // 118: realguardio.token.v1.AdminService.ResendInvitation:output_type -> realguardio.token.v1.ResendInvitationResponse
+	40,  // 119: realguardio.token.v1.AdminService.ListUsers:output_type -> realguardio.token.v1.ListUsersResponse
+	42,  // 120: realguardio.token.v1.AdminService.GetUser:output_type -> realguardio.token.v1.GetUserResponse
+	44,  // 121: realguardio.token.v1.AdminService.UpdateUser:output_type -> realguardio.token.v1.UpdateUserResponse
+	46,  // 122: realguardio.token.v1.AdminService.SetUserRoles:output_type -> realguardio.token.v1.SetUserRolesResponse
+	48,  // 123: realguardio.token.v1.AdminService.DisableUser:output_type -> realguardio.token.v1.DisableUserResponse
+	50,  // 124: realguardio.token.v1.AdminService.EnableUser:output_type -> realguardio.token.v1.EnableUserResponse
+	53,  // 125: realguardio.token.v1.AdminService.ListUserSessions:output_type -> realguardio.token.v1.ListUserSessionsResponse
+	55,  // 126: realguardio.token.v1.AdminService.EndUserSession:output_type -> realguardio.token.v1.EndUserSessionResponse
+	57,  // 127: realguardio.token.v1.AdminService.SignOutUser:output_type -> realguardio.token.v1.SignOutUserResponse
+	60,  // 128: realguardio.token.v1.AdminService.ListUserConsents:output_type -> realguardio.token.v1.ListUserConsentsResponse
+	62,  // 129: realguardio.token.v1.AdminService.RevokeUserConsent:output_type -> realguardio.token.v1.RevokeUserConsentResponse
+	64,  // 130: realguardio.token.v1.AdminService.GetClient:output_type -> realguardio.token.v1.GetClientResponse
+	66,  // 131: realguardio.token.v1.AdminService.UpdateClient:output_type -> realguardio.token.v1.UpdateClientResponse
+	68,  // 132: realguardio.token.v1.AdminService.RotateClientSecret:output_type -> realguardio.token.v1.RotateClientSecretResponse
+	71,  // 133: realguardio.token.v1.AdminService.ListSigningKeys:output_type -> realguardio.token.v1.ListSigningKeysResponse
+	73,  // 134: realguardio.token.v1.AdminService.RotateSigningKeys:output_type -> realguardio.token.v1.RotateSigningKeysResponse
+	75,  // 135: realguardio.token.v1.AdminService.RevokeSigningKey:output_type -> realguardio.token.v1.RevokeSigningKeyResponse
+	29,  // 136: realguardio.token.v1.AccountService.GetMe:output_type -> realguardio.token.v1.GetMeResponse
+	77,  // 137: realguardio.token.v1.AccountService.UpdateMe:output_type -> realguardio.token.v1.UpdateMeResponse
+	79,  // 138: realguardio.token.v1.AccountService.ChangePassword:output_type -> realguardio.token.v1.ChangePasswordResponse
+	81,  // 139: realguardio.token.v1.AccountService.ChangeEmail:output_type -> realguardio.token.v1.ChangeEmailResponse
+	83,  // 140: realguardio.token.v1.AccountService.VerifyEmail:output_type -> realguardio.token.v1.VerifyEmailResponse
+	85,  // 141: realguardio.token.v1.AccountService.ListMySessions:output_type -> realguardio.token.v1.ListMySessionsResponse
+	87,  // 142: realguardio.token.v1.AccountService.EndMySession:output_type -> realguardio.token.v1.EndMySessionResponse
+	89,  // 143: realguardio.token.v1.AccountService.SignOutEverywhere:output_type -> realguardio.token.v1.SignOutEverywhereResponse
+	91,  // 144: realguardio.token.v1.AccountService.ListMyConsents:output_type -> realguardio.token.v1.ListMyConsentsResponse
+	93,  // 145: realguardio.token.v1.AccountService.RevokeMyConsent:output_type -> realguardio.token.v1.RevokeMyConsentResponse
+	103, // [103:146] is the sub-list for method output_type
+	60,  // [60:103] is the sub-list for method input_type
+	60,  // [60:60] is the sub-list for extension type_name
+	60,  // [60:60] is the sub-list for extension extendee
+	0,   // [0:60] is the sub-list for field type_name
 }
 
 func init() { file_realguardio_token_v1_admin_proto_init() }
@@ -5718,14 +5837,14 @@ func file_realguardio_token_v1_admin_proto_init() {
 	if File_realguardio_token_v1_admin_proto != nil {
 		return
 	}
-	file_realguardio_token_v1_admin_proto_msgTypes[41].OneofWrappers = []any{}
+	file_realguardio_token_v1_admin_proto_msgTypes[43].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_realguardio_token_v1_admin_proto_rawDesc), len(file_realguardio_token_v1_admin_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   92,
+			NumMessages:   94,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

@@ -124,6 +124,51 @@ func local_request_AdminService_ListWorkloads_0(ctx context.Context, marshaler r
 	return msg, metadata, err
 }
 
+func request_AdminService_RotateWorkloadSecret_0(ctx context.Context, marshaler runtime.Marshaler, client AdminServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+	var (
+		protoReq RotateWorkloadSecretRequest
+		metadata runtime.ServerMetadata
+		err      error
+	)
+	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq); err != nil && !errors.Is(err, io.EOF) {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
+	}
+	val, ok := pathParams["name"]
+	if !ok {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "missing parameter %s", "name")
+	}
+	protoReq.Name, err = runtime.String(val)
+	if err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "type mismatch, parameter: %s, error: %v", "name", err)
+	}
+	if req.Body != nil {
+		_, _ = io.Copy(io.Discard, req.Body)
+	}
+	msg, err := client.RotateWorkloadSecret(ctx, &protoReq, grpc.Header(&metadata.HeaderMD), grpc.Trailer(&metadata.TrailerMD))
+	return msg, metadata, err
+}
+
+func local_request_AdminService_RotateWorkloadSecret_0(ctx context.Context, marshaler runtime.Marshaler, server AdminServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+	var (
+		protoReq RotateWorkloadSecretRequest
+		metadata runtime.ServerMetadata
+		err      error
+	)
+	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq); err != nil && !errors.Is(err, io.EOF) {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
+	}
+	val, ok := pathParams["name"]
+	if !ok {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "missing parameter %s", "name")
+	}
+	protoReq.Name, err = runtime.String(val)
+	if err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "type mismatch, parameter: %s, error: %v", "name", err)
+	}
+	msg, err := server.RotateWorkloadSecret(ctx, &protoReq)
+	return msg, metadata, err
+}
+
 func request_AdminService_DisableWorkload_0(ctx context.Context, marshaler runtime.Marshaler, client AdminServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
 		protoReq DisableWorkloadRequest
@@ -1444,6 +1489,26 @@ func RegisterAdminServiceHandlerServer(ctx context.Context, mux *runtime.ServeMu
 		}
 		forward_AdminService_ListWorkloads_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
 	})
+	mux.Handle(http.MethodPost, pattern_AdminService_RotateWorkloadSecret_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
+		ctx, cancel := context.WithCancel(req.Context())
+		defer cancel()
+		var stream runtime.ServerTransportStream
+		ctx = grpc.NewContextWithServerTransportStream(ctx, &stream)
+		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
+		annotatedContext, err := runtime.AnnotateIncomingContext(ctx, mux, req, "/realguardio.token.v1.AdminService/RotateWorkloadSecret", runtime.WithHTTPPathPattern("/api/v1/workloads/{name}:rotateSecret"))
+		if err != nil {
+			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		resp, md, err := local_request_AdminService_RotateWorkloadSecret_0(annotatedContext, inboundMarshaler, server, req, pathParams)
+		md.HeaderMD, md.TrailerMD = metadata.Join(md.HeaderMD, stream.Header()), metadata.Join(md.TrailerMD, stream.Trailer())
+		annotatedContext = runtime.NewServerMetadataContext(annotatedContext, md)
+		if err != nil {
+			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		forward_AdminService_RotateWorkloadSecret_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
+	})
 	mux.Handle(http.MethodPost, pattern_AdminService_DisableWorkload_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
 		defer cancel()
@@ -2185,6 +2250,23 @@ func RegisterAdminServiceHandlerClient(ctx context.Context, mux *runtime.ServeMu
 		}
 		forward_AdminService_ListWorkloads_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
 	})
+	mux.Handle(http.MethodPost, pattern_AdminService_RotateWorkloadSecret_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
+		ctx, cancel := context.WithCancel(req.Context())
+		defer cancel()
+		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
+		annotatedContext, err := runtime.AnnotateContext(ctx, mux, req, "/realguardio.token.v1.AdminService/RotateWorkloadSecret", runtime.WithHTTPPathPattern("/api/v1/workloads/{name}:rotateSecret"))
+		if err != nil {
+			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		resp, md, err := request_AdminService_RotateWorkloadSecret_0(annotatedContext, inboundMarshaler, client, req, pathParams)
+		annotatedContext = runtime.NewServerMetadataContext(annotatedContext, md)
+		if err != nil {
+			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		forward_AdminService_RotateWorkloadSecret_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
+	})
 	mux.Handle(http.MethodPost, pattern_AdminService_DisableWorkload_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
 		defer cancel()
@@ -2626,59 +2708,61 @@ func (m response_AdminService_UpdateClient_0) XXX_ResponseBody() interface{} {
 }
 
 var (
-	pattern_AdminService_CreateClient_0       = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"api", "v1", "clients"}, ""))
-	pattern_AdminService_RegisterWorkload_0   = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"api", "v1", "workloads"}, ""))
-	pattern_AdminService_ListWorkloads_0      = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"api", "v1", "workloads"}, ""))
-	pattern_AdminService_DisableWorkload_0    = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3}, []string{"api", "v1", "workloads", "name"}, "disable"))
-	pattern_AdminService_ListClients_0        = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"api", "v1", "clients"}, ""))
-	pattern_AdminService_DisableClient_0      = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3}, []string{"api", "v1", "clients", "client_id"}, "disable"))
-	pattern_AdminService_InviteUser_0         = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"api", "v1", "users"}, ""))
-	pattern_AdminService_ResendInvitation_0   = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3}, []string{"api", "v1", "users", "user_id"}, "resendInvitation"))
-	pattern_AdminService_ListUsers_0          = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"api", "v1", "users"}, ""))
-	pattern_AdminService_GetUser_0            = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3}, []string{"api", "v1", "users", "user_id"}, ""))
-	pattern_AdminService_UpdateUser_0         = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3}, []string{"api", "v1", "users", "user_id"}, ""))
-	pattern_AdminService_SetUserRoles_0       = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3}, []string{"api", "v1", "users", "user_id"}, "setRoles"))
-	pattern_AdminService_DisableUser_0        = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3}, []string{"api", "v1", "users", "user_id"}, "disable"))
-	pattern_AdminService_EnableUser_0         = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3}, []string{"api", "v1", "users", "user_id"}, "enable"))
-	pattern_AdminService_ListUserSessions_0   = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3, 2, 4}, []string{"api", "v1", "users", "user_id", "sessions"}, ""))
-	pattern_AdminService_EndUserSession_0     = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3, 2, 4, 1, 0, 4, 1, 5, 5}, []string{"api", "v1", "users", "user_id", "sessions", "session_id"}, ""))
-	pattern_AdminService_SignOutUser_0        = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3}, []string{"api", "v1", "users", "user_id"}, "signOut"))
-	pattern_AdminService_ListUserConsents_0   = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3, 2, 4}, []string{"api", "v1", "users", "user_id", "consents"}, ""))
-	pattern_AdminService_RevokeUserConsent_0  = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3, 2, 4, 1, 0, 4, 1, 5, 5}, []string{"api", "v1", "users", "user_id", "consents", "client_id"}, ""))
-	pattern_AdminService_GetClient_0          = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3}, []string{"api", "v1", "clients", "client_id"}, ""))
-	pattern_AdminService_UpdateClient_0       = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3}, []string{"api", "v1", "clients", "client.client_id"}, ""))
-	pattern_AdminService_RotateClientSecret_0 = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3}, []string{"api", "v1", "clients", "client_id"}, "rotateSecret"))
-	pattern_AdminService_ListSigningKeys_0    = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"api", "v1", "keys"}, ""))
-	pattern_AdminService_RotateSigningKeys_0  = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"api", "v1", "keys"}, "rotate"))
-	pattern_AdminService_RevokeSigningKey_0   = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3}, []string{"api", "v1", "keys", "key_id"}, "revoke"))
+	pattern_AdminService_CreateClient_0         = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"api", "v1", "clients"}, ""))
+	pattern_AdminService_RegisterWorkload_0     = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"api", "v1", "workloads"}, ""))
+	pattern_AdminService_ListWorkloads_0        = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"api", "v1", "workloads"}, ""))
+	pattern_AdminService_RotateWorkloadSecret_0 = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3}, []string{"api", "v1", "workloads", "name"}, "rotateSecret"))
+	pattern_AdminService_DisableWorkload_0      = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3}, []string{"api", "v1", "workloads", "name"}, "disable"))
+	pattern_AdminService_ListClients_0          = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"api", "v1", "clients"}, ""))
+	pattern_AdminService_DisableClient_0        = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3}, []string{"api", "v1", "clients", "client_id"}, "disable"))
+	pattern_AdminService_InviteUser_0           = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"api", "v1", "users"}, ""))
+	pattern_AdminService_ResendInvitation_0     = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3}, []string{"api", "v1", "users", "user_id"}, "resendInvitation"))
+	pattern_AdminService_ListUsers_0            = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"api", "v1", "users"}, ""))
+	pattern_AdminService_GetUser_0              = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3}, []string{"api", "v1", "users", "user_id"}, ""))
+	pattern_AdminService_UpdateUser_0           = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3}, []string{"api", "v1", "users", "user_id"}, ""))
+	pattern_AdminService_SetUserRoles_0         = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3}, []string{"api", "v1", "users", "user_id"}, "setRoles"))
+	pattern_AdminService_DisableUser_0          = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3}, []string{"api", "v1", "users", "user_id"}, "disable"))
+	pattern_AdminService_EnableUser_0           = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3}, []string{"api", "v1", "users", "user_id"}, "enable"))
+	pattern_AdminService_ListUserSessions_0     = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3, 2, 4}, []string{"api", "v1", "users", "user_id", "sessions"}, ""))
+	pattern_AdminService_EndUserSession_0       = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3, 2, 4, 1, 0, 4, 1, 5, 5}, []string{"api", "v1", "users", "user_id", "sessions", "session_id"}, ""))
+	pattern_AdminService_SignOutUser_0          = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3}, []string{"api", "v1", "users", "user_id"}, "signOut"))
+	pattern_AdminService_ListUserConsents_0     = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3, 2, 4}, []string{"api", "v1", "users", "user_id", "consents"}, ""))
+	pattern_AdminService_RevokeUserConsent_0    = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3, 2, 4, 1, 0, 4, 1, 5, 5}, []string{"api", "v1", "users", "user_id", "consents", "client_id"}, ""))
+	pattern_AdminService_GetClient_0            = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3}, []string{"api", "v1", "clients", "client_id"}, ""))
+	pattern_AdminService_UpdateClient_0         = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3}, []string{"api", "v1", "clients", "client.client_id"}, ""))
+	pattern_AdminService_RotateClientSecret_0   = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3}, []string{"api", "v1", "clients", "client_id"}, "rotateSecret"))
+	pattern_AdminService_ListSigningKeys_0      = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"api", "v1", "keys"}, ""))
+	pattern_AdminService_RotateSigningKeys_0    = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2}, []string{"api", "v1", "keys"}, "rotate"))
+	pattern_AdminService_RevokeSigningKey_0     = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 2, 2, 1, 0, 4, 1, 5, 3}, []string{"api", "v1", "keys", "key_id"}, "revoke"))
 )
 
 var (
-	forward_AdminService_CreateClient_0       = runtime.ForwardResponseMessage
-	forward_AdminService_RegisterWorkload_0   = runtime.ForwardResponseMessage
-	forward_AdminService_ListWorkloads_0      = runtime.ForwardResponseMessage
-	forward_AdminService_DisableWorkload_0    = runtime.ForwardResponseMessage
-	forward_AdminService_ListClients_0        = runtime.ForwardResponseMessage
-	forward_AdminService_DisableClient_0      = runtime.ForwardResponseMessage
-	forward_AdminService_InviteUser_0         = runtime.ForwardResponseMessage
-	forward_AdminService_ResendInvitation_0   = runtime.ForwardResponseMessage
-	forward_AdminService_ListUsers_0          = runtime.ForwardResponseMessage
-	forward_AdminService_GetUser_0            = runtime.ForwardResponseMessage
-	forward_AdminService_UpdateUser_0         = runtime.ForwardResponseMessage
-	forward_AdminService_SetUserRoles_0       = runtime.ForwardResponseMessage
-	forward_AdminService_DisableUser_0        = runtime.ForwardResponseMessage
-	forward_AdminService_EnableUser_0         = runtime.ForwardResponseMessage
-	forward_AdminService_ListUserSessions_0   = runtime.ForwardResponseMessage
-	forward_AdminService_EndUserSession_0     = runtime.ForwardResponseMessage
-	forward_AdminService_SignOutUser_0        = runtime.ForwardResponseMessage
-	forward_AdminService_ListUserConsents_0   = runtime.ForwardResponseMessage
-	forward_AdminService_RevokeUserConsent_0  = runtime.ForwardResponseMessage
-	forward_AdminService_GetClient_0          = runtime.ForwardResponseMessage
-	forward_AdminService_UpdateClient_0       = runtime.ForwardResponseMessage
-	forward_AdminService_RotateClientSecret_0 = runtime.ForwardResponseMessage
-	forward_AdminService_ListSigningKeys_0    = runtime.ForwardResponseMessage
-	forward_AdminService_RotateSigningKeys_0  = runtime.ForwardResponseMessage
-	forward_AdminService_RevokeSigningKey_0   = runtime.ForwardResponseMessage
+	forward_AdminService_CreateClient_0         = runtime.ForwardResponseMessage
+	forward_AdminService_RegisterWorkload_0     = runtime.ForwardResponseMessage
+	forward_AdminService_ListWorkloads_0        = runtime.ForwardResponseMessage
+	forward_AdminService_RotateWorkloadSecret_0 = runtime.ForwardResponseMessage
+	forward_AdminService_DisableWorkload_0      = runtime.ForwardResponseMessage
+	forward_AdminService_ListClients_0          = runtime.ForwardResponseMessage
+	forward_AdminService_DisableClient_0        = runtime.ForwardResponseMessage
+	forward_AdminService_InviteUser_0           = runtime.ForwardResponseMessage
+	forward_AdminService_ResendInvitation_0     = runtime.ForwardResponseMessage
+	forward_AdminService_ListUsers_0            = runtime.ForwardResponseMessage
+	forward_AdminService_GetUser_0              = runtime.ForwardResponseMessage
+	forward_AdminService_UpdateUser_0           = runtime.ForwardResponseMessage
+	forward_AdminService_SetUserRoles_0         = runtime.ForwardResponseMessage
+	forward_AdminService_DisableUser_0          = runtime.ForwardResponseMessage
+	forward_AdminService_EnableUser_0           = runtime.ForwardResponseMessage
+	forward_AdminService_ListUserSessions_0     = runtime.ForwardResponseMessage
+	forward_AdminService_EndUserSession_0       = runtime.ForwardResponseMessage
+	forward_AdminService_SignOutUser_0          = runtime.ForwardResponseMessage
+	forward_AdminService_ListUserConsents_0     = runtime.ForwardResponseMessage
+	forward_AdminService_RevokeUserConsent_0    = runtime.ForwardResponseMessage
+	forward_AdminService_GetClient_0            = runtime.ForwardResponseMessage
+	forward_AdminService_UpdateClient_0         = runtime.ForwardResponseMessage
+	forward_AdminService_RotateClientSecret_0   = runtime.ForwardResponseMessage
+	forward_AdminService_ListSigningKeys_0      = runtime.ForwardResponseMessage
+	forward_AdminService_RotateSigningKeys_0    = runtime.ForwardResponseMessage
+	forward_AdminService_RevokeSigningKey_0     = runtime.ForwardResponseMessage
 )
 
 // RegisterAccountServiceHandlerFromEndpoint is same as RegisterAccountServiceHandler but

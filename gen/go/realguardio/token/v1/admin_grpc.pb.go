@@ -19,38 +19,39 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	AdminService_ProvisionUser_FullMethodName      = "/realguardio.token.v1.AdminService/ProvisionUser"
-	AdminService_CreateApiKey_FullMethodName       = "/realguardio.token.v1.AdminService/CreateApiKey"
-	AdminService_ListApiKeys_FullMethodName        = "/realguardio.token.v1.AdminService/ListApiKeys"
-	AdminService_RevokeApiKey_FullMethodName       = "/realguardio.token.v1.AdminService/RevokeApiKey"
-	AdminService_RegisterPanel_FullMethodName      = "/realguardio.token.v1.AdminService/RegisterPanel"
-	AdminService_RemovePanel_FullMethodName        = "/realguardio.token.v1.AdminService/RemovePanel"
-	AdminService_CreateClient_FullMethodName       = "/realguardio.token.v1.AdminService/CreateClient"
-	AdminService_RegisterWorkload_FullMethodName   = "/realguardio.token.v1.AdminService/RegisterWorkload"
-	AdminService_ListWorkloads_FullMethodName      = "/realguardio.token.v1.AdminService/ListWorkloads"
-	AdminService_DisableWorkload_FullMethodName    = "/realguardio.token.v1.AdminService/DisableWorkload"
-	AdminService_ListClients_FullMethodName        = "/realguardio.token.v1.AdminService/ListClients"
-	AdminService_DisableClient_FullMethodName      = "/realguardio.token.v1.AdminService/DisableClient"
-	AdminService_RotateApiKey_FullMethodName       = "/realguardio.token.v1.AdminService/RotateApiKey"
-	AdminService_InviteUser_FullMethodName         = "/realguardio.token.v1.AdminService/InviteUser"
-	AdminService_ResendInvitation_FullMethodName   = "/realguardio.token.v1.AdminService/ResendInvitation"
-	AdminService_ListUsers_FullMethodName          = "/realguardio.token.v1.AdminService/ListUsers"
-	AdminService_GetUser_FullMethodName            = "/realguardio.token.v1.AdminService/GetUser"
-	AdminService_UpdateUser_FullMethodName         = "/realguardio.token.v1.AdminService/UpdateUser"
-	AdminService_SetUserRoles_FullMethodName       = "/realguardio.token.v1.AdminService/SetUserRoles"
-	AdminService_DisableUser_FullMethodName        = "/realguardio.token.v1.AdminService/DisableUser"
-	AdminService_EnableUser_FullMethodName         = "/realguardio.token.v1.AdminService/EnableUser"
-	AdminService_ListUserSessions_FullMethodName   = "/realguardio.token.v1.AdminService/ListUserSessions"
-	AdminService_EndUserSession_FullMethodName     = "/realguardio.token.v1.AdminService/EndUserSession"
-	AdminService_SignOutUser_FullMethodName        = "/realguardio.token.v1.AdminService/SignOutUser"
-	AdminService_ListUserConsents_FullMethodName   = "/realguardio.token.v1.AdminService/ListUserConsents"
-	AdminService_RevokeUserConsent_FullMethodName  = "/realguardio.token.v1.AdminService/RevokeUserConsent"
-	AdminService_GetClient_FullMethodName          = "/realguardio.token.v1.AdminService/GetClient"
-	AdminService_UpdateClient_FullMethodName       = "/realguardio.token.v1.AdminService/UpdateClient"
-	AdminService_RotateClientSecret_FullMethodName = "/realguardio.token.v1.AdminService/RotateClientSecret"
-	AdminService_ListSigningKeys_FullMethodName    = "/realguardio.token.v1.AdminService/ListSigningKeys"
-	AdminService_RotateSigningKeys_FullMethodName  = "/realguardio.token.v1.AdminService/RotateSigningKeys"
-	AdminService_RevokeSigningKey_FullMethodName   = "/realguardio.token.v1.AdminService/RevokeSigningKey"
+	AdminService_ProvisionUser_FullMethodName        = "/realguardio.token.v1.AdminService/ProvisionUser"
+	AdminService_CreateApiKey_FullMethodName         = "/realguardio.token.v1.AdminService/CreateApiKey"
+	AdminService_ListApiKeys_FullMethodName          = "/realguardio.token.v1.AdminService/ListApiKeys"
+	AdminService_RevokeApiKey_FullMethodName         = "/realguardio.token.v1.AdminService/RevokeApiKey"
+	AdminService_RegisterPanel_FullMethodName        = "/realguardio.token.v1.AdminService/RegisterPanel"
+	AdminService_RemovePanel_FullMethodName          = "/realguardio.token.v1.AdminService/RemovePanel"
+	AdminService_CreateClient_FullMethodName         = "/realguardio.token.v1.AdminService/CreateClient"
+	AdminService_RegisterWorkload_FullMethodName     = "/realguardio.token.v1.AdminService/RegisterWorkload"
+	AdminService_ListWorkloads_FullMethodName        = "/realguardio.token.v1.AdminService/ListWorkloads"
+	AdminService_RotateWorkloadSecret_FullMethodName = "/realguardio.token.v1.AdminService/RotateWorkloadSecret"
+	AdminService_DisableWorkload_FullMethodName      = "/realguardio.token.v1.AdminService/DisableWorkload"
+	AdminService_ListClients_FullMethodName          = "/realguardio.token.v1.AdminService/ListClients"
+	AdminService_DisableClient_FullMethodName        = "/realguardio.token.v1.AdminService/DisableClient"
+	AdminService_RotateApiKey_FullMethodName         = "/realguardio.token.v1.AdminService/RotateApiKey"
+	AdminService_InviteUser_FullMethodName           = "/realguardio.token.v1.AdminService/InviteUser"
+	AdminService_ResendInvitation_FullMethodName     = "/realguardio.token.v1.AdminService/ResendInvitation"
+	AdminService_ListUsers_FullMethodName            = "/realguardio.token.v1.AdminService/ListUsers"
+	AdminService_GetUser_FullMethodName              = "/realguardio.token.v1.AdminService/GetUser"
+	AdminService_UpdateUser_FullMethodName           = "/realguardio.token.v1.AdminService/UpdateUser"
+	AdminService_SetUserRoles_FullMethodName         = "/realguardio.token.v1.AdminService/SetUserRoles"
+	AdminService_DisableUser_FullMethodName          = "/realguardio.token.v1.AdminService/DisableUser"
+	AdminService_EnableUser_FullMethodName           = "/realguardio.token.v1.AdminService/EnableUser"
+	AdminService_ListUserSessions_FullMethodName     = "/realguardio.token.v1.AdminService/ListUserSessions"
+	AdminService_EndUserSession_FullMethodName       = "/realguardio.token.v1.AdminService/EndUserSession"
+	AdminService_SignOutUser_FullMethodName          = "/realguardio.token.v1.AdminService/SignOutUser"
+	AdminService_ListUserConsents_FullMethodName     = "/realguardio.token.v1.AdminService/ListUserConsents"
+	AdminService_RevokeUserConsent_FullMethodName    = "/realguardio.token.v1.AdminService/RevokeUserConsent"
+	AdminService_GetClient_FullMethodName            = "/realguardio.token.v1.AdminService/GetClient"
+	AdminService_UpdateClient_FullMethodName         = "/realguardio.token.v1.AdminService/UpdateClient"
+	AdminService_RotateClientSecret_FullMethodName   = "/realguardio.token.v1.AdminService/RotateClientSecret"
+	AdminService_ListSigningKeys_FullMethodName      = "/realguardio.token.v1.AdminService/ListSigningKeys"
+	AdminService_RotateSigningKeys_FullMethodName    = "/realguardio.token.v1.AdminService/RotateSigningKeys"
+	AdminService_RevokeSigningKey_FullMethodName     = "/realguardio.token.v1.AdminService/RevokeSigningKey"
 )
 
 // AdminServiceClient is the client API for AdminService service.
@@ -80,6 +81,9 @@ type AdminServiceClient interface {
 	RegisterWorkload(ctx context.Context, in *RegisterWorkloadRequest, opts ...grpc.CallOption) (*RegisterWorkloadResponse, error)
 	// ListWorkloads lists the services of the mesh by name, the parts of RealGuardIO among them.
 	ListWorkloads(ctx context.Context, in *ListWorkloadsRequest, opts ...grpc.CallOption) (*ListWorkloadsResponse, error)
+	// RotateWorkloadSecret gives a service of the mesh a new secret, which is in the answer and nowhere else, ever. Without an
+	// overlap the one before ends at once, with every token that was got for it.
+	RotateWorkloadSecret(ctx context.Context, in *RotateWorkloadSecretRequest, opts ...grpc.CallOption) (*RotateWorkloadSecretResponse, error)
 	// DisableWorkload ends a service's place in the mesh: its tokens are refused everywhere, and it gets no more.
 	DisableWorkload(ctx context.Context, in *DisableWorkloadRequest, opts ...grpc.CallOption) (*DisableWorkloadResponse, error)
 	// ListClients lists the registered applications by client id. API keys and panels are not among them.
@@ -221,6 +225,16 @@ func (c *adminServiceClient) ListWorkloads(ctx context.Context, in *ListWorkload
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListWorkloadsResponse)
 	err := c.cc.Invoke(ctx, AdminService_ListWorkloads_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) RotateWorkloadSecret(ctx context.Context, in *RotateWorkloadSecretRequest, opts ...grpc.CallOption) (*RotateWorkloadSecretResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RotateWorkloadSecretResponse)
+	err := c.cc.Invoke(ctx, AdminService_RotateWorkloadSecret_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -484,6 +498,9 @@ type AdminServiceServer interface {
 	RegisterWorkload(context.Context, *RegisterWorkloadRequest) (*RegisterWorkloadResponse, error)
 	// ListWorkloads lists the services of the mesh by name, the parts of RealGuardIO among them.
 	ListWorkloads(context.Context, *ListWorkloadsRequest) (*ListWorkloadsResponse, error)
+	// RotateWorkloadSecret gives a service of the mesh a new secret, which is in the answer and nowhere else, ever. Without an
+	// overlap the one before ends at once, with every token that was got for it.
+	RotateWorkloadSecret(context.Context, *RotateWorkloadSecretRequest) (*RotateWorkloadSecretResponse, error)
 	// DisableWorkload ends a service's place in the mesh: its tokens are refused everywhere, and it gets no more.
 	DisableWorkload(context.Context, *DisableWorkloadRequest) (*DisableWorkloadResponse, error)
 	// ListClients lists the registered applications by client id. API keys and panels are not among them.
@@ -567,6 +584,9 @@ func (UnimplementedAdminServiceServer) RegisterWorkload(context.Context, *Regist
 }
 func (UnimplementedAdminServiceServer) ListWorkloads(context.Context, *ListWorkloadsRequest) (*ListWorkloadsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListWorkloads not implemented")
+}
+func (UnimplementedAdminServiceServer) RotateWorkloadSecret(context.Context, *RotateWorkloadSecretRequest) (*RotateWorkloadSecretResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RotateWorkloadSecret not implemented")
 }
 func (UnimplementedAdminServiceServer) DisableWorkload(context.Context, *DisableWorkloadRequest) (*DisableWorkloadResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DisableWorkload not implemented")
@@ -816,6 +836,24 @@ func _AdminService_ListWorkloads_Handler(srv interface{}, ctx context.Context, d
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(AdminServiceServer).ListWorkloads(ctx, req.(*ListWorkloadsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_RotateWorkloadSecret_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RotateWorkloadSecretRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).RotateWorkloadSecret(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_RotateWorkloadSecret_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).RotateWorkloadSecret(ctx, req.(*RotateWorkloadSecretRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -1276,6 +1314,10 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListWorkloads",
 			Handler:    _AdminService_ListWorkloads_Handler,
+		},
+		{
+			MethodName: "RotateWorkloadSecret",
+			Handler:    _AdminService_RotateWorkloadSecret_Handler,
 		},
 		{
 			MethodName: "DisableWorkload",
