@@ -190,7 +190,9 @@ func (v *Verifier) find(ctx context.Context, token string, d digest) (mesh.Ident
 	}
 	asked := v.cfg.Now()
 	answer, err := v.ask(ctx, token)
-	if opened := v.breaker.record(err == nil); opened {
+	// A stranger may find a token that the issuer calls a bad request. That must not keep others' from being asked about.
+	answered := err == nil || errors.Is(err, discovery.ErrBadRequest)
+	if opened := v.breaker.record(answered); opened {
 		v.cfg.Logger.WarnContext(ctx, "the issuer cannot be asked about tokens", "issuer", v.cfg.Issuer, "error", err)
 	}
 	if err != nil {

@@ -342,6 +342,26 @@ func TestAnIssuerThatIsDownLetsNobodyIn(t *testing.T) {
 	}
 }
 
+func TestAnOddTokenKeepsNobodyElseFromBeingAskedAbout(t *testing.T) {
+	iss := newIssuer(t)
+	v := newVerifier(t, iss, nil)
+	iss.answers(func(w http.ResponseWriter, r *http.Request) {
+		if r.FormValue("token") != good {
+			w.WriteHeader(http.StatusBadRequest)
+			return
+		}
+		_, _ = w.Write([]byte(active(iss.url, nil)))
+	})
+	for i := range 10 {
+		if _, err := v.Verify(t.Context(), fmt.Sprintf("an-odd-token-of-a-stranger-%d", i)); cause(err) != "cannot verify" {
+			t.Fatal(err)
+		}
+	}
+	if _, err := v.Verify(t.Context(), good); err != nil || !v.Ready() {
+		t.Errorf("then: %v", err)
+	}
+}
+
 func TestStrangersFillNoMemory(t *testing.T) {
 	iss := newIssuer(t)
 	v := newVerifier(t, iss, func(c *introspection.Config) { c.CacheSize = 8 })

@@ -6,6 +6,7 @@ package discovery
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -58,6 +59,10 @@ func (c *Client) Get(ctx context.Context, from string) ([]byte, error) {
 	return c.Do(req, maxDocument)
 }
 
+// ErrBadRequest is what the error of an answer of 400 wraps: something about this request was wrong, not about whoever
+// answered.
+var ErrBadRequest = errors.New(http.StatusText(http.StatusBadRequest))
+
 // Do returns the body of an answer that is 200 and no longer than limit bytes.
 func (c *Client) Do(req *http.Request, limit int64) ([]byte, error) {
 	resp, err := c.http.Do(req)
@@ -65,7 +70,11 @@ func (c *Client) Do(req *http.Request, limit int64) ([]byte, error) {
 		return nil, fmt.Errorf("fetch: %w", err)
 	}
 	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
+	switch resp.StatusCode {
+	case http.StatusOK:
+	case http.StatusBadRequest:
+		return nil, fmt.Errorf("fetch %s: %w", req.URL, ErrBadRequest)
+	default:
 		return nil, fmt.Errorf("fetch %s: %s", req.URL, resp.Status)
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, limit+1))
