@@ -18,6 +18,8 @@ import (
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/resolver"
 	"google.golang.org/grpc/stats"
+
+	"github.com/realguardio/realguardio/mesh/internal/balancing"
 )
 
 // DialConfig says where a connection goes and whose token its calls carry.
@@ -83,12 +85,12 @@ func Dial(cfg DialConfig) (*grpc.ClientConn, error) {
 		return nil, err
 	}
 	target := cfg.Target
-	list, err := parseList(target)
+	list, err := balancing.ParseList(target)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("mesh: dial %s: %w", target, err)
 	}
 	if list != nil {
-		target = listScheme + ":///" + target
+		target = list.Target()
 		options = append(options, grpc.WithResolvers(list))
 	}
 	conn, err := grpc.NewClient(target, options...)

@@ -4,12 +4,8 @@ import (
 	"context"
 	"iter"
 	"strings"
-	"time"
 
-	"google.golang.org/grpc/balancer"
-	"google.golang.org/grpc/balancer/base"
 	"google.golang.org/grpc/credentials"
-	"google.golang.org/grpc/resolver"
 )
 
 // AuthInfo is what a server knows of a connection.
@@ -62,30 +58,8 @@ func Named(tokens iter.Seq[string]) (named, unknown int) {
 	return named, unknown
 }
 
-// Picks makes the picker of a connection to addresses, all of which are ready, and what tells it how a call ended.
-func Picks(now func() time.Time, addresses ...string) (pick func() (address string, done func(error))) {
-	r := &replicas{now: now, known: map[string]*replica{}}
-	info := base.PickerBuildInfo{ReadySCs: map[balancer.SubConn]base.SubConnInfo{}}
-	names := map[balancer.SubConn]string{}
-	for _, address := range addresses {
-		conn := &fakeConn{address: address}
-		info.ReadySCs[conn] = base.SubConnInfo{Address: resolver.Address{Addr: address}}
-		names[conn] = address
-	}
-	picker := r.Build(info)
-	return func() (string, func(error)) {
-		result, err := picker.Pick(balancer.PickInfo{})
-		if err != nil {
-			panic(err)
-		}
-		return names[result.SubConn], func(err error) { result.Done(balancer.DoneInfo{Err: err}) }
-	}
-}
-
-type fakeConn struct {
-	balancer.SubConn
-	address string
-}
+// IsFailure reports whether an error that ends a call counts against the replica.
+func IsFailure(err error) bool { return isFailure(err) }
 
 // NewBearer returns how p decides on the token of a call of a method.
 func NewBearer(p Propagation) func(ctx context.Context, method string) (string, error) {

@@ -4,11 +4,30 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"google.golang.org/grpc/balancer"
+	"google.golang.org/grpc/codes"
 	_ "google.golang.org/grpc/health" // which asks, for healthCheckConfig
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/descriptorpb"
+
+	"github.com/realguardio/realguardio/mesh/internal/balancing"
 )
+
+// grpc knows load balancing only by a name in a registry that is filled before anything runs.
+func init() { balancer.Register(balancing.New(isFailure)) }
+
+// isFailure reports whether an error speaks of the replica rather than of the call. One that sheds is well, and passing
+// it over would only bury the others.
+func isFailure(err error) bool {
+	switch status.Code(err) {
+	case codes.Unavailable, codes.Internal, codes.Unknown, codes.DataLoss:
+		return Reason(err) != ReasonOverloaded
+	default:
+		return false
+	}
+}
 
 // serviceConfig is how connections behave: https://github.com/grpc/grpc/blob/master/doc/service_config.md
 func serviceConfig(ignoreHealth bool) (string, error) {
@@ -21,7 +40,7 @@ func serviceConfig(ignoreHealth bool) (string, error) {
 		safe = append(safe, name{Service: string(method.Parent().FullName()), Method: string(method.Name())})
 	}
 	config := map[string]any{
-		"loadBalancingConfig": []any{map[string]any{balancing: struct{}{}}},
+		"loadBalancingConfig": []any{map[string]any{balancing.Name: struct{}{}}},
 		// Retries stop while more than about one call in ten fails, so that they cannot bury a peer that is in trouble.
 		"retryThrottling": map[string]any{"maxTokens": 10, "tokenRatio": 0.1},
 	}

@@ -1,4 +1,4 @@
-package mesh
+package balancing
 
 import (
 	"fmt"
@@ -8,29 +8,32 @@ import (
 	"google.golang.org/grpc/resolver"
 )
 
-// listed resolves a target that is a list of addresses. It is for one connection.
-type listed struct{ addresses []string }
+// List resolves a target that is a list of addresses. It is for one connection.
+type List struct{ addresses []string }
 
 const listScheme = "list"
 
-// parseList reads "a:1,b:2", and returns nil for a target of any other form.
-func parseList(target string) (*listed, error) {
+// ParseList reads "a:1,b:2", and returns nil for a target of any other form.
+func ParseList(target string) (*List, error) {
 	if !strings.Contains(target, ",") || strings.Contains(target, "/") {
 		return nil, nil
 	}
-	l := &listed{}
+	l := &List{}
 	for one := range strings.SplitSeq(target, ",") {
 		one = strings.TrimSpace(one)
 		if host, port, err := net.SplitHostPort(one); err != nil || host == "" || port == "" {
-			return nil, fmt.Errorf("mesh: dial %s: %q is not an address with a port", target, one)
+			return nil, fmt.Errorf("%q is not an address with a port", one)
 		}
 		l.addresses = append(l.addresses, one)
 	}
 	return l, nil
 }
 
+// Target is what the connection is to be made to, with l among its resolvers.
+func (l *List) Target() string { return listScheme + ":///" + strings.Join(l.addresses, ",") }
+
 // Build tells the addresses, each with its own name for its certificate to prove.
-func (l *listed) Build(_ resolver.Target, conn resolver.ClientConn, _ resolver.BuildOptions) (resolver.Resolver, error) {
+func (l *List) Build(_ resolver.Target, conn resolver.ClientConn, _ resolver.BuildOptions) (resolver.Resolver, error) {
 	var state resolver.State
 	for _, one := range l.addresses {
 		address := resolver.Address{Addr: one, ServerName: one}
@@ -40,10 +43,11 @@ func (l *listed) Build(_ resolver.Target, conn resolver.ClientConn, _ resolver.B
 	return unchanging{}, conn.UpdateState(state)
 }
 
-func (l *listed) Scheme() string { return listScheme }
+// Scheme is the one of the targets that [List.Target] returns.
+func (l *List) Scheme() string { return listScheme }
 
 // OverrideAuthority names the server for what asks before an address is chosen.
-func (l *listed) OverrideAuthority(resolver.Target) string { return l.addresses[0] }
+func (l *List) OverrideAuthority(resolver.Target) string { return l.addresses[0] }
 
 // unchanging is a resolver that has said everything.
 type unchanging struct{}

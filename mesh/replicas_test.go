@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -17,86 +18,31 @@ import (
 	"github.com/realguardio/realguardio/mesh/meshtest"
 )
 
-func TestAReplicaThatFailsIsPassedOverForAWhile(t *testing.T) {
-	failure, refusal := mesh.Unavailable("the database"), mesh.PermissionDenied("ROLE_MISSING", "no")
+func TestAReplicaIsNotBlamedForWhatItsCallersDo(t *testing.T) {
+	overloaded, err := status.New(codes.Unavailable, "").WithDetails(&errdetails.ErrorInfo{Domain: mesh.ErrorDomain, Reason: mesh.ReasonOverloaded})
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, tt := range []struct {
-		name      string
-		addresses []string
-		// answer is how replica "a" ends its n-th call.
-		answer func(n int) error
-		ejects bool
+		name   string
+		err    error
+		blamed bool
 	}{
-		{name: "one of two that always fails", addresses: []string{"a", "b"}, answer: func(int) error { return failure }, ejects: true},
-		{name: "one of three that always fails", addresses: []string{"a", "b", "c"}, answer: func(int) error { return failure }, ejects: true},
-		{name: "one that answers with faults", addresses: []string{"a", "b"}, answer: func(int) error { return status.Error(codes.Internal, "") }, ejects: true},
-		{name: "one that works half of the time", addresses: []string{"a", "b"}, answer: func(n int) error {
-			if n%2 == 0 {
-				return failure
-			}
-			return nil
-		}, ejects: true},
-		{name: "one that fails now and then", addresses: []string{"a", "b"}, answer: func(n int) error {
-			if n%5 == 0 {
-				return failure
-			}
-			return nil
-		}},
-		{name: "one that refuses", addresses: []string{"a", "b"}, answer: func(int) error { return refusal }},
-		{name: "one whose callers give up", addresses: []string{"a", "b"}, answer: func(int) error { return status.Error(codes.DeadlineExceeded, "") }},
-		{name: "the only one", addresses: []string{"a"}, answer: func(int) error { return failure }},
+		{name: "it cannot work", err: mesh.Unavailable("the database"), blamed: true},
+		{name: "it has a fault", err: status.Error(codes.Internal, ""), blamed: true},
+		{name: "it says nothing that we know", err: status.Error(codes.Unknown, ""), blamed: true},
+		{name: "it has lost something", err: status.Error(codes.DataLoss, ""), blamed: true},
+		{name: "it has too much to do", err: overloaded.Err()},
+		{name: "it refuses", err: mesh.PermissionDenied("ROLE_MISSING", "no")},
+		{name: "its caller is nobody", err: mesh.Unauthenticated("UNAUTHENTICATED")},
+		{name: "its caller gives up", err: status.Error(codes.DeadlineExceeded, "")},
+		{name: "it works", err: nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			now := time.Unix(1_800_000_000, 0)
-			pick := mesh.Picks(func() time.Time { return now }, tt.addresses...)
-			asked := 0
-			share := func(calls int) (a int) {
-				for range calls {
-					address, done := pick()
-					if address != "a" {
-						done(nil)
-						continue
-					}
-					a++
-					done(tt.answer(asked))
-					asked++
-				}
-				return a
-			}
-			share(30 * len(tt.addresses))
-			if got := share(20*len(tt.addresses)) > 0; got == tt.ejects {
-				t.Fatalf("it is asked: %v", got)
-			}
-			if !tt.ejects {
-				return
-			}
-			now = now.Add(5*time.Second + 1)
-			if share(2*len(tt.addresses)) == 0 {
-				t.Error("it is not tried again")
-			}
-			share(30 * len(tt.addresses))
-			now = now.Add(5*time.Second + 1)
-			if share(2*len(tt.addresses)) != 0 {
-				t.Error("the second time is no longer than the first")
+			if got := mesh.IsFailure(tt.err); got != tt.blamed {
+				t.Errorf("blamed: %v", got)
 			}
 		})
-	}
-}
-
-func TestHalfOfTheReplicasAreAlwaysAsked(t *testing.T) {
-	now := time.Unix(1_800_000_000, 0)
-	pick := mesh.Picks(func() time.Time { return now }, "a", "b", "c", "d")
-	for range 200 {
-		_, done := pick()
-		done(mesh.Unavailable("the database"))
-	}
-	asked := map[string]bool{}
-	for range 40 {
-		address, done := pick()
-		asked[address] = true
-		done(nil)
-	}
-	if len(asked) != 2 {
-		t.Errorf("of four that fail %d are asked", len(asked))
 	}
 }
 
