@@ -45,7 +45,8 @@ func (f *tokenFlags) declare(s *settings.Set, p *partFlags) {
 	s.String(&f.breached, "breached-passwords-file", "passwords that nobody may choose besides the most common ones: sorted lines of SHA-1, as they are published", settings.File)
 	s.Strings(&f.proxies, "trusted-proxy", "network whose X-Forwarded-For is believed, such as 10.0.0.0/8", prefixes)
 	declareNonces(s, &f.nonces)
-	f.mtls.declare(s, p)
+	f.mtls.declare(s, p, "clients, but no browsers, show certificates, such as https://mtls.id.example.com")
+	f.mtls.declareAuthorities(s)
 	s.Bool(&f.demoSecrets, "insecure-demo-secrets", "allow a database with the demo's accounts, whose password everybody knows")
 }
 
