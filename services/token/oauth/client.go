@@ -126,6 +126,11 @@ func (c *Client) HasSecret() bool { return !c.Public && c.JWKS == "" && c.TLSAut
 // bindsTokens tells whether the client is registered to get no access token that is not bound to a key.
 func (c *Client) bindsTokens() bool { return c.DPoPBoundTokens || c.CertificateBoundTokens }
 
+// keepsRefreshTokens tells whether a refresh token of the client stays as it is when it is used (FAPI 2.0 Security Profile,
+// section 5.3.2.1). Without the client's own key it is worth nothing, and rotating one whose successor gets lost on its way
+// would end what a person has allowed. A secret can be copied with the token: who authenticates by one gets another each time.
+func (c *Client) keepsRefreshTokens() bool { return c.bindsTokens() && !c.Public && !c.HasSecret() }
+
 // accessTokenLifetime is how long an access token that is issued now may live: not longer than the client.
 func (c *Client) accessTokenLifetime(now time.Time) time.Duration {
 	lifetime := cmp.Or(c.AccessTokenLifetime, DefaultAccessTokenLifetime)

@@ -115,21 +115,29 @@ func challengeMet(challenge, verifier string) bool {
 // grantor returns the person who gave a grant, if they and the login session they gave it in are still there.
 func (s *Server) grantor(ctx context.Context, g *Grant) (account.User, error) {
 	user, err := s.giver(ctx, g)
-	if err != nil || g.SessionID == "" {
-		return user, err
+	if err != nil {
+		return account.User{}, err
+	}
+	return user, s.inSession(ctx, g)
+}
+
+// inSession refuses a grant whose login session has ended.
+func (s *Server) inSession(ctx context.Context, g *Grant) error {
+	if g.SessionID == "" {
+		return nil
 	}
 	session, err := s.Accounts.Session(ctx, g.SessionID)
 	if errors.Is(err, account.ErrNotFound) || err == nil && !session.Ended.IsZero() {
-		return account.User{}, errInvalidGrant()
+		return errInvalidGrant()
 	}
 	if err != nil {
-		return account.User{}, fmt.Errorf("looking up the session of a grant: %w", err)
+		return fmt.Errorf("looking up the session of a grant: %w", err)
 	}
-	return user, nil
+	return nil
 }
 
 // giver is grantor for a grant that was in force when it was read, and so its session was: who ends a session ends what was
-// given in it. A grant that is opened at that moment is caught by Rotate.
+// given in it. A grant that is opened at that moment is caught by Rotate, or by inSession.
 func (s *Server) giver(ctx context.Context, g *Grant) (account.User, error) {
 	user, err := s.Accounts.User(ctx, g.UserID)
 	if errors.Is(err, account.ErrNotFound) {

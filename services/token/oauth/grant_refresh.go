@@ -51,9 +51,7 @@ func (s *Server) authenticRefreshToken(ctx context.Context, token string) (Grant
 	return g, generation, nil
 }
 
-// proveByRefreshToken renews (RFC 6749, section 6) and rotates: the token given is spent. One conditional UPDATE decides
-// which of several callers rotates; the others, when they come within graceWindow, with the same DPoP key or certificate, and
-// before the successor is used, get the identical successor. Any other spent token ends the family, as one of the two who have it must be a thief.
+// proveByRefreshToken renews (RFC 6749, section 6).
 func (s *Server) proveByRefreshToken(ctx context.Context, client *Client, scopes []string, req TokenRequest) (claim, error) {
 	token := req.Form.Get("refresh_token")
 	if token == "" {
@@ -98,13 +96,21 @@ func (s *Server) proveByRefreshToken(ctx context.Context, client *Client, scopes
 	if err := s.consented(ctx, client, &g); err != nil {
 		return claim{}, err
 	}
+	proven := claim{user: &user, scopes: scopes, grant: &g}
+	if client.keepsRefreshTokens() && generation == g.Generation {
+		proven.refreshToken = token
+		return proven, s.inSession(ctx, &g)
+	}
 	if err := s.rotate(ctx, client, g, generation, req.sender); err != nil {
 		return claim{}, err
 	}
-	return claim{user: &user, scopes: scopes, grant: &g, refreshToken: s.refreshToken(&g, generation+1)}, nil
+	proven.refreshToken = s.refreshToken(&g, generation+1)
+	return proven, nil
 }
 
-// rotate spends generation, or accepts that it was spent a moment ago, by whom has proven the same key.
+// rotate spends generation. One conditional UPDATE decides which of several callers does; the others, when they come within
+// graceWindow, with the same DPoP key or certificate, and before the successor is used, get the identical successor. Any other
+// spent token ends the family, as one of the two who have it must be a thief.
 func (s *Server) rotate(ctx context.Context, client *Client, g Grant, generation int64, sender *Confirmation) error {
 	now := s.Now()
 	if generation == g.Generation {
