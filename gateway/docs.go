@@ -24,7 +24,29 @@ type docs struct {
 }
 
 // operation is one line of the page.
-type operation struct{ Method, Path, Summary, Needs string }
+type operation struct {
+	Method, Path, Needs string
+	Summary             []run
+}
+
+// run is a piece of prose, or of code between two backticks.
+type run struct {
+	Text string
+	Code bool
+}
+
+// runs splits a comment of a proto. One backtick that stands alone is prose.
+func runs(summary string) []run {
+	pieces := strings.Split(summary, "`")
+	if len(pieces)%2 == 0 {
+		return []run{{Text: summary}}
+	}
+	all := make([]run, len(pieces))
+	for i, piece := range pieces {
+		all[i] = run{Text: piece, Code: i%2 == 1}
+	}
+	return all
+}
 
 // newDocs renders the page of an OpenAPI 2 document. Without one there are no docs: 404.
 func newDocs(openAPI []byte) (*docs, error) {
@@ -46,7 +68,7 @@ func newDocs(openAPI []byte) (*docs, error) {
 	for path, methods := range described.Paths {
 		for method, op := range methods {
 			groups[strings.Join(op.Tags, ", ")] = append(groups[strings.Join(op.Tags, ", ")],
-				operation{Method: strings.ToUpper(method), Path: path, Summary: op.Summary, Needs: op.Rule.Needs})
+				operation{Method: strings.ToUpper(method), Path: path, Summary: runs(op.Summary), Needs: op.Rule.Needs})
 		}
 	}
 	for _, ops := range groups {

@@ -215,7 +215,7 @@ func TestDocs(t *testing.T) {
 	if r := g.do(t, http.MethodGet, "/api/openapi.json", "").want(t, http.StatusOK, ""); r.json(t)["swagger"] != "2.0" {
 		t.Errorf("openapi.json is %s", r.body)
 	}
-	if r := g.do(t, http.MethodGet, "/api/docs", "").want(t, http.StatusOK, ""); !strings.Contains(r.body, "Get &lt;x&gt;") || !strings.Contains(r.body, "/api/v1/x") || !strings.Contains(r.body, "Needs: a person.") {
+	if r := g.do(t, http.MethodGet, "/api/docs", "").want(t, http.StatusOK, ""); !strings.Contains(r.body, "Get &lt;x&gt; by <code>its &lt;name&gt;</code>") || !strings.Contains(r.body, "/api/v1/x") || !strings.Contains(r.body, "Needs: a person.") {
 		t.Errorf("docs are %s", r.body)
 	}
 }

@@ -105,7 +105,7 @@ func (w *world) gateway(t testing.TB, change ...func(*gateway.Config)) *gate {
 			"index.html":         {Data: []byte("<!doctype html><title>RealGuardIO</title>")},
 			"assets/app-1234.js": {Data: []byte("export {}")},
 		},
-		OpenAPI: []byte(`{"swagger":"2.0","info":{"title":"RealGuardIO"},"paths":{"/api/v1/x":{"get":{"summary":"Get <x>","tags":["X"],"x-realguardio-rule":{"needs":"Needs: a person."}}}}}`),
+		OpenAPI: []byte(`{"swagger":"2.0","info":{"title":"RealGuardIO"},"paths":{"/api/v1/x":{"get":{"summary":"Get <x> by \u0060its <name>\u0060","tags":["X"],"x-realguardio-rule":{"needs":"Needs: a person."}}}}}`),
 		GRPCTLS: &tls.Config{Certificates: []tls.Certificate{w.idp.CA.Certificate(t, "gateway")}},
 		Logger:  meshtest.Logger(t),
 	}
