@@ -88,6 +88,9 @@ func TestWorkloadsAreManaged(t *testing.T) {
 			t.Errorf("%s: %s", name, out)
 		}
 	}
+	if _, _, said := run(t, nil, s.here("workloads", "register", "Billing.Service")...); !strings.Contains(said, "lower-case letters") {
+		t.Errorf("a bad name is refused with %q", said)
+	}
 	first := remote.Credentials{ClientID: made.Name, ClientSecret: made.ClientSecret}
 	s.token(t, first)
 	runJSON(t, &made, s.here("workloads", "rotate-secret", "billing")...)

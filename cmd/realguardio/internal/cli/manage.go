@@ -134,7 +134,11 @@ func (a *api) print(one object) error {
 
 func (a *api) table(rows []object) error {
 	table := tabwriter.NewWriter(a.to, 0, 4, 2, ' ', 0)
-	fmt.Fprintln(table, strings.ToUpper(strings.Join(a.columns, "\t")))
+	headings := make([]string, len(a.columns))
+	for i, column := range a.columns {
+		headings[i] = heading(column)
+	}
+	fmt.Fprintln(table, strings.Join(headings, "\t"))
 	for _, row := range rows {
 		cells := make([]string, len(a.columns))
 		for i, column := range a.columns {
@@ -143,6 +147,38 @@ func (a *api) table(rows []object) error {
 		fmt.Fprintln(table, strings.Join(cells, "\t"))
 	}
 	return table.Flush()
+}
+
+// heading is the name of a member as a table's heading: createTime is CREATED, clientSecret CLIENT SECRET.
+func heading(member string) string {
+	switch member {
+	case "authTime":
+		return "SIGNED IN"
+	case "createTime":
+		return "CREATED"
+	case "updateTime":
+		return "UPDATED"
+	case "activateTime":
+		return "ACTIVATED"
+	case "retireTime":
+		return "RETIRED"
+	case "expireTime":
+		return "EXPIRES"
+	case "lastUseTime":
+		return "LAST USED"
+	case "revokeTime":
+		return "REVOKED"
+	case "userAgent":
+		return "BROWSER"
+	}
+	var words strings.Builder
+	for _, r := range member {
+		if unicode.IsUpper(r) {
+			words.WriteByte(' ')
+		}
+		words.WriteRune(unicode.ToUpper(r))
+	}
+	return words.String()
 }
 
 // cell is a value in a table: on one line, and without what a terminal would obey. Much of it was chosen by people.

@@ -5264,9 +5264,10 @@ const file_realguardio_token_v1_admin_proto_rawDesc = "" +
 	"\x19tls_client_auth_san_email\x18\x1a \x01(\tB\b\xbaH\x05r\x03\x18\xfe\x01R\x15tlsClientAuthSanEmail\x12<\n" +
 	"\x1bself_signed_tls_client_auth\x18\x1b \x01(\bR\x17selfSignedTlsClientAuth\x127\n" +
 	"\x18dpop_bound_access_tokens\x18\x1c \x01(\bR\x15dpopBoundAccessTokens\x12Y\n" +
-	"*tls_client_certificate_bound_access_tokens\x18\x1d \x01(\bR%tlsClientCertificateBoundAccessTokens\"W\n" +
-	"\x17RegisterWorkloadRequest\x12<\n" +
-	"\x04name\x18\x01 \x01(\tB(\xbaH%r#2!^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$R\x04name\"\x80\x01\n" +
+	"*tls_client_certificate_bound_access_tokens\x18\x1d \x01(\bR%tlsClientCertificateBoundAccessTokens\"\xde\x01\n" +
+	"\x17RegisterWorkloadRequest\x12\xc2\x01\n" +
+	"\x04name\x18\x01 \x01(\tB\xad\x01\xbaH\xa9\x01\xba\x01\xa5\x01\n" +
+	"\rworkload_name\x12amust be 1 to 63 lower-case letters, digits and hyphens, the first a letter and the last no hyphen\x1a1this.matches('^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$')R\x04name\"\x80\x01\n" +
 	"\x18RegisterWorkloadResponse\x12:\n" +
 	"\bworkload\x18\x01 \x01(\v2\x1e.realguardio.token.v1.WorkloadR\bworkload\x12(\n" +
 	"\rclient_secret\x18\x02 \x01(\tB\x03\x80\x01\x01R\fclientSecret\"e\n" +
