@@ -2,11 +2,16 @@ package main_test
 
 import (
 	"context"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/ecdsa"
 	"crypto/hmac"
 	"crypto/sha256"
+	"crypto/x509"
 	"database/sql"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -47,6 +52,8 @@ type forger struct {
 	jwks   []byte
 	header map[string]any
 	claims map[string]any
+	// posing makes tokens of the installation for people whom it has never heard of, and all that can be wrong with one.
+	posing *meshtest.Issuer
 }
 
 // newForger forges from a token that is accepted. dir is the data folder of the installation.
@@ -56,23 +63,45 @@ func newForger(t *testing.T, s *stand, dir, good string) *forger {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ring, err := keys.Open(t.Context(), keys.Config{Store: keyTable{path: filepath.Join(dir, "token.db")}, KEKs: [][]byte{kek},
+	table := keyTable{path: filepath.Join(dir, "token.db")}
+	ring, err := keys.Open(t.Context(), keys.Config{Store: table, KEKs: [][]byte{kek},
 		TokensLive: time.Hour, Now: time.Now, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	f := &forger{t: t, ring: ring, jwks: call(t, s.http, http.MethodGet, s.Issuer+"/oauth2/jwks", nil).body}
-	parts := strings.Split(good, ".")
-	for i, into := range []any{&f.header, &f.claims} {
-		raw, err := base64.RawURLEncoding.DecodeString(parts[i])
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := json.Unmarshal(raw, into); err != nil {
-			t.Fatal(err)
-		}
+	f.header, f.claims = saidIn(t, good, 0), saidIn(t, good, 1)
+	id, _ := f.header["kid"].(string)
+	key, err := table.open(t.Context(), kek, id)
+	if err != nil {
+		t.Fatal(err)
 	}
+	f.posing = meshtest.Posing(t, s.Issuer, id, key)
 	return f
+}
+
+// saidIn is what the header of a token says, part 0, or the payload, part 1.
+func saidIn(t *testing.T, token string, part int) map[string]any {
+	t.Helper()
+	raw, err := base64.RawURLEncoding.DecodeString(strings.Split(token, ".")[part])
+	if err != nil {
+		t.Fatal(err)
+	}
+	var said map[string]any
+	if err := json.Unmarshal(raw, &said); err != nil {
+		t.Fatal(err)
+	}
+	return said
+}
+
+// everything is all that meshtest knows to be wrong with a credential, of this installation.
+func (f *forger) everything() []badCredential {
+	f.t.Helper()
+	var all []badCredential
+	for _, one := range f.posing.BadCredentials(f.t) {
+		all = append(all, badCredential{one.Name, one.Authorization})
+	}
+	return all
 }
 
 // keyTable reads the signing keys from a database file, and can do nothing else.
@@ -107,6 +136,36 @@ func (k keyTable) Keys(ctx context.Context) ([]keys.Record, error) {
 		all = append(all, r)
 	}
 	return all, rows.Err()
+}
+
+// open is the private key with an id.
+func (k keyTable) open(ctx context.Context, kek []byte, id string) (*ecdsa.PrivateKey, error) {
+	all, err := k.Keys(ctx)
+	if err != nil {
+		return nil, err
+	}
+	at := slices.IndexFunc(all, func(r keys.Record) bool { return r.ID == id })
+	if at < 0 {
+		return nil, fmt.Errorf("there is no key %q", id)
+	}
+	block, err := aes.NewCipher(kek)
+	if err != nil {
+		return nil, err
+	}
+	aead, err := cipher.NewGCM(block)
+	if err != nil {
+		return nil, err
+	}
+	n := aead.NonceSize()
+	plain, err := aead.Open(nil, all[at].Sealed[:n], all[at].Sealed[n:], []byte(string(all[at].Alg)+"\x00"+id))
+	if err != nil {
+		return nil, err
+	}
+	key, err := x509.ParsePKCS8PrivateKey(plain)
+	if err != nil {
+		return nil, err
+	}
+	return key.(*ecdsa.PrivateKey), nil
 }
 
 // signed is a token with some claims changed, or left out where nil, and a signature that is right.
@@ -211,22 +270,31 @@ func (f *forger) stranger() string {
 		Scopes: strings.Fields(f.claims["scope"].(string))})
 }
 
+// callers are what a token of each kind says of its caller.
+var callers = map[mesh.Kind]map[string]any{
+	mesh.KindUser:     {"caller": "user"},
+	mesh.KindClient:   {"caller": "client", "sub": "rgk_script", "client_id": "rgk_script", "sid": nil, "gid": nil},
+	mesh.KindWorkload: {"caller": "workload", "sub": "billing", "client_id": "billing", "sid": nil, "gid": nil},
+}
+
+// of is a token of a caller of some kind, with these rights, and with what else is said of them.
+func (f *forger) of(kind mesh.Kind, scopes, roles []string, more map[string]any) string {
+	f.t.Helper()
+	changes := maps.Clone(callers[kind])
+	changes["scope"], changes["roles"] = strings.Join(scopes, " "), append([]string{}, roles...)
+	maps.Copy(changes, more)
+	return f.signed("at+jwt", changes)
+}
+
 // lacking are the tokens of callers who lack one thing of what a rule asks for: the kind, a scope, every role, or the
 // certificate of the part that they say they are.
 func (f *forger) lacking(rule mesh.Rule) []badCredential {
 	f.t.Helper()
-	kinds := map[mesh.Kind]map[string]any{
-		mesh.KindUser:     {"caller": "user"},
-		mesh.KindClient:   {"caller": "client", "sub": "rgk_script", "client_id": "rgk_script", "sid": nil, "gid": nil},
-		mesh.KindWorkload: {"caller": "workload", "sub": "billing", "client_id": "billing", "sid": nil, "gid": nil},
-	}
 	token := func(kind mesh.Kind, scopes, roles []string) []string {
-		changes := maps.Clone(kinds[kind])
-		changes["scope"], changes["roles"] = strings.Join(scopes, " "), append([]string{}, roles...)
-		return []string{"Bearer " + f.signed("at+jwt", changes)}
+		return []string{"Bearer " + f.of(kind, scopes, roles, nil)}
 	}
 	var all []badCredential
-	for kind := range kinds {
+	for kind := range callers {
 		if !slices.Contains(rule.Callers, kind) {
 			all = append(all, badCredential{"a token of a " + string(kind), token(kind, rule.AllScopes, rule.AnyRole)})
 			continue

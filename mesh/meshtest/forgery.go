@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lestrrat-go/jwx/v2/jwa"
+	"github.com/lestrrat-go/jwx/v2/jwe"
 	"github.com/lestrrat-go/jwx/v2/jwk"
 
 	"github.com/realguardio/realguardio/mesh/dpop"
@@ -237,8 +239,41 @@ func (f *forger) forms() {
 	}
 }
 
-// sealed are tokens that would have to be decrypted (RFC 7516, section 3): whoever has a public key can make one.
+// sealed are tokens that would have to be decrypted (RFC 7516, section 3): whoever has a public key can make one. Some are
+// right in every way, to the issuer's own key, so that who decrypts at all would find what is inside.
 func (f *forger) sealed() {
+	for name, inner := range map[string]string{
+		"a good token":      f.token(nil, nil),
+		"an unsigned token": f.signed(m{"alg": "none"}) + ".",
+		"a bomb":            strings.Repeat("\x00", 2<<20),
+	} {
+		for _, alg := range []jwa.KeyEncryptionAlgorithm{jwa.ECDH_ES, jwa.ECDH_ES_A256KW} {
+			f.add("encrypted to the issuer by "+alg.String()+": "+name, f.encrypt(alg, inner))
+		}
+	}
+	f.unopened()
+}
+
+// encrypt is a JWE to the key that the issuer publishes, compressed.
+func (f *forger) encrypt(alg jwa.KeyEncryptionAlgorithm, inner string) string {
+	f.t.Helper()
+	header := jwe.NewHeaders()
+	for name, value := range (m{"typ": "at+jwt", "cty": "JWT", "kid": f.iss.KeyID()}) {
+		if err := header.Set(name, value); err != nil {
+			f.t.Fatalf("set %s: %v", name, err)
+		}
+	}
+	out, err := jwe.Encrypt([]byte(inner), jwe.WithKey(alg, f.iss.signer().key.Public()), jwe.WithContentEncryption(jwa.A256GCM),
+		jwe.WithCompress(jwa.Deflate), jwe.WithProtectedHeaders(header))
+	if err != nil {
+		f.t.Fatalf("encrypt: %v", err)
+	}
+	return string(out)
+}
+
+// unopened are of the form alone: what stands in them for a key would have to be refused, or worked at, before anything
+// could be found out.
+func (f *forger) unopened() {
 	var bomb bytes.Buffer
 	packed, err := flate.NewWriter(&bomb, flate.BestCompression)
 	if err == nil {

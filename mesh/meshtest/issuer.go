@@ -66,6 +66,13 @@ func NewIssuer(t testing.TB) *Issuer {
 	return iss
 }
 
+// Posing returns an issuer without an address: with a key that the test has got hold of, it makes the tokens of the one at
+// url, who publishes that key under id. So an installation that runs can be shown [Issuer.BadCredentials].
+func Posing(t testing.TB, url, id string, key *ecdsa.PrivateKey) *Issuer {
+	t.Helper()
+	return &Issuer{URL: url, CA: NewCA(t), now: time.Now, clients: map[string]string{}, published: []published{{id: id, key: key}}}
+}
+
 // Claims is what a token says. The zero value is a user "u-test" without role or scope, through the client
 // "test-client", for [Audience], five minutes from now.
 type Claims struct {
