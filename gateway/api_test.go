@@ -179,7 +179,7 @@ func TestAnAPIKeyIsExchangedOnce(t *testing.T) {
 
 func TestWhatAServiceSees(t *testing.T) {
 	w := newWorld(t)
-	g := w.gateway(t, func(c *gateway.Config) { c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")} })
+	g := w.gateway(t, func(c *gateway.Config) { c.Proxies.Trusted = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")} })
 	b := g.signedIn(t)
 	w.backend.take()
 	b.get(t, "/api/v1/securitysystems", header{

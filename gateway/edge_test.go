@@ -79,7 +79,7 @@ func TestTheApplicationIsServed(t *testing.T) {
 	if allow := r.Header.Get("Allow"); allow != "GET, HEAD" {
 		t.Errorf("Allow is %q", allow)
 	}
-	empty := newWorld(t).gateway(t, func(c *gateway.Config) { c.UI = os.DirFS(t.TempDir()) })
+	empty := newWorld(t).gateway(t, func(c *gateway.Config) { c.Site.UI = os.DirFS(t.TempDir()) })
 	if r := empty.do(t, http.MethodGet, "/", "").want(t, http.StatusOK, ""); !strings.Contains(r.body, "make ui") {
 		t.Errorf("without a build: %s", r.body)
 	}
@@ -138,7 +138,7 @@ func TestEveryAnswerHasTheHeaders(t *testing.T) {
 
 func TestCORS(t *testing.T) {
 	w := newWorld(t)
-	g := w.gateway(t, func(c *gateway.Config) { c.CORSOrigins = []string{"https://app.example"} })
+	g := w.gateway(t, func(c *gateway.Config) { c.Origins.CORS = []string{"https://app.example"} })
 	preflight := func(origin string) reply {
 		return g.do(t, http.MethodOptions, "/api/v1/securitysystems", "", header{"Origin": origin, "Access-Control-Request-Method": "POST"})
 	}
@@ -172,7 +172,7 @@ func TestOnlyTrustedProxiesSayWhoTheySpeakFor(t *testing.T) {
 		return w.backend.take()[0].metadata.Get("x-forwarded-for")[0]
 	}
 	trusting := w.gateway(t, func(c *gateway.Config) {
-		c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("10.0.0.0/8")}
+		c.Proxies.Trusted = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("10.0.0.0/8")}
 	})
 	for forwarded, want := range map[string]string{
 		"203.0.113.7": "203.0.113.7", "6.6.6.6, 203.0.113.7": "203.0.113.7", "6.6.6.6, 203.0.113.7, 10.1.2.3": "203.0.113.7",
@@ -189,7 +189,7 @@ func TestOnlyTrustedProxiesSayWhoTheySpeakFor(t *testing.T) {
 
 func TestAHandlerThatPanics(t *testing.T) {
 	g := newWorld(t).gateway(t, func(c *gateway.Config) {
-		c.Extra = map[string]http.Handler{"GET /dev/panic": http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("secret") })}
+		c.Site.Extra = map[string]http.Handler{"GET /dev/panic": http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("secret") })}
 	})
 	if r := g.do(t, http.MethodGet, "/dev/panic", "").want(t, http.StatusInternalServerError, "INTERNAL"); strings.Contains(r.body, "secret") {
 		t.Errorf("answer is %s", r.body)
@@ -322,19 +322,19 @@ func TestNoHandlerServer(t *testing.T) {
 
 func TestConfigNamesWhatIsMissing(t *testing.T) {
 	tests := map[string]func(*gateway.Config){
-		"PublicURL is missing":    func(c *gateway.Config) { c.PublicURL = "" },
-		"must be https":           func(c *gateway.Config) { c.PublicURL = "http://example.com" },
-		"scheme and a host":       func(c *gateway.Config) { c.PublicURL = "https://example.com/path" },
-		"Issuer is missing":       func(c *gateway.Config) { c.Issuer = "" },
-		"ClientSecret is missing": func(c *gateway.Config) { c.ClientSecret = "" },
-		"Redis is missing":        func(c *gateway.Config) { c.Redis = nil },
-		"ContextTimeoutEnabled":   func(c *gateway.Config) { c.Redis = redis.NewClient(&redis.Options{}) },
-		"SessionKeys is missing":  func(c *gateway.Config) { c.SessionKeys = nil },
-		"not 32":                  func(c *gateway.Config) { c.SessionKeys = [][]byte{{1}} },
-		"Verifier is missing":     func(c *gateway.Config) { c.Verifier = nil },
-		"Revocations is missing":  func(c *gateway.Config) { c.Revocations = nil },
-		"needs Conn and Forward":  func(c *gateway.Config) { c.Backends = []gateway.Backend{{}} },
-		"OpenAPI":                 func(c *gateway.Config) { c.OpenAPI = []byte("{") },
+		"PublicURL is missing":     func(c *gateway.Config) { c.PublicURL = "" },
+		"must be https":            func(c *gateway.Config) { c.PublicURL = "http://example.com" },
+		"scheme and a host":        func(c *gateway.Config) { c.PublicURL = "https://example.com/path" },
+		"Issuer is missing":        func(c *gateway.Config) { c.Provider.Issuer = "" },
+		"ClientSecret is missing":  func(c *gateway.Config) { c.Provider.ClientSecret = "" },
+		"Redis is missing":         func(c *gateway.Config) { c.Sessions.Redis = nil },
+		"ContextTimeoutEnabled":    func(c *gateway.Config) { c.Sessions.Redis = redis.NewClient(&redis.Options{}) },
+		"Sessions.Keys is missing": func(c *gateway.Config) { c.Sessions.Keys = nil },
+		"not 32":                   func(c *gateway.Config) { c.Sessions.Keys = [][]byte{{1}} },
+		"Verifier is missing":      func(c *gateway.Config) { c.Verifier = nil },
+		"Revocations is missing":   func(c *gateway.Config) { c.Revocations = nil },
+		"needs Conn and Forward":   func(c *gateway.Config) { c.Backends = []gateway.Backend{{}} },
+		"OpenAPI":                  func(c *gateway.Config) { c.Site.OpenAPI = []byte("{") },
 		"does not say edge": func(c *gateway.Config) {
 			inner := testFile("inner", &meshv1.Rule{Callers: []meshv1.CallerKind{meshv1.CallerKind_CALLER_KIND_USER}})
 			c.Backends = []gateway.Backend{{Conn: c.Backends[0].Conn, Forward: c.Backends[0].Forward, Services: inner}}

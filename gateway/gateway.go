@@ -70,7 +70,7 @@ func New(cfg Config) (*Gateway, error) {
 	cfg.Logger = cfg.Logger.With("part", cfg.Part)
 	g := &Gateway{cfg: cfg, meshLog: meshLog, cookies: bff.Cookies{Secure: public.Scheme == "https"}, problems: problem.Writer{Logger: cfg.Logger},
 		streams: places.New(maxStreams, maxStreamsEach), calls: places.New(maxCalls, maxCallsEach)}
-	if g.vault, err = vault.New(vault.Config{Redis: cfg.Redis, Keys: cfg.SessionKeys, Now: cfg.Now, Logger: cfg.Logger}); err != nil {
+	if g.vault, err = vault.New(vault.Config{Redis: cfg.Sessions.Redis, Keys: cfg.Sessions.Keys, Now: cfg.Now, Logger: cfg.Logger}); err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
 	if g.issuer, g.provider, err = newParties(cfg, public.String()); err != nil {
@@ -78,7 +78,7 @@ func New(cfg Config) (*Gateway, error) {
 	}
 	if g.sessions, err = session.New(session.Config{
 		Vault: g.vault, Refresher: g.provider, Revocations: cfg.Revocations,
-		IdleFor: cfg.SessionIdle, LiveFor: cfg.SessionLife, Now: cfg.Now, Logger: cfg.Logger,
+		IdleFor: cfg.Sessions.Idle, LiveFor: cfg.Sessions.Life, Now: cfg.Now, Logger: cfg.Logger,
 	}); err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
@@ -88,12 +88,12 @@ func New(cfg Config) (*Gateway, error) {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
 	if g.possession, err = possession.New(possession.Config{
-		Vault: g.vault, Secrets: cfg.SessionKeys, Origins: append([]string{public.String()}, cfg.Origins...), Now: cfg.Now,
+		Vault: g.vault, Secrets: cfg.Sessions.Keys, Origins: append([]string{public.String()}, cfg.Origins.API...), Now: cfg.Now,
 	}); err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
 	g.bff = bff.New(bff.Config{
-		PublicURL: public, Sessions: g.sessions, Provider: g.provider, Vault: g.vault, CSRF: csrf.New(cfg.SessionKeys[0]),
+		PublicURL: public, Sessions: g.sessions, Provider: g.provider, Vault: g.vault, CSRF: csrf.New(cfg.Sessions.Keys[0]),
 		Cookies: g.cookies, Style: ui.Style(), Problems: g.problems, Logger: cfg.Logger, Now: cfg.Now,
 	})
 	if g.rest, err = rest.New(context.Background(), g.problems, g.upstreams()...); err != nil {
@@ -104,10 +104,10 @@ func New(cfg Config) (*Gateway, error) {
 	}); err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
-	if g.ui, err = ui.NewHandler(cfg.UI, g.provider.Origin()); err != nil {
+	if g.ui, err = ui.NewHandler(cfg.Site.UI, g.provider.Origin()); err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
-	if g.docs, err = newDocs(cfg.OpenAPI); err != nil {
+	if g.docs, err = newDocs(cfg.Site.OpenAPI); err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
 	if g.handler, err = g.newEdge(public); err != nil {
@@ -119,11 +119,12 @@ func New(cfg Config) (*Gateway, error) {
 // newParties makes the gateway a client of the issuer and of where people sign in: one and the same, unless there is
 // another provider for that.
 func newParties(cfg Config, public string) (issuer, provider *relyingparty.Party, err error) {
+	own := cfg.Provider
 	c := relyingparty.Config{
-		Issuer: cfg.Issuer, ClientID: cfg.ClientID, ClientSecret: cfg.ClientSecret, Scopes: cfg.Scopes,
-		IntrospectionClientID: cfg.IntrospectionClientID, IntrospectionClientSecret: cfg.IntrospectionClientSecret,
+		Issuer: own.Issuer, ClientID: own.ClientID, ClientSecret: own.ClientSecret, Scopes: own.Scopes,
+		IntrospectionClientID: own.IntrospectionClientID, IntrospectionClientSecret: own.IntrospectionClientSecret,
 		RedirectURL: public + bff.CallbackPath, PostLogoutURL: public + "/",
-		Verifier: cfg.Verifier, Revocations: cfg.Revocations, HTTPClient: cfg.ProviderClient, Now: cfg.Now, Logger: cfg.Logger,
+		Verifier: cfg.Verifier, Revocations: cfg.Revocations, HTTPClient: own.HTTPClient, Now: cfg.Now, Logger: cfg.Logger,
 	}
 	if issuer, err = relyingparty.New(c); err != nil || cfg.SignIn == nil {
 		return issuer, issuer, err
@@ -134,7 +135,7 @@ func newParties(cfg Config, public string) (issuer, provider *relyingparty.Party
 		c.Scopes = []string{"openid", "profile", "email", "offline_access"}
 	}
 	c.IntrospectionClientID, c.IntrospectionClientSecret = "", ""
-	c.Claims, c.Resource, c.Parameters, c.HTTPClient = in.Claims, in.Resource, in.Parameters, in.ProviderClient
+	c.Claims, c.Resource, c.Parameters, c.HTTPClient = in.Claims, in.Resource, in.Parameters, in.HTTPClient
 	provider, err = relyingparty.New(c)
 	return issuer, provider, err
 }
@@ -179,14 +180,14 @@ func (g *Gateway) GRPCServer() (*mesh.Server, error) {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
 	server := mesh.ServerConfig{
-		Name: g.cfg.Part, TLS: asking(g.cfg.GRPCTLS), Insecure: g.cfg.GRPCInsecure,
+		Name: g.cfg.Part, TLS: asking(g.cfg.GRPC.TLS), Insecure: g.cfg.GRPC.Insecure,
 		Verifier: g.cfg.Verifier, Revocations: g.cfg.Revocations, Credential: g.grpcCredential, PassThrough: pass,
 		Logger: g.meshLog, Now: g.cfg.Now,
 	}
-	if len(g.cfg.GRPCOrigins) > 0 {
-		server.DPoP = &mesh.DPoP{Checker: g.possession.Proofs(), Origins: g.cfg.GRPCOrigins}
+	if len(g.cfg.Origins.GRPC) > 0 {
+		server.DPoP = &mesh.DPoP{Checker: g.possession.Proofs(), Origins: g.cfg.Origins.GRPC}
 	}
-	g.cfg.Instrument(&server)
+	g.cfg.GRPC.Instrument(&server)
 	return mesh.NewServer(server)
 }
 

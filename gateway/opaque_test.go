@@ -127,7 +127,7 @@ func TestAnOpaqueTokenIsIntrospectedOnceAndAJWTTravelsInside(t *testing.T) {
 
 func TestWithoutAResourceServerOpaqueTokensAreRefused(t *testing.T) {
 	w := newWorld(t)
-	g := w.gateway(t, func(c *gateway.Config) { c.IntrospectionClientID = "" })
+	g := w.gateway(t, func(c *gateway.Config) { c.Provider.IntrospectionClientID = "" })
 	token := w.opaqueToken(t, "good", meshtest.Claims{Subject: "u-mary", Scopes: []string{"securitysystem.read"}})
 	g.do(t, http.MethodGet, "/api/securitysystems", "", bearer(token)).want(t, 401, "INVALID_TOKEN")
 	if n := w.idp.count("introspection"); n != 0 {

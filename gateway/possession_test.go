@@ -60,7 +60,7 @@ func (w *world) prover(t *testing.T, change ...func(*gateway.Config)) *prover {
 	}
 	p.gate = w.gateway(t, append([]func(*gateway.Config){func(c *gateway.Config) {
 		c.Backends[0].Conn, c.Backends[0].Forward = dial(mesh.PerCallBound(exchanges)), dial(mesh.ForwardBound(exchanges))
-		c.GRPCOrigins = []string{grpcOrigin}
+		c.Origins.GRPC = []string{grpcOrigin}
 	}}, change...)...)
 	return p
 }
@@ -276,7 +276,7 @@ func TestNativeGRPCTellsWhichNonceToUse(t *testing.T) {
 
 func TestAProofIsGoodOnceOverAllReplicas(t *testing.T) {
 	w := newWorld(t)
-	one, two := w.prover(t), w.prover(t, func(c *gateway.Config) { c.Origins = []string{"https://api.example.com"} })
+	one, two := w.prover(t), w.prover(t, func(c *gateway.Config) { c.Origins.API = []string{"https://api.example.com"} })
 	w.backend.does(func(stream grpc.ServerStream) error { return stream.SendMsg(&emptypb.Empty{}) })
 	token := one.bound(t, mary)
 	nonce := one.nonce(t, token) // each replica accepts the other's
@@ -292,7 +292,7 @@ func TestAProofIsGoodOnceOverAllReplicas(t *testing.T) {
 		}
 	}
 	// Both are at one public URL, as replicas behind a balancer are.
-	three := w.prover(t, func(c *gateway.Config) { c.Origins = []string{"https://api.example.com"} })
+	three := w.prover(t, func(c *gateway.Config) { c.Origins.API = []string{"https://api.example.com"} })
 	proof := one.proof(t, one.key, dpop.Target{Method: "GET", URL: "https://api.example.com/api/v1/securitysystems", AccessToken: token, Nonce: nonce})
 	two.do(t, http.MethodGet, "/api/v1/securitysystems", "", byDPoP(token, proof)).want(t, 200, "")
 	two.do(t, http.MethodGet, "/api/v1/securitysystems", "", byDPoP(token, proof)).want(t, 401, "INVALID_DPOP_PROOF")
@@ -428,7 +428,7 @@ func TestOnlyTrustedProxiesSayWhichCertificateWasShown(t *testing.T) {
 		{"something behind it", loopback, nil, header{"Client-Cert": ":" + base64.StdEncoding.EncodeToString(append(slices.Clone(der), 0)) + ":"}, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			p := w.prover(t, func(c *gateway.Config) { c.TrustedProxies, c.ClientCertProxies = tt.trusted, tt.vouching })
+			p := w.prover(t, func(c *gateway.Config) { c.Proxies.Trusted, c.Proxies.Vouching = tt.trusted, tt.vouching })
 			w.backend.take()
 			r := p.do(t, http.MethodGet, "/api/v1/securitysystems", "", bearer(token), tt.headers)
 			if tt.good {

@@ -75,7 +75,7 @@ func (g *Gateway) newMux() *http.ServeMux {
 	for path, methods := range byPath {
 		mux.HandleFunc(path, g.byMethod(methods))
 	}
-	for pattern, handler := range g.cfg.Extra {
+	for pattern, handler := range g.cfg.Site.Extra {
 		mux.Handle(pattern, handler)
 	}
 	return mux

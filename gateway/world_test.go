@@ -85,9 +85,12 @@ func (w *world) gateway(t testing.TB, change ...func(*gateway.Config)) *gate {
 		t.Fatal(err)
 	}
 	cfg := gateway.Config{
-		PublicURL: "http://localhost:" + port, Issuer: w.idp.URL, ClientID: clientID, ClientSecret: clientSecret,
-		IntrospectionClientID: "gateway", IntrospectionClientSecret: introspectionSecret,
-		Redis: w.redis.Client, SessionKeys: [][]byte{bytes.Repeat([]byte{7}, 32)},
+		PublicURL: "http://localhost:" + port,
+		Provider: gateway.Provider{
+			Issuer: w.idp.URL, ClientID: clientID, ClientSecret: clientSecret,
+			IntrospectionClientID: "gateway", IntrospectionClientSecret: introspectionSecret,
+		},
+		Sessions: gateway.Sessions{Redis: w.redis.Client, Keys: [][]byte{bytes.Repeat([]byte{7}, 32)}},
 		Backends: []gateway.Backend{{
 			Conn: w.server.Connect(t, "gateway", mesh.PerCall()), Forward: w.server.Connect(t, "gateway", mesh.Forward()),
 			Services: []protoreflect.ServiceDescriptor{
@@ -101,13 +104,12 @@ func (w *world) gateway(t testing.TB, change ...func(*gateway.Config)) *gate {
 			},
 		}},
 		Verifier: w.idp.Verifier(t, "gateway"), Revocations: w.revoked,
-		UI: fstest.MapFS{
+		Site: gateway.Site{UI: fstest.MapFS{
 			"index.html":         {Data: []byte("<!doctype html><title>RealGuardIO</title>")},
 			"assets/app-1234.js": {Data: []byte("export {}")},
-		},
-		OpenAPI: []byte(`{"swagger":"2.0","info":{"title":"RealGuardIO"},"paths":{"/api/v1/x":{"get":{"summary":"Get <x> by \u0060its <name>\u0060","tags":["X"],"x-realguardio-rule":{"needs":"Needs: a person."}}}}}`),
-		GRPCTLS: &tls.Config{Certificates: []tls.Certificate{w.idp.CA.Certificate(t, "gateway")}},
-		Logger:  meshtest.Logger(t),
+		}, OpenAPI: []byte(`{"swagger":"2.0","info":{"title":"RealGuardIO"},"paths":{"/api/v1/x":{"get":{"summary":"Get <x> by \u0060its <name>\u0060","tags":["X"],"x-realguardio-rule":{"needs":"Needs: a person."}}}}}`)},
+		GRPC:   gateway.GRPC{TLS: &tls.Config{Certificates: []tls.Certificate{w.idp.CA.Certificate(t, "gateway")}}},
+		Logger: meshtest.Logger(t),
 	}
 	for _, c := range change {
 		c(&cfg)

@@ -120,14 +120,14 @@ func sessionGateway(b *testing.B, ca *meshtest.CA, store *redis.Client, verifier
 	}
 	b.Cleanup(func() { _, _ = conn.Close(), forward.Close() })
 	gate, err := gateway.New(gateway.Config{
-		PublicURL: web.url, Issuer: issuer.url, ClientID: benchClient, ClientSecret: benchClientSecret,
-		Redis: store, SessionKeys: [][]byte{make([]byte, 32)},
+		PublicURL: web.url, Provider: gateway.Provider{Issuer: issuer.url, ClientID: benchClient, ClientSecret: benchClientSecret},
+		Sessions: gateway.Sessions{Redis: store, Keys: [][]byte{make([]byte, 32)}},
 		Backends: []gateway.Backend{{
 			Conn: conn, Forward: forward,
 			Services: []protoreflect.ServiceDescriptor{tokenv1.File_realguardio_token_v1_admin_proto.Services().ByName("AccountService")},
 			REST:     []rest.Register{rest.Service(tokenv1.RegisterAccountServiceHandlerClient, tokenv1.NewAccountServiceClient)},
 		}},
-		Verifier: verifier, Revocations: mesh.NoRevocations(), UI: fstest.MapFS{},
+		Verifier: verifier, Revocations: mesh.NoRevocations(), Site: gateway.Site{UI: fstest.MapFS{}},
 		Limits: gateway.Limits{Address: gateway.Unlimited, Caller: gateway.Unlimited, SignIn: gateway.Unlimited},
 		Logger: slog.New(slog.DiscardHandler),
 	})

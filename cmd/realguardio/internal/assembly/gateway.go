@@ -76,16 +76,18 @@ func NewGateway(ctx context.Context, cfg GatewayConfig, l Listeners) (_ *Part, e
 		return nil, err
 	}
 	edge, err := gateway.New(gateway.Config{
-		PublicURL: cfg.PublicURL, Issuer: cfg.Issuer, ClientID: WebClient, ClientSecret: cfg.WebClientSecret, ProviderClient: in.issuer, SignIn: cfg.SignIn,
-		IntrospectionClientID: Gateway, IntrospectionClientSecret: cfg.Secret,
-		Redis: sessions, SessionKeys: cfg.SessionKeys,
+		PublicURL: cfg.PublicURL,
+		Origins:   gateway.Origins{API: cfg.Bound.Origins, GRPC: cfg.Bound.GRPCOrigins, CORS: cfg.CORSOrigins},
+		Proxies:   gateway.Proxies{Trusted: cfg.TrustedProxies, Vouching: cfg.Bound.Proxies},
+		Provider: gateway.Provider{
+			Issuer: cfg.Issuer, ClientID: WebClient, ClientSecret: cfg.WebClientSecret,
+			IntrospectionClientID: Gateway, IntrospectionClientSecret: cfg.Secret, HTTPClient: in.issuer,
+		},
+		SignIn: cfg.SignIn, Sessions: gateway.Sessions{Redis: sessions, Keys: cfg.SessionKeys},
 		Backends: backends, Verifier: in.verifier, Revocations: in.revocations,
-		UI: ui.FS(), OpenAPI: openapi.JSON, Extra: cfg.Extra,
-		TrustedProxies: cfg.TrustedProxies, CORSOrigins: cfg.CORSOrigins,
-		Origins: cfg.Bound.Origins, GRPCOrigins: cfg.Bound.GRPCOrigins, ClientCertProxies: cfg.Bound.Proxies,
-		Part: Gateway, GRPCTLS: cfg.GRPCTLS, GRPCInsecure: cfg.GRPCTLS == nil,
-		Instrument: in.instrument, Tracer: p.tracer,
-		Registerer: p.Ops.Registry, Logger: p.meshLog, Now: cfg.Now,
+		Site: gateway.Site{UI: ui.FS(), OpenAPI: openapi.JSON, Extra: cfg.Extra},
+		GRPC: gateway.GRPC{TLS: cfg.GRPCTLS, Insecure: cfg.GRPCTLS == nil, Instrument: in.instrument},
+		Part: Gateway, Tracer: p.tracer, Registerer: p.Ops.Registry, Logger: p.meshLog, Now: cfg.Now,
 	})
 	if err != nil {
 		return nil, err

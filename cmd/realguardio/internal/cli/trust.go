@@ -62,7 +62,7 @@ func (f *signInFlags) make(trusted *trustedIssuers) error {
 	var problems []error
 	for _, i := range trusted.list {
 		if i.Name == f.issuer {
-			made.Issuer, made.Claims, made.ProviderClient = i.JWT.Issuer, i.JWT.Claims, i.JWT.HTTPClient
+			made.Issuer, made.Claims, made.HTTPClient = i.JWT.Issuer, i.JWT.Claims, i.JWT.HTTPClient
 		}
 	}
 	if made.Issuer == "" {

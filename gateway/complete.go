@@ -1,0 +1,102 @@
+package gateway
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/realguardio/realguardio/gateway/ratelimit"
+	"github.com/realguardio/realguardio/mesh"
+)
+
+// complete checks cfg, fills in the defaults and returns the public URL.
+func (cfg *Config) complete() (*url.URL, error) {
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	public, err := publicURL(cfg.PublicURL)
+	if err != nil {
+		return nil, err
+	}
+	cfg.setDefaults()
+	return public, nil
+}
+
+// check says what is missing.
+func (cfg *Config) check() error {
+	for _, required := range []struct {
+		name    string
+		missing bool
+	}{
+		{"PublicURL", cfg.PublicURL == ""}, {"Provider.Issuer", cfg.Provider.Issuer == ""}, {"Provider.ClientID", cfg.Provider.ClientID == ""},
+		{"Provider.ClientSecret", cfg.Provider.ClientSecret == ""}, {"Sessions.Redis", cfg.Sessions.Redis == nil}, {"Sessions.Keys", len(cfg.Sessions.Keys) == 0},
+		{"Verifier", cfg.Verifier == nil}, {"Revocations", cfg.Revocations == nil}, {"Site.UI", cfg.Site.UI == nil},
+		{"Logger", cfg.Logger == nil},
+	} {
+		if required.missing {
+			return fmt.Errorf("gateway: %s is missing", required.name)
+		}
+	}
+	for i, b := range cfg.Backends {
+		if b.Conn == nil || b.Forward == nil {
+			return fmt.Errorf("gateway: backend %d needs Conn and Forward", i)
+		}
+	}
+	if cfg.SignIn != nil && cfg.SignIn.Claims == nil {
+		return errors.New("gateway: SignIn.Claims is missing")
+	}
+	return nil
+}
+
+func (cfg *Config) setDefaults() {
+	if cfg.Provider.Scopes == nil {
+		cfg.Provider.Scopes = DefaultScopes
+	}
+	if cfg.Part == "" {
+		cfg.Part = "gateway"
+	}
+	if cfg.GRPC.Instrument == nil {
+		cfg.GRPC.Instrument = func(*mesh.ServerConfig) {}
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	for _, l := range []struct {
+		limit *ratelimit.Limit
+		def   ratelimit.Limit
+	}{
+		{&cfg.Limits.Address, ratelimit.Limit{PerSecond: 500, Burst: 2000}},
+		{&cfg.Limits.Caller, ratelimit.Limit{PerSecond: 200, Burst: 1000}},
+		{&cfg.Limits.SignIn, ratelimit.Limit{PerSecond: 5, Burst: 100}},
+	} {
+		if *l.limit == (ratelimit.Limit{}) {
+			*l.limit = l.def
+		}
+	}
+}
+
+func publicURL(raw string) (*url.URL, error) {
+	u, err := url.Parse(strings.TrimSuffix(raw, "/"))
+	if err != nil || u.Host == "" || u.Path != "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
+		return nil, fmt.Errorf("gateway: PublicURL %q must be a scheme and a host", raw)
+	}
+	switch {
+	case u.Scheme == "https":
+		return u, nil
+	case u.Scheme == "http" && loopback(u.Hostname()):
+		return u, nil
+	case u.Scheme == "http":
+		return nil, errors.New("gateway: PublicURL must be https, except on a loopback address")
+	default:
+		return nil, fmt.Errorf("gateway: PublicURL %q must be http or https", raw)
+	}
+}
+
+// loopback reports whether a host is this machine, whatever machine that is (RFC 6761, section 6.3).
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || strings.HasSuffix(host, ".localhost") || ip != nil && ip.IsLoopback()
+}
