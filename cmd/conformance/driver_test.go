@@ -2,7 +2,11 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"maps"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -52,7 +56,7 @@ func TestEveryModuleIsWalkedThrough(t *testing.T) {
 			t.Errorf("the table lacks %q: %s", line, out)
 		}
 	}
-	made := s.made()
+	made, _ := s.made()
 	client, _ := made["client"].(map[string]any)
 	server, _ := made["server"].(map[string]any)
 	if client["client_secret"] != "${a} \"secret\"" || server["discoveryUrl"] != s.provider.URL+"/.well-known/openid-configuration" {
@@ -103,6 +107,60 @@ func TestWrongSettingsAreNamed(t *testing.T) {
 	}
 	if status, out := drives(t, environment(s), "nonsense"); status != 2 || !strings.Contains(out, "no such plan") {
 		t.Errorf("a plan that there is not: %d %s", status, out)
+	}
+}
+
+// TestThePlansOfFAPIAreGivenTheirKeys runs both when they are named, and neither unless every file of theirs is there.
+func TestThePlansOfFAPIAreGivenTheirKeys(t *testing.T) {
+	dir := t.TempDir()
+	at := func(name, content string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	env := []string{
+		"CONFORMANCE_DPOP_CLIENT_ID", "one", "CONFORMANCE_DPOP_CLIENT_JWKS_FILE", at("one.json", `{"keys":[{"kty":"EC","d":"the-first-secret"}]}`),
+		"CONFORMANCE_DPOP_CLIENT2_ID", "two", "CONFORMANCE_DPOP_CLIENT2_JWKS_FILE", at("two.json", `{"keys":[{"kty":"EC","d":"${the} second"}]}`),
+		"CONFORMANCE_MTLS_CLIENT_ID", "one", "CONFORMANCE_MTLS_CLIENT_CERT_FILE", at("one.pem", "one's certificate"), "CONFORMANCE_MTLS_CLIENT_KEY_FILE", at("one-key.pem", "the-first-secret"),
+		"CONFORMANCE_MTLS_CLIENT2_ID", "two", "CONFORMANCE_MTLS_CLIENT2_CERT_FILE", at("two.pem", "two's certificate"), "CONFORMANCE_MTLS_CLIENT2_KEY_FILE", at("two-key.pem", "${the} second"),
+		"CONFORMANCE_MTLS_ORIGIN", "https://mtls.example.com",
+	}
+	for _, tt := range []struct{ plan, variant, resource, secrets string }{
+		{"fapi2-dpop", `"client_auth_type":"private_key_jwt"`, "/oauth2/userinfo", `"client":{"client_id":"one","dpop_signing_alg":"ES256","jwks":{"keys":[{"d":"the-first-secret","kty":"EC"}]}`},
+		{"fapi2-mtls", `"sender_constrain":"mtls"`, "https://mtls.example.com/oauth2/userinfo", `"mtls2":{"cert":"two's certificate","key":"${the} second"}`},
+	} {
+		t.Run(tt.plan, func(t *testing.T) {
+			s := newFakeSuite(t, "signs-in")
+			status, out := drives(t, environment(s, env...), tt.plan)
+			if status != 0 || !strings.Contains(out, "fapi2-security-profile-final-test-plan: 1 modules") || strings.Contains(out, "secret") {
+				t.Errorf("%d: %s", status, out)
+			}
+			made, variant := s.made()
+			configuration, _ := json.Marshal(made)
+			if !strings.Contains(variant, tt.variant) || !strings.Contains(variant, `"fapi_profile":"plain_fapi"`) ||
+				!strings.Contains(string(configuration), tt.secrets) || !strings.Contains(string(configuration), tt.resource) {
+				t.Errorf("made with %s: %s", variant, configuration)
+			}
+			for want, changes := range map[string][]string{
+				"needs CONFORMANCE_": {"CONFORMANCE_DPOP_CLIENT2_ID", "", "CONFORMANCE_MTLS_ORIGIN", ""},
+				"no such file":       {"CONFORMANCE_DPOP_CLIENT_JWKS_FILE", dir + "/none", "CONFORMANCE_MTLS_CLIENT2_KEY_FILE", dir + "/none"},
+			} {
+				s := newFakeSuite(t, "signs-in")
+				if status, out := drives(t, environment(s, append(slices.Clone(env), changes...)...), tt.plan); status != 2 || !strings.Contains(out, want) {
+					t.Errorf("%v: %d %s", changes, status, out)
+				}
+				if made, _ := s.made(); made != nil {
+					t.Errorf("%v: a plan was made", changes)
+				}
+			}
+		})
+	}
+	s := newFakeSuite(t, "signs-in")
+	noJSON := append(slices.Clone(env), "CONFORMANCE_DPOP_CLIENT_JWKS_FILE", at("bad.json", "the-first-secret"))
+	if status, out := drives(t, environment(s, noJSON...), "fapi2-dpop"); status != 2 || !strings.Contains(out, "bad.json") || strings.Contains(out, "secret") {
+		t.Errorf("a key set that is no JSON: %d %s", status, out)
 	}
 }
 

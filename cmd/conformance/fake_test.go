@@ -25,6 +25,7 @@ type fakeSuite struct {
 
 	mu            sync.Mutex
 	configuration map[string]any
+	variant       string
 	tests         map[string]*fakeTest
 }
 
@@ -66,10 +67,11 @@ func newFakeSuite(t *testing.T, modules ...string) *fakeSuite {
 	return s
 }
 
-func (s *fakeSuite) made() map[string]any {
+// made is the configuration of the latest plan, and the variant as it was asked for.
+func (s *fakeSuite) made() (configuration map[string]any, variant string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.configuration
+	return s.configuration, s.variant
 }
 
 func (s *fakeSuite) cancelled(module string) bool {
@@ -94,6 +96,7 @@ func (s *fakeSuite) createPlan(w http.ResponseWriter, r *http.Request) {
 		reply(w, http.StatusBadRequest, map[string]string{"error": "no configuration"})
 		return
 	}
+	s.variant = r.URL.Query().Get("variant")
 	modules := []map[string]any{}
 	for _, m := range s.modules {
 		modules = append(modules, map[string]any{"testModule": m, "variant": map[string]string{"response_type": "code"}, "instances": []string{}})
