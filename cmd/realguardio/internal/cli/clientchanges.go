@@ -47,13 +47,12 @@ cannot do anything until clients rotate-secret gives it a secret.`,
 		Args:    cobra.ExactArgs(1),
 	}
 	declare := func(s *settings.Set) {
-		t.declare(s)
+		t.declareCaller(s)
 		t.declareToken(s)
 		out.declare(s)
 		r.declare(s)
 	}
 	return command(w, c, "", declare, func(c *cobra.Command, args []string) error {
-		r.Scopes, t.Scopes = t.Scopes, nil
 		changes, err := r.changes(c.Flags().Changed)
 		if err != nil {
 			return err

@@ -114,6 +114,7 @@ func (r *registration) declare(s *settings.Set, needed ...settings.Check) {
 	s.String(&r.Name, "name", "what people see of it", needed...)
 	s.Strings(&r.GrantTypes, "grant", "authorization_code, client_credentials, refresh_token, password, implicit, or the long names of the "+
 		"grants for devices (RFC 8628) and for token exchange (RFC 8693)", needed...)
+	s.Strings(&r.Scopes, "scope", "what it may be allowed, such as openid or securitysystem.read")
 	s.Strings(&r.RedirectURIs, "redirect-uri", "where an authorization may return to, exactly")
 	s.Strings(&r.PostLogoutRedirectURIs, "post-logout-redirect-uri", "where a sign-out may return to, exactly")
 	s.Bool(&r.Public, "public", "no secret; PKCE instead")
@@ -165,13 +166,12 @@ func newClientsCreate(w World) *cobra.Command {
     --redirect-uri https://www.example.com/callback --post-logout-redirect-uri https://www.example.com/`,
 	}
 	declare := func(s *settings.Set) {
-		t.declare(s)
+		t.declareCaller(s)
 		t.declareToken(s)
 		out.declare(s)
 		r.declare(s, settings.Required)
 	}
 	return command(w, c, "", declare, func(c *cobra.Command, _ []string) error {
-		r.Scopes, t.Scopes = t.Scopes, nil
 		in, err := r.complete()
 		if err != nil {
 			return err

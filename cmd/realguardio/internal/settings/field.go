@@ -115,7 +115,21 @@ func (s *Set) Duration(p *time.Duration, name, usage string, checks ...Check) {
 		*p = d
 		return nil
 	})
-	s.add(name, usage, "duration", parse, func() string { return p.String() }, checks)
+	s.add(name, usage, "duration", parse, func() string { return shown(*p) }, checks)
+}
+
+// shown is a default without the zeros that nobody would write; none for 0, whose meaning the usage tells.
+func shown(d time.Duration) string {
+	if d == 0 {
+		return ""
+	}
+	text := d.String()
+	for _, zeros := range []string{"m0s", "h0m"} {
+		if strings.HasSuffix(text, zeros) {
+			text = text[:len(text)-2]
+		}
+	}
+	return text
 }
 
 // Strings declares a list: a flag given several times or with commas, a variable with commas, a list in YAML.
