@@ -113,6 +113,9 @@ func New(cfg Config) (*Gateway, error) {
 	if g.handler, err = g.newEdge(public); err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
+	if err := g.show(cfg.Registerer); err != nil {
+		return nil, fmt.Errorf("gateway: metrics: %w", err)
+	}
 	return g, nil
 }
 

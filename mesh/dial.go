@@ -47,8 +47,12 @@ type DialConfig struct {
 	IgnoreHealth bool
 	// MaxMessage is the largest answer in bytes. Default: 4 MiB.
 	MaxMessage int
-	// Logger is told when a peer refuses this part's own token. Default: nobody.
+	// Logger is told when a peer refuses this part's own token, and when a replica is passed over because it fails.
+	// Default: nobody.
 	Logger *slog.Logger
+	// Ejected is told of every replica that is passed over because it fails, and for how long. It must not block. It is for
+	// metrics. The control plane of an xds target decides for itself what is passed over, and nobody is told.
+	Ejected func(address string, pause time.Duration)
 	// UnaryInterceptors and StreamInterceptors run outside of ours and see neither token nor request id. They are for
 	// metrics and traces.
 	UnaryInterceptors  []grpc.UnaryClientInterceptor
@@ -111,7 +115,7 @@ func (cfg *DialConfig) options() ([]grpc.DialOption, error) {
 	}
 	o := &outgoing{propagation: cfg.Propagation, timeout: cfg.Timeout, timeouts: cfg.Timeouts, target: cfg.Target, insecure: cfg.Insecure, log: cfg.Logger}
 	options := []grpc.DialOption{
-		grpc.WithTransportCredentials(transport),
+		grpc.WithTransportCredentials(balancing.Telling(transport, cfg.ejected())),
 		grpc.WithDefaultServiceConfig(service),
 		grpc.WithChainUnaryInterceptor(slices.Concat(cfg.UnaryInterceptors, []grpc.UnaryClientInterceptor{o.unary})...),
 		grpc.WithChainStreamInterceptor(slices.Concat(cfg.StreamInterceptors, []grpc.StreamClientInterceptor{o.stream})...),
@@ -134,6 +138,18 @@ func (cfg *DialConfig) options() ([]grpc.DialOption, error) {
 		options = append(options, grpc.WithStatsHandler(h))
 	}
 	return options, nil
+}
+
+// ejected is told of the replicas that are passed over: it tells the log, and who else wants to know.
+func (cfg *DialConfig) ejected() balancing.Ejected {
+	log, target, told := cfg.Logger, cfg.Target, cfg.Ejected
+	return func(address string, pause time.Duration) {
+		log.LogAttrs(context.Background(), slog.LevelWarn, "a replica fails and is passed over",
+			slog.String("target", target), slog.String("address", address), slog.Duration("pause", pause))
+		if told != nil {
+			told(address, pause)
+		}
+	}
 }
 
 func (cfg *DialConfig) transport() (credentials.TransportCredentials, error) {

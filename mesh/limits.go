@@ -79,6 +79,23 @@ func newLoad(cfg ServerConfig, rules map[string]*Rule) *load {
 	return l
 }
 
+// Load is what a server has under way.
+type Load struct {
+	// Calls are those in progress that are no streams, of CallLimit at most; Waiting are more that wait for their turn.
+	Calls, CallLimit, Waiting int64
+	// Streams are those that are open, of StreamLimit at most. Health checks are none of them.
+	Streams, StreamLimit int64
+}
+
+// Load says what the server has under way. It takes no lock.
+func (s *Server) Load() Load {
+	calls, streams := s.load.calls, s.load.streams
+	return Load{
+		Calls: calls.inside.Load(), CallLimit: calls.limit, Waiting: calls.waiting.Load(),
+		Streams: streams.inside.Load(), StreamLimit: streams.limit,
+	}
+}
+
 func (l *load) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
 	if isHealth(info.FullMethod) {
 		return next(ctx, req)

@@ -101,6 +101,9 @@ func TestWhatIsBeyondTheLimitIsShedBeforeItCosts(t *testing.T) {
 	go call() // it waits in the queue, or is the one that is shed
 	go call()
 	demandOverloaded(t, <-answers)
+	if got, want := srv.Mesh.Load(), (mesh.Load{Calls: 2, CallLimit: 2, Waiting: 1, Streams: 2, StreamLimit: 2}); got != want {
+		t.Errorf("under way is %+v, want %+v", got, want)
+	}
 	before := verifier.n.Load()
 	if _, err := say(ctx, conn, "Say", ""); true {
 		demandOverloaded(t, err)

@@ -85,12 +85,18 @@ func startReplica(t *testing.T, iss *meshtest.Issuer, unary func(ctx context.Con
 // dialAll connects to several replicas as one.
 func dialAll(t *testing.T, iss *meshtest.Issuer, replicas ...*replica) *grpc.ClientConn {
 	t.Helper()
+	return dialTelling(t, iss, nil, replicas...)
+}
+
+// dialTelling does, and has ejected be told of each that is passed over.
+func dialTelling(t *testing.T, iss *meshtest.Issuer, ejected func(string, time.Duration), replicas ...*replica) *grpc.ClientConn {
+	t.Helper()
 	var addresses []string
 	for _, r := range replicas {
 		addresses = append(addresses, r.addr)
 	}
 	conn, err := mesh.Dial(mesh.DialConfig{
-		Target: strings.Join(addresses, ","), TLS: iss.CA.Client(t, "customer"), Propagation: mesh.PerCall(), Logger: meshtest.Logger(t),
+		Target: strings.Join(addresses, ","), TLS: iss.CA.Client(t, "customer"), Propagation: mesh.PerCall(), Logger: meshtest.Logger(t), Ejected: ejected,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -155,7 +161,8 @@ func TestABrokenReplicaIsNotAskedForLong(t *testing.T) {
 		return newNote(""), nil
 	})
 	good := startReplica(t, iss, answers)
-	conn := dialAll(t, iss, bad, good)
+	told := make(chan string, 10)
+	conn := dialTelling(t, iss, func(address string, pause time.Duration) { told <- address + " " + pause.String() }, bad, good)
 	ctx := mesh.WithBearer(t.Context(), iss.Token(t, meshtest.Claims{}))
 	reached(t, ctx, conn, bad, good)
 	broken.Store(true)
@@ -167,6 +174,9 @@ func TestABrokenReplicaIsNotAskedForLong(t *testing.T) {
 	}
 	if failed == 0 || failed > 20 { // it has worked before, in the same ten seconds
 		t.Errorf("%d of 100 calls failed", failed)
+	}
+	if got := <-told; got != bad.addr+" 5s" {
+		t.Errorf("told of %s", got)
 	}
 	for range 20 {
 		if _, err := say(ctx, conn, "Say", ""); err != nil {

@@ -101,6 +101,7 @@ type Server struct {
 	serving  *serving
 	policies *Policies
 	lifetime *lifetime
+	load     *load
 	requests *requests
 	messages []protoreflect.MessageDescriptor
 	problems []error
@@ -126,6 +127,7 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 	draining, drain := context.WithCancel(context.Background())
 	s.drain = drain
 	s.lifetime = &lifetime{guard: guard, requests: s.requests, draining: draining, callLimit: cfg.CallLimit}
+	s.load = newLoad(cfg, s.policies.rules)
 	s.grpc = grpc.NewServer(s.options(guard)...)
 	healthv1.RegisterHealthServer(s.grpc, healthService{s.serving.health})
 	s.policies.exempt(healthv1.File_grpc_health_v1_health_proto.Services().Get(0))
@@ -267,7 +269,6 @@ func (s *Server) passThrough(p *PassThrough) error {
 func (s *Server) options(guard *guard) []grpc.ServerOption {
 	b := &boundary{log: s.cfg.Logger.With("part", s.cfg.Name), now: s.cfg.Now, callLimit: s.cfg.CallLimit, strangers: !s.cfg.TrustsTraces()}
 	recovering := recovery.WithRecoveryHandlerContext(recovered)
-	load := newLoad(s.cfg, s.policies.rules)
 	streams := slices.Clone(s.cfg.StreamInterceptors)
 	if s.cfg.PassThrough != nil {
 		streams = append([]grpc.StreamServerInterceptor{guard.known}, streams...)
@@ -277,14 +278,14 @@ func (s *Server) options(guard *guard) []grpc.ServerOption {
 		grpc.ChainUnaryInterceptor(append(slices.Clone(s.cfg.UnaryInterceptors),
 			b.unary,
 			recovery.UnaryServerInterceptor(recovering),
-			load.unary,
+			s.load.unary,
 			guard.unary,
 			s.requests.unary,
 		)...),
 		grpc.ChainStreamInterceptor(append(streams,
 			b.stream,
 			recovery.StreamServerInterceptor(recovering),
-			load.stream,
+			s.load.stream,
 			s.lifetime.stream,
 			// Again, because lifetime runs the rest in a goroutine of its own.
 			recovery.StreamServerInterceptor(recovering),

@@ -19,7 +19,7 @@ import (
 
 // checkNoSecretComesOut walks the installation as people, programs and the clumsy do, and then looks for everything secret
 // that was used or issued in everything that came out of it.
-func checkNoSecretComesOut(t *testing.T, s *stand, c *traces) {
+func checkNoSecretComesOut(t *testing.T, s *stand, c *traces, bolt partner) {
 	h := &harvest{base: s.http.Transport, secrets: &meshtest.Secrets{}, refusals: map[string][]byte{}}
 	s.http.Transport = h
 	for _, client := range s.Clients {
@@ -28,11 +28,13 @@ func checkNoSecretComesOut(t *testing.T, s *stand, c *traces) {
 	for _, key := range s.APIKeys {
 		h.secrets.Add("API key", key.Secret)
 	}
+	h.secrets.Add("secret at an issuer of others", bolt.secret)
 	s.addFiles(t, h.secrets)
 
 	tokens := s.walkGrants(t)
 	s.walkBrowser(t)
 	s.walkRecovery(t)
+	s.walkPartner(t)
 	s.walkMistakes(t, tokens)
 
 	var audit []byte
@@ -46,7 +48,12 @@ func checkNoSecretComesOut(t *testing.T, s *stand, c *traces) {
 			break
 		}
 	}
-	_, metrics := s.scrape(t)
+	served, metrics := s.scrape(t)
+	for _, counted := range []string{"mesh_introspection_requests_total", "mesh_introspection_failures_total", "realguardio_gateway_credential_refused_total"} {
+		if served[counted] == nil {
+			t.Errorf("nothing shows %s", counted)
+		}
+	}
 	if code := s.stop(); code != 0 { // the last spans and lines come with it
 		t.Errorf("exit code %d", code)
 	}
@@ -158,6 +165,23 @@ func (s *stand) file(t *testing.T, name string) string {
 		t.Fatal(err)
 	}
 	return string(content)
+}
+
+// walkPartner comes with tokens that only an issuer of others can read, over REST and at a service itself.
+func (s *stand) walkPartner(t *testing.T) {
+	t.Helper()
+	for token, want := range map[string]int{partnerLive: http.StatusOK, partnerEnded: http.StatusUnauthorized, partnerBroken: http.StatusServiceUnavailable} {
+		for range 2 {
+			got := call(t, s.http, http.MethodGet, s.Gateway+"/api/v1/securitysystems", nil, bearer(token))
+			if got.status != want {
+				t.Errorf("%s: %d %s", token, got.status, got.body)
+			}
+		}
+		_, _ = securitysystemv1.NewSecuritySystemServiceClient(s.dial(t, "securitysystem")).
+			GetSecuritySystem(withToken(t.Context(), token), &securitysystemv1.GetSecuritySystemRequest{SecuritySystemId: "x"})
+	}
+	call(t, s.http, http.MethodGet, s.Gateway+"/api/v1/securitysystems", nil, bearer("rgo_"+partnerEnded))
+	call(t, s.http, http.MethodGet, s.Gateway+"/api/v1/securitysystems", nil, basic(s.APIKeys[0].Key, "not the secret"))
 }
 
 // walkBrowser signs in, changes something, fails at it, and signs out at the issuer, which tells the gateway.

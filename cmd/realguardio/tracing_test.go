@@ -12,13 +12,13 @@ import (
 // TestWhatARunTellsOfItself watches a whole run from outside.
 func TestWhatARunTellsOfItself(t *testing.T) {
 	t.Setenv("OTEL_BSP_SCHEDULE_DELAY", "100") // milliseconds, instead of seconds
-	c := collectTraces(t)
-	s := startDev(t, "--ephemeral", "--log-level", "debug", "--log-format", "json", "--trace-endpoint", c.url)
+	c, bolt := collectTraces(t), startPartner(t)
+	s := startDev(t, "--ephemeral", "--log-level", "debug", "--log-format", "json", "--trace-endpoint", c.url, "--trusted-issuers-file", bolt.file)
 	t.Run("one trace goes from a browser's call to the mail that it causes", func(t *testing.T) { checkOneTrace(t, s, c) })
 	s.api(t, http.StatusUnauthorized, http.MethodGet, "/api/v1/securitysystems", nil, bearer("no token"))
 	post(t, s.http, s.Issuer+"/oauth2/token", url.Values{"grant_type": {"client_credentials"}}, basic("demo-service", "not the secret"))
 	t.Run("the dashboard, the alerts and the manual name what there is", func(t *testing.T) { checkMetrics(t, s) })
-	t.Run("no secret is in anything that comes out", func(t *testing.T) { checkNoSecretComesOut(t, s, c) })
+	t.Run("no secret is in anything that comes out", func(t *testing.T) { checkNoSecretComesOut(t, s, c, bolt) })
 }
 
 // checkOneTrace arms a system in a browser and follows the one trace of that: through the gateway, the services, their

@@ -115,7 +115,7 @@ func (b *Routes) endTold(ctx context.Context, logout relyingparty.Logout) error 
 		return errNoLogout()
 	}
 	if err := b.Sessions.EndAll(ctx, logout.Subject, logout.SessionID); err != nil {
-		if undone := b.Vault.Delete(ctx, key); undone != nil {
+		if _, undone := b.Vault.Delete(ctx, key); undone != nil {
 			b.Logger.WarnContext(ctx, "a logout token is spent for nothing", "error", undone)
 		}
 		return Refusal(err)

@@ -89,6 +89,7 @@ type keys struct {
 	attempts *ratelimit.Limiter[string]
 	tokens   *lru.Map[digest, Access]
 	flights  singleflight.Group
+	count    counters
 }
 
 // access returns the token of a key, from memory if it lives and is not revoked. Requests with one key share one
@@ -97,6 +98,7 @@ func (k *keys) access(ctx context.Context, key apiKey, from string) (Access, err
 	d := k.digest(key)
 	if a, ok := k.tokens.Get(d); ok {
 		if a.Identity.Expiry.Sub(k.cfg.Now()) > freshFor && !k.cfg.Revocations.Revoked(a.Identity) {
+			k.count.hits.Add(1)
 			return a, nil
 		}
 		k.tokens.Delete(d)
@@ -119,20 +121,25 @@ func (k *keys) access(ctx context.Context, key apiKey, from string) (Access, err
 
 // exchange gets a token from the provider. It is verified like any other, so that its identity is known here.
 func (k *keys) exchange(ctx context.Context, key apiKey, d digest) (Access, error) {
+	k.count.requests.Add(1)
 	token, _, err := k.cfg.Exchanger.ClientCredentials(ctx, key.id, key.secret)
 	if errors.Is(err, ErrRefused) {
+		k.count.refused.Add(1)
 		return Access{}, unauthenticated()
 	}
 	if err != nil {
+		k.count.failures.Add(1)
 		k.cfg.Logger.WarnContext(ctx, "an API key could not be exchanged", "key", key.id, "error", err)
 		return Access{}, mesh.Unavailable("the identity provider")
 	}
 	id, err := k.cfg.Verifier.Verify(ctx, token)
 	if err != nil {
+		k.count.failures.Add(1)
 		k.cfg.Logger.ErrorContext(ctx, "the identity provider issued a token that cannot be verified", "key", key.id, "error", err)
 		return Access{}, mesh.Unavailable("the identity provider")
 	}
 	if k.cfg.Revocations.Revoked(id) {
+		k.count.refused.Add(1)
 		return Access{}, unauthenticated()
 	}
 	a := Access{Token: token, Identity: id}

@@ -41,6 +41,7 @@ type opaques struct {
 	good     *lru.Map[digest, Access]
 	bad      *lru.Map[digest, time.Time]
 	flights  singleflight.Group
+	count    counters
 }
 
 func newOpaques(cfg Config) *opaques {
@@ -60,6 +61,7 @@ func (o *opaques) access(ctx context.Context, token, from string) (Access, error
 	d, now := o.digest(token), o.cfg.Now()
 	if a, ok := o.good.Get(d); ok {
 		if now.Before(a.Identity.Expiry) && !o.cfg.Revocations.Revoked(a.Identity) {
+			o.count.hits.Add(1)
 			return a, nil
 		}
 		o.good.Delete(d)
@@ -68,6 +70,7 @@ func (o *opaques) access(ctx context.Context, token, from string) (Access, error
 		}
 	}
 	if at, ok := o.bad.Get(d); ok && now.Sub(at) < refusedFor {
+		o.count.hits.Add(1)
 		return Access{}, unauthenticated()
 	}
 	done := o.flights.DoChan(string(d[:]), func() (any, error) {
@@ -98,21 +101,26 @@ func (o *opaques) over(id mesh.Identity, now time.Time) bool {
 
 // introspect asks. The answer is verified like any other token.
 func (o *opaques) introspect(ctx context.Context, token string, d digest) (Access, error) {
+	o.count.requests.Add(1)
 	jwt, err := o.cfg.Introspector.JWTForm(ctx, token)
 	if errors.Is(err, ErrRefused) {
+		o.count.refused.Add(1)
 		o.bad.Put(d, o.cfg.Now())
 		return Access{}, unauthenticated()
 	}
 	if err != nil {
+		o.count.failures.Add(1)
 		o.cfg.Logger.WarnContext(ctx, "an opaque token could not be introspected", "error", err)
 		return Access{}, mesh.Unavailable("the identity provider")
 	}
 	id, err := o.cfg.Verifier.Verify(ctx, jwt)
 	if err != nil {
+		o.count.failures.Add(1)
 		o.cfg.Logger.ErrorContext(ctx, "what the identity provider says of an opaque token cannot be verified", "error", err)
 		return Access{}, mesh.Unavailable("the identity provider")
 	}
 	if o.cfg.Revocations.Revoked(id) {
+		o.count.refused.Add(1)
 		o.bad.Put(d, o.cfg.Now())
 		return Access{}, unauthenticated()
 	}

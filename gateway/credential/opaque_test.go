@@ -59,4 +59,11 @@ func TestAKeyThatIsWithdrawnEndsNoOpaqueToken(t *testing.T) {
 	}
 	check(false, 2)
 	check(false, 2)
+	if _, err := checker.Check(t.Context(), "Bearer rgk_x.secret", "192.0.2.1"); err == nil {
+		t.Error("a key that nobody knows is accepted")
+	}
+	keys, opaque := checker.Stats()
+	if keys != (credential.Stats{Requests: 1, Refused: 1}) || opaque != (credential.Stats{Hits: 3, Requests: 2}) {
+		t.Errorf("counted %+v and %+v", keys, opaque)
+	}
 }

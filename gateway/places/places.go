@@ -30,6 +30,13 @@ func (p *Places) Take(caller string) (leave func(), ok bool) {
 	return func() { p.leave(caller) }, true
 }
 
+// Taken is how many are taken now.
+func (p *Places) Taken() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.taken
+}
+
 func (p *Places) leave(caller string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

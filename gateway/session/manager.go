@@ -61,6 +61,7 @@ type Config struct {
 type Manager struct {
 	cfg       Config
 	refreshes singleflight.Group
+	count     counters
 	opened    *lru.Map[ID, opened]
 }
 
@@ -124,6 +125,7 @@ func (m *Manager) Begin(ctx context.Context, tokens Tokens) (ID, *Session, error
 			return "", nil, translate(err)
 		}
 	}
+	m.count.begun.Add(1)
 	return id, s, nil
 }
 
@@ -157,6 +159,7 @@ func (m *Manager) End(ctx context.Context, id ID) (*Session, error) {
 	if err != nil {
 		return nil, translate(err)
 	}
+	m.count.ended.Add(1)
 	s, err := decode(plain)
 	if err != nil {
 		return nil, ErrNone
@@ -175,8 +178,12 @@ func (m *Manager) EndAll(ctx context.Context, subject, sid string) error {
 		return translate(err)
 	}
 	for _, k := range keys {
-		if err := m.cfg.Vault.Delete(ctx, k); err != nil {
+		removed, err := m.cfg.Vault.Delete(ctx, k)
+		if err != nil {
 			return translate(err)
+		}
+		if removed {
+			m.count.ended.Add(1)
 		}
 	}
 	return nil
@@ -269,8 +276,11 @@ func (m *Manager) write(ctx context.Context, id ID, s *Session, was vault.Sealed
 
 // forget removes a session that is over. Failing is harmless: whoever reads it next finds it over too.
 func (m *Manager) forget(ctx context.Context, id ID) {
-	if err := m.cfg.Vault.Delete(ctx, key(id)); err != nil {
+	switch removed, err := m.cfg.Vault.Delete(ctx, key(id)); {
+	case err != nil:
 		m.cfg.Logger.WarnContext(ctx, "a session that is over could not be removed", "error", err)
+	case removed:
+		m.count.ended.Add(1)
 	}
 }
 

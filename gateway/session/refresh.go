@@ -94,9 +94,11 @@ func (m *Manager) renew(ctx context.Context, id ID, seen *Session) (*Session, er
 		return nil, m.over(ctx, id, s)
 	}
 	if err != nil {
+		m.count.renewalFailures.Add(1)
 		m.cfg.Logger.WarnContext(ctx, "an access token could not be renewed; the session is kept", "error", err)
 		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
+	m.count.renewals.Add(1)
 	return m.adopt(ctx, id, s, sealed, tokens)
 }
 

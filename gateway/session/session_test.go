@@ -232,6 +232,9 @@ func TestSession(t *testing.T) {
 			if _, err := m.End(t.Context(), id); !errors.Is(err, session.ErrNone) {
 				t.Errorf("ended again: %v", err)
 			}
+			if got := m.Stats(); got != (session.Stats{Begun: 1, Ended: 1}) {
+				t.Errorf("counted %+v", got)
+			}
 		}},
 		{"ending a login session ends what was begun with it and nothing else", func(t *testing.T, w *world, m *session.Manager) {
 			id := begin(t, m, w)
@@ -250,6 +253,9 @@ func TestSession(t *testing.T) {
 				t.Fatal(err)
 			}
 			wantErr(t, m, stays, session.ErrNone)
+			if got := m.Stats(); got != (session.Stats{Begun: 2, Ended: 2}) {
+				t.Errorf("counted %+v", got)
+			}
 		}},
 		{"a session whose login session was revoked is none, and removed", func(t *testing.T, w *world, m *session.Manager) {
 			id := begin(t, m, w)
@@ -258,11 +264,18 @@ func TestSession(t *testing.T) {
 			if n := w.redis.Client.Exists(t.Context(), string(vault.KeyOf("session", string(id)))).Val(); n != 0 {
 				t.Error("it still lies in redis")
 			}
+			wantErr(t, m, id, session.ErrNone)
+			if got := m.Stats(); got != (session.Stats{Begun: 1, Ended: 1}) {
+				t.Errorf("counted %+v", got)
+			}
 		}},
 		{"a revoked access token is replaced", func(t *testing.T, w *world, m *session.Manager) {
 			id := begin(t, m, w)
 			w.revoked.jti.Store("jti-1")
 			wantAccess(t, m, id, "access-2")
+			if got := m.Stats(); got != (session.Stats{Begun: 1, Renewals: 1}) {
+				t.Errorf("counted %+v", got)
+			}
 		}},
 		{"a person's tokens that ended with their epoch are replaced", func(t *testing.T, w *world, m *session.Manager) {
 			id := begin(t, m, w)

@@ -201,9 +201,14 @@ func (v *Vault) Once(ctx context.Context, key Key, ttl time.Duration) (first boo
 	return err == nil, err
 }
 
-// Delete removes the value at key. Removing what is not there is no error.
-func (v *Vault) Delete(ctx context.Context, key Key) error {
-	return v.do(ctx, func(ctx context.Context) error { return v.redis.Del(ctx, string(key)).Err() })
+// Delete removes the value at key, and reports whether there was one. Removing what is not there is no error.
+func (v *Vault) Delete(ctx context.Context, key Key) (removed bool, err error) {
+	err = v.do(ctx, func(ctx context.Context) error {
+		n, err := v.redis.Del(ctx, string(key)).Result()
+		removed = n > 0
+		return err
+	})
+	return removed, err
 }
 
 // Index notes under index that there is a value at key. The note may be forgotten ttl after the last one.

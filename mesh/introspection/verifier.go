@@ -83,6 +83,7 @@ type Verifier struct {
 	slots   chan struct{}
 	flight  singleflight.Group
 	waiting atomic.Int64
+	count   counters
 	good    *memory[mesh.Identity]
 	bad     *memory[error]
 
@@ -132,7 +133,11 @@ type digest [sha256.Size]byte
 
 // Known returns whom token speaks for, if that was asked moments ago.
 func (v *Verifier) Known(token string) (mesh.Identity, bool) {
-	return v.good.get(sha256.Sum256([]byte(token)), v.cfg.Now())
+	id, ok := v.good.get(sha256.Sum256([]byte(token)), v.cfg.Now())
+	if ok {
+		v.count.hits.Add(1)
+	}
+	return id, ok
 }
 
 // Verify returns whom token speaks for, and asks its issuer if that is not known. An error wraps [mesh.ErrCannotVerify] or
@@ -141,9 +146,11 @@ func (v *Verifier) Known(token string) (mesh.Identity, bool) {
 func (v *Verifier) Verify(ctx context.Context, token string) (mesh.Identity, error) {
 	d, now := digest(sha256.Sum256([]byte(token))), v.cfg.Now()
 	if id, ok := v.good.get(d, now); ok {
+		v.count.hits.Add(1)
 		return id, nil
 	}
 	if err, ok := v.bad.get(d, now); ok {
+		v.count.hits.Add(1)
 		return mesh.Identity{}, err
 	}
 	if len(token) > maxToken || len(token) < minToken || strings.Trim(token, tokenCharacters) != "" {
@@ -151,6 +158,7 @@ func (v *Verifier) Verify(ctx context.Context, token string) (mesh.Identity, err
 	}
 	defer v.waiting.Add(-1)
 	if v.waiting.Add(1) > maxWaiting {
+		v.count.turnedAway.Add(1)
 		return mesh.Identity{}, fmt.Errorf("%w: too many wait for %s", mesh.ErrCannotVerify, v.cfg.Issuer)
 	}
 	done := v.flight.DoChan(string(d[:]), func() (any, error) {
@@ -183,12 +191,15 @@ func (v *Verifier) find(ctx context.Context, token string, d digest) (mesh.Ident
 	case v.slots <- struct{}{}:
 		defer func() { <-v.slots }()
 	case <-ctx.Done():
+		v.count.turnedAway.Add(1)
 		return mesh.Identity{}, fmt.Errorf("%w: too many questions to %s", mesh.ErrCannotVerify, v.cfg.Issuer)
 	}
 	if !v.breaker.allow() {
+		v.count.turnedAway.Add(1)
 		return mesh.Identity{}, fmt.Errorf("%w: %s has just failed to answer", mesh.ErrCannotVerify, v.cfg.Issuer)
 	}
 	asked := v.cfg.Now()
+	v.count.requests.Add(1)
 	answer, err := v.ask(ctx, token)
 	// A stranger may find a token that the issuer calls a bad request. That must not keep others' from being asked about.
 	answered := err == nil || errors.Is(err, discovery.ErrBadRequest)
@@ -196,10 +207,12 @@ func (v *Verifier) find(ctx context.Context, token string, d digest) (mesh.Ident
 		v.cfg.Logger.WarnContext(ctx, "the issuer cannot be asked about tokens", "issuer", v.cfg.Issuer, "error", err)
 	}
 	if err != nil {
+		v.count.failures.Add(1)
 		return mesh.Identity{}, fmt.Errorf("%w: %w", mesh.ErrCannotVerify, err)
 	}
 	id, err := v.read(answer, token, asked)
 	if err != nil {
+		v.count.refused.Add(1)
 		v.bad.put(d, err, asked.Add(v.cfg.RefusedTTL), asked)
 		return mesh.Identity{}, err
 	}

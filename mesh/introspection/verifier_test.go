@@ -153,6 +153,12 @@ func TestAnAnswerIsRememberedForMoments(t *testing.T) {
 	if _, err := v.Verify(t.Context(), good); err != nil {
 		t.Errorf("a refusal is remembered for too long: %v", err)
 	}
+	if _, known := v.Known(good); !known {
+		t.Error("a good token is not known")
+	}
+	if got, want := v.Stats(), (introspection.Stats{Hits: 3, Requests: 4, Refused: 1}); got != want {
+		t.Errorf("counted %+v, want %+v", got, want)
+	}
 }
 
 const second = time.Second
@@ -337,6 +343,9 @@ func TestAnIssuerThatIsDownLetsNobodyIn(t *testing.T) {
 			time.advance(2 * second)
 			if _, err := v.Verify(t.Context(), good); err != nil || !v.Ready() {
 				t.Errorf("once it is back: %v", err)
+			}
+			if got, want := v.Stats(), (introspection.Stats{Requests: 5, Failures: 3, TurnedAway: 17}); got != want {
+				t.Errorf("counted %+v, want %+v", got, want)
 			}
 		})
 	}

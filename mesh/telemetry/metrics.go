@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 
 	grpcprom "github.com/grpc-ecosystem/go-grpc-middleware/providers/prometheus"
 	"github.com/prometheus/client_golang/prometheus"
@@ -22,6 +23,7 @@ type Metrics struct {
 	client     *grpcprom.ClientMetrics
 	decisions  *prometheus.CounterVec
 	shed       *prometheus.CounterVec
+	ejections  *prometheus.CounterVec
 	// admitted are the counters of decisions that let somebody in, by method: these are on everybody's way.
 	admitted sync.Map
 }
@@ -41,11 +43,15 @@ func New(registerer prometheus.Registerer) (*Metrics, error) {
 			Name: "mesh_shed_total",
 			Help: "Calls, streams, connections and handshakes that a server refused because it had too much to do.",
 		}, []string{"what"}),
+		ejections: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "mesh_ejections_total",
+			Help: "Times that a replica failed so often that it was passed over for a while, by the target that it is a replica of.",
+		}, []string{"target"}),
 	}
 	for _, what := range []string{mesh.ShedCall, mesh.ShedStream, mesh.ShedConnection, mesh.ShedHandshake} {
 		m.shed.WithLabelValues(what) // a zero until it happens, so that the first time is an increase
 	}
-	for _, c := range []prometheus.Collector{m.server, m.client, m.decisions, m.shed} {
+	for _, c := range []prometheus.Collector{m.server, m.client, m.decisions, m.shed, m.ejections} {
 		if err := registerer.Register(c); err != nil {
 			return nil, fmt.Errorf("register metrics: %w", err)
 		}
@@ -88,8 +94,16 @@ func (m *Metrics) decided(d mesh.Decision) {
 	}
 }
 
-// Client makes a connection count its calls and their time.
+// Client makes a connection count its calls and their time, and the replicas that it passes over because they fail. These
+// are told apart by the connection's Target; which replica it was is said by its log.
 func (m *Metrics) Client(cfg *mesh.DialConfig) {
+	ejections, before := m.ejections.WithLabelValues(cfg.Target), cfg.Ejected // a zero until it happens
+	cfg.Ejected = func(address string, pause time.Duration) {
+		ejections.Inc()
+		if before != nil {
+			before(address, pause)
+		}
+	}
 	cfg.UnaryInterceptors = append(cfg.UnaryInterceptors, m.client.UnaryClientInterceptor())
 	cfg.StreamInterceptors = append(cfg.StreamInterceptors, m.client.StreamClientInterceptor())
 }

@@ -6,6 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/realguardio/realguardio/mesh"
+	"github.com/realguardio/realguardio/mesh/introspection"
 	"github.com/realguardio/realguardio/mesh/jwt"
 	"github.com/realguardio/realguardio/mesh/revocation"
 )
@@ -21,6 +22,32 @@ func (m *Metrics) Verifier(issuer string, v interface{ Stats() jwt.Stats }) erro
 		{counter, "mesh_jwks_fetches_total", "Fetches of the issuer's keys.", func() float64 { return float64(v.Stats().Fetches) }},
 		{counter, "mesh_jwks_fetch_failures_total", "Fetches of the issuer's keys that brought none.", func() float64 { return float64(v.Stats().FetchFailures) }},
 		{gauge, "mesh_jwks_age_seconds", "Time since the issuer's keys in use were fetched.", func() float64 { return v.Stats().KeysAge.Seconds() }},
+	})
+}
+
+// Introspection shows how an issuer is asked about its opaque tokens. Alert on mesh_introspection_failures_total: while
+// the issuer does not answer, its tokens let nobody in.
+func (m *Metrics) Introspection(issuer string, v interface{ Stats() introspection.Stats }) error {
+	one := &Metrics{registerer: prometheus.WrapRegistererWith(prometheus.Labels{"issuer": issuer}, m.registerer)}
+	return one.show("introspection", []figure{
+		{counter, "mesh_introspection_hits_total", "Opaque tokens about which the issuer had just been asked.", func() float64 { return float64(v.Stats().Hits) }},
+		{counter, "mesh_introspection_requests_total", "Questions to the issuer about opaque tokens.", func() float64 { return float64(v.Stats().Requests) }},
+		{counter, "mesh_introspection_refused_total", "Answers of the issuer by which a token is no good.", func() float64 { return float64(v.Stats().Refused) }},
+		{counter, "mesh_introspection_failures_total", "Questions to the issuer that brought no answer.", func() float64 { return float64(v.Stats().Failures) }},
+		{counter, "mesh_introspection_turned_away_total", "Opaque tokens refused unasked, because too many wait or the issuer has just failed.", func() float64 { return float64(v.Stats().TurnedAway) }},
+		{gauge, "mesh_introspection_waiting", "Calls that wait for what the issuer says.", func() float64 { return float64(v.Stats().Waiting) }},
+	})
+}
+
+// Load shows how much a server has under way, of how much it has room for. What is beyond that is counted by
+// mesh_shed_total.
+func (m *Metrics) Load(server interface{ Load() mesh.Load }) error {
+	return m.show("load", []figure{
+		{gauge, "mesh_calls_in_progress", "Calls in progress that are no streams.", func() float64 { return float64(server.Load().Calls) }},
+		{gauge, "mesh_calls_waiting", "Calls that wait until there is room for them.", func() float64 { return float64(server.Load().Waiting) }},
+		{gauge, "mesh_calls_limit", "Calls that may be in progress.", func() float64 { return float64(server.Load().CallLimit) }},
+		{gauge, "mesh_streams_open", "Streams that are open.", func() float64 { return float64(server.Load().Streams) }},
+		{gauge, "mesh_streams_limit", "Streams that may be open.", func() float64 { return float64(server.Load().StreamLimit) }},
 	})
 }
 

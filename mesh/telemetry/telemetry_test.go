@@ -14,6 +14,7 @@ import (
 
 	meshv1 "github.com/realguardio/realguardio/gen/go/realguardio/mesh/v1"
 	"github.com/realguardio/realguardio/mesh"
+	"github.com/realguardio/realguardio/mesh/introspection"
 	"github.com/realguardio/realguardio/mesh/jwt"
 	"github.com/realguardio/realguardio/mesh/meshtest"
 	"github.com/realguardio/realguardio/mesh/revocation"
@@ -71,6 +72,24 @@ func TestCallsAndRefusalsAreCounted(t *testing.T) {
 		if diff := cmp.Diff(map[string]float64{"Watch OK": 1, "Watch PermissionDenied": 1, "Watch Unauthenticated": 1}, handled); diff != "" {
 			t.Errorf("%s differs (-want +got):\n%s", side, diff)
 		}
+	}
+}
+
+func TestReplicasThatArePassedOverAreCountedByTarget(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	metrics, err := telemetry.New(registry)
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := 0
+	cfg := mesh.DialConfig{Target: "customer:9101", Ejected: func(string, time.Duration) { told++ }}
+	metrics.Client(&cfg)
+	metrics.Client(&mesh.DialConfig{Target: "token:9100"})
+	cfg.Ejected("10.0.0.1:9101", 5*time.Second)
+	cfg.Ejected("10.0.0.2:9101", 5*time.Second)
+	got := counted(t, registry, "mesh_ejections_total", "target")
+	if diff := cmp.Diff(map[string]float64{"customer:9101": 2}, got); diff != "" || told != 2 {
+		t.Errorf("told %d times, and counted (-want +got):\n%s", told, diff)
 	}
 }
 
@@ -148,9 +167,19 @@ func TestALogIsSetUpOrSaysWhyNot(t *testing.T) {
 // What the library tells of itself.
 type (
 	verifier  struct{}
+	asker     struct{}
 	set       struct{}
 	exchanges struct{}
+	server    struct{}
 )
+
+func (asker) Stats() introspection.Stats {
+	return introspection.Stats{Hits: 1, Requests: 2, Refused: 3, Failures: 4, TurnedAway: 5, Waiting: 6}
+}
+
+func (server) Load() mesh.Load {
+	return mesh.Load{Calls: 1, CallLimit: 2, Waiting: 3, Streams: 4, StreamLimit: 5}
+}
 
 func (verifier) Stats() jwt.Stats {
 	return jwt.Stats{Hits: 1, Misses: 2, Refused: 3, Fetches: 4, FetchFailures: 5, KeysAge: 6 * time.Second}
@@ -170,25 +199,24 @@ func TestWhatTheLibraryKnowsOfItselfIsShown(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(metrics.Verifier("https://id.example.com", verifier{}), metrics.Revocations(set{}), metrics.Exchanges(exchanges{})); err != nil {
+	if err := errors.Join(metrics.Verifier("https://id.example.com", verifier{}), metrics.Introspection("https://id.example.com", asker{}),
+		metrics.Revocations(set{}), metrics.Exchanges(exchanges{}), metrics.Load(server{})); err != nil {
 		t.Fatal(err)
-	}
-	got := map[string]float64{}
-	for _, name := range []string{
-		"mesh_verifier_hits_total", "mesh_verifier_misses_total", "mesh_verifier_refused_total", "mesh_jwks_fetches_total",
-		"mesh_jwks_fetch_failures_total", "mesh_jwks_age_seconds", "mesh_revocations_entries", "mesh_revocations_age_seconds",
-		"mesh_revocations_lag_seconds", "mesh_revocations_resyncs_total", "mesh_exchange_hits_total", "mesh_exchange_misses_total",
-		"mesh_exchange_failures_total",
-	} {
-		for _, v := range counted(t, registry, name) {
-			got[name] = v
-		}
 	}
 	want := map[string]float64{
 		"mesh_verifier_hits_total": 1, "mesh_verifier_misses_total": 2, "mesh_verifier_refused_total": 3, "mesh_jwks_fetches_total": 4,
-		"mesh_jwks_fetch_failures_total": 5, "mesh_jwks_age_seconds": 6, "mesh_revocations_entries": 1, "mesh_revocations_age_seconds": 2,
-		"mesh_revocations_lag_seconds": 3, "mesh_revocations_resyncs_total": 4, "mesh_exchange_hits_total": 1, "mesh_exchange_misses_total": 2,
-		"mesh_exchange_failures_total": 3,
+		"mesh_jwks_fetch_failures_total": 5, "mesh_jwks_age_seconds": 6,
+		"mesh_introspection_hits_total": 1, "mesh_introspection_requests_total": 2, "mesh_introspection_refused_total": 3,
+		"mesh_introspection_failures_total": 4, "mesh_introspection_turned_away_total": 5, "mesh_introspection_waiting": 6,
+		"mesh_revocations_entries": 1, "mesh_revocations_age_seconds": 2, "mesh_revocations_lag_seconds": 3, "mesh_revocations_resyncs_total": 4,
+		"mesh_exchange_hits_total": 1, "mesh_exchange_misses_total": 2, "mesh_exchange_failures_total": 3,
+		"mesh_calls_in_progress": 1, "mesh_calls_limit": 2, "mesh_calls_waiting": 3, "mesh_streams_open": 4, "mesh_streams_limit": 5,
+	}
+	got := map[string]float64{}
+	for name := range want {
+		for _, v := range counted(t, registry, name) {
+			got[name] = v
+		}
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("figures differ (-want +got):\n%s", diff)

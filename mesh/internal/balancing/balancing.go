@@ -27,7 +27,7 @@ type roundRobin struct{ faulty func(error) bool }
 func (roundRobin) Name() string { return Name }
 
 func (b roundRobin) Build(cc balancer.ClientConn, o balancer.BuildOptions) balancer.Balancer {
-	r := &replicas{now: time.Now, faulty: b.faulty, known: map[string]*replica{}}
+	r := &replicas{now: time.Now, faulty: b.faulty, ejected: toldBy(o.DialCreds), known: map[string]*replica{}}
 	return base.NewBalancerBuilder(Name, r, base.Config{HealthCheck: true}).Build(cc, o)
 }
 
@@ -35,6 +35,8 @@ func (b roundRobin) Build(cc balancer.ClientConn, o balancer.BuildOptions) balan
 type replicas struct {
 	now    func() time.Time
 	faulty func(error) bool
+	// ejected is told of each that is passed over.
+	ejected Ejected
 	// ejectedUntil is when the last of those passed over is not any more, in nanoseconds: while it is in the past, picking
 	// looks at no clock of any.
 	ejectedUntil atomic.Int64
@@ -47,6 +49,7 @@ type replicas struct {
 // replica is what is known of one address.
 type replica struct {
 	of    *replicas
+	addr  string
 	calls atomic.Int64
 	until atomic.Int64
 	// since, failures and ejections are read and written under the lock of replicas, on failures only.
@@ -66,7 +69,7 @@ func (r *replicas) Build(info base.PickerBuildInfo) balancer.Picker {
 	for conn, at := range info.ReadySCs {
 		known := r.known[at.Address.Addr]
 		if known == nil {
-			known = &replica{of: r}
+			known = &replica{of: r, addr: at.Address.Addr}
 			r.known[at.Address.Addr] = known
 		}
 		p.members = append(p.members, member{known, balancer.PickResult{SubConn: conn, Done: known.done}})

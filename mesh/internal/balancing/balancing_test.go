@@ -98,7 +98,7 @@ func TestHalfOfTheReplicasAreAlwaysAsked(t *testing.T) {
 // picks makes the picker of a connection to addresses, all of which are ready, and what tells it how a call ended.
 func picks(now func() time.Time, addresses ...string) (pick func() (address string, done func(error))) {
 	faulty := func(err error) bool { return !errors.Is(err, errOfCaller) }
-	r := &replicas{now: now, faulty: faulty, known: map[string]*replica{}}
+	r := &replicas{now: now, faulty: faulty, ejected: toldBy(nil), known: map[string]*replica{}}
 	info := base.PickerBuildInfo{ReadySCs: map[balancer.SubConn]base.SubConnInfo{}}
 	names := map[balancer.SubConn]string{}
 	for _, address := range addresses {

@@ -27,6 +27,13 @@ func (r *replica) done(info balancer.DoneInfo) {
 }
 
 func (r *replicas) failed(one *replica) {
+	if pause := r.eject(one); pause > 0 {
+		r.ejected(one.addr, pause)
+	}
+}
+
+// eject counts a failure, and returns for how long the replica is passed over now because of it; 0 where it is not.
+func (r *replicas) eject(one *replica) time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := r.now()
@@ -36,16 +43,18 @@ func (r *replicas) failed(one *replica) {
 	}
 	one.failures++
 	if one.failures < ejectAfter || 2*one.failures < one.calls.Load() || !r.mayEject(now) {
-		return
+		return 0
 	}
 	if now.Sub(time.Unix(0, one.until.Load())) > maxEjection {
 		one.ejections = 0
 	}
 	one.ejections++
-	until := now.Add(min(time.Duration(one.ejections)*ejection, maxEjection)).UnixNano()
+	pause := min(time.Duration(one.ejections)*ejection, maxEjection)
+	until := now.Add(pause).UnixNano()
 	one.until.Store(until)
 	one.since = time.Time{}
 	r.ejectedUntil.Store(max(until, r.ejectedUntil.Load()))
+	return pause
 }
 
 // mayEject keeps half of the replicas: where most fail, it is not they who are at fault.

@@ -96,6 +96,9 @@ func NewGateway(ctx context.Context, cfg GatewayConfig, l Listeners) (_ *Part, e
 	if err != nil {
 		return nil, err
 	}
+	if err := in.metrics.Load(native); err != nil {
+		return nil, err
+	}
 	p.Ops.Add(ops.Once(ops.Check{Name: "identity provider", Run: edge.ProviderReady}))
 	p.work("sign-in", edge.Run)
 	p.serveGRPC(native, l.GRPC)

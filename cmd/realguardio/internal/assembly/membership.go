@@ -18,6 +18,7 @@ import (
 	"github.com/realguardio/realguardio/gateway"
 	"github.com/realguardio/realguardio/mesh"
 	"github.com/realguardio/realguardio/mesh/clientcredentials"
+	"github.com/realguardio/realguardio/mesh/introspection"
 	"github.com/realguardio/realguardio/mesh/issuers"
 	"github.com/realguardio/realguardio/mesh/issuers/issuerfile"
 	"github.com/realguardio/realguardio/mesh/jwt"
@@ -115,6 +116,11 @@ func (m *membership) newVerifier(ctx context.Context, env Environment, keys func
 	for _, t := range trusted {
 		if v, ok := t.JWT.(*jwt.Verifier); ok {
 			if err := m.metrics.Verifier(v.Issuer(), v); err != nil {
+				return nil, err
+			}
+		}
+		if v, ok := t.Opaque.(*introspection.Verifier); ok {
+			if err := m.metrics.Introspection(v.Issuer(), v); err != nil {
 				return nil, err
 			}
 		}
@@ -251,6 +257,9 @@ func (p *Part) serveHTTP(handler http.Handler, l net.Listener, config *tls.Confi
 func (p *Part) finish(in *membership, env Environment, l Listeners, register ...func(grpc.ServiceRegistrar)) error {
 	server, err := in.newServer(env.Now)
 	if err != nil {
+		return err
+	}
+	if err := in.metrics.Load(server); err != nil {
 		return err
 	}
 	for _, r := range register {
