@@ -14,8 +14,10 @@ type authInfo struct {
 	credentials.TLSInfo
 	// certificate is the digest of the peer's, as a token that is bound to it says.
 	certificate string
-	kept        *keptTokens
-	sent        *sentTokens
+	// workload is the name of the peer, where it is a workload of the trust domain.
+	workload string
+	kept     *keptTokens
+	sent     *sentTokens
 }
 
 // tlsOf returns what TLS says about the peer that AuthInfo is of.
@@ -30,15 +32,17 @@ func tlsOf(info credentials.AuthInfo) (credentials.TLSInfo, bool) {
 	}
 }
 
-// referring is transport security whose connections can refer to tokens.
+// referring is transport security whose connections can refer to tokens, and know which workload their peer is.
 type referring struct {
 	credentials.TransportCredentials
+	ids WorkloadIDs
 }
 
 func (r referring) ClientHandshake(ctx context.Context, authority string, raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
 	conn, info, err := r.TransportCredentials.ClientHandshake(ctx, authority, raw)
 	if tls, ok := info.(credentials.TLSInfo); ok && err == nil {
-		info = &authInfo{TLSInfo: tls, sent: &sentTokens{tokens: newRecent[*sentToken](maxNamed)}}
+		server, _ := r.ids.server(tls)
+		info = &authInfo{TLSInfo: tls, workload: server, sent: &sentTokens{tokens: newRecent[*sentToken](maxNamed)}}
 	}
 	return conn, info, err
 }
@@ -46,13 +50,30 @@ func (r referring) ClientHandshake(ctx context.Context, authority string, raw ne
 func (r referring) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
 	conn, info, err := r.TransportCredentials.ServerHandshake(raw)
 	if tls, ok := info.(credentials.TLSInfo); ok && err == nil {
-		info = &authInfo{TLSInfo: tls, certificate: certificateOf(tls), kept: &keptTokens{}}
+		info = r.ids.accepted(tls)
 	}
 	return conn, info, err
 }
 
 func (r referring) Clone() credentials.TransportCredentials {
-	return referring{r.TransportCredentials.Clone()}
+	return referring{r.TransportCredentials.Clone(), r.ids}
+}
+
+// accepted is what a server knows of a connection.
+func (w WorkloadIDs) accepted(tls credentials.TLSInfo) *authInfo {
+	info := &authInfo{TLSInfo: tls, certificate: certificateOf(tls), kept: &keptTokens{}}
+	if cert, ok := provenCertificate(tls); ok {
+		info.workload, _ = w.Name(cert)
+	}
+	return info
+}
+
+// server returns which workload the server of a connection is. The handshake has verified its certificate, or failed.
+func (w WorkloadIDs) server(tls credentials.TLSInfo) (name string, ok bool) {
+	if len(tls.State.PeerCertificates) == 0 {
+		return "", false
+	}
+	return w.Name(tls.State.PeerCertificates[0])
 }
 
 // authInfoOf returns what is known of the connection that an RPC came in by, or nil.

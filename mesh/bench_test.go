@@ -38,10 +38,17 @@ func BenchmarkAdmit(b *testing.B) {
 	claims := meshtest.Claims{SessionID: "s1", GrantID: "g1", Roles: []string{"A"}, Scopes: []string{"a.read", "a.write", "openid"}}
 	bearer := iss.Token(b, claims)
 	claims.Extra = map[string]any{"cnf": map[string]any{"x5t#S256": digestOf(certificate)}}
-	for name, token := range map[string]string{"a bearer token": bearer, "a token bound to a certificate": iss.Token(b, claims)} {
-		b.Run(name, func(b *testing.B) {
-			ctx := metadata.NewIncomingContext(connection, metadata.Pairs(
-				"authorization", "Bearer "+token, "x-request-id", "req-1", "user-agent", "grpc-go", ":authority", "customer:9101", "content-type", "application/grpc"))
+	for _, bench := range []struct {
+		name, token string
+		more        []string
+	}{
+		{name: "a bearer token", token: bearer},
+		{name: "a token bound to a certificate", token: iss.Token(b, claims)},
+		{name: "a call that came through others", token: bearer, more: []string{"mesh-via", "securitysystem gateway"}},
+	} {
+		b.Run(bench.name, func(b *testing.B) {
+			ctx := metadata.NewIncomingContext(connection, metadata.Pairs(append(bench.more,
+				"authorization", "Bearer "+bench.token, "x-request-id", "req-1", "user-agent", "grpc-go", ":authority", "customer:9101", "content-type", "application/grpc")...))
 			b.ReportAllocs()
 			for b.Loop() {
 				if _, err := admit(ctx, "/test.mesh.v1.Echo/Scoped"); err != nil {

@@ -20,8 +20,8 @@ type call struct {
 	// named is true where the caller chose the request id, and so need not be told it.
 	named       bool
 	traceparent string
-	// ids tell which workload the peer is; nil until the guard has decided.
-	ids *WorkloadIDs
+	// way is known when the guard has decided.
+	way way
 	// identity is set by the guard, so that the log line, written outside of it, can name the caller.
 	identity *Identity
 }
@@ -44,7 +44,11 @@ func RequestID(ctx context.Context) string {
 // WithRequestID gives work that did not begin with an RPC, such as an HTTP request at the edge, its request id. An id
 // that is empty, too long or not made of letters, digits, '-', '_' and '.' is replaced by a new one.
 func WithRequestID(ctx context.Context, id string) context.Context {
-	return context.WithValue(ctx, callKey{}, &call{requestID: requestIDOr(id)})
+	c := &call{requestID: requestIDOr(id)}
+	if before := callFrom(ctx); before != nil {
+		c.way = before.way // which no handler can forget
+	}
+	return context.WithValue(ctx, callKey{}, c)
 }
 
 // beginCall starts the record of an RPC that came in. Its place in a trace is the one that ctx has already, where a

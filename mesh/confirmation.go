@@ -51,6 +51,8 @@ type sent struct {
 	presented string
 	// proven is true for the scheme DPoP, which comes with a proof; false for a bearer token.
 	proven bool
+	// referred is true where the connection knew the token already.
+	referred bool
 }
 
 // asDPoP takes the token out of "DPoP <token>" (RFC 9449, section 7.1), and nothing out of any other scheme.

@@ -38,7 +38,7 @@ func (g *guard) credential(ctx context.Context) (sent, error) {
 		return sent{}, because("oversized", Unauthenticated(ReasonUnauthenticated))
 	}
 	if token, err := referred(ctx, values[0]); token != "" || err != nil {
-		return sent{token: token}, err
+		return sent{token: token, referred: true}, err
 	}
 	s, value := sent{}, values[0]
 	if g.cfg.DPoP != nil {

@@ -21,8 +21,8 @@ type Denial struct {
 	Reason, Cause string
 	// Caller is whose call it was, not to be changed.
 	Caller *Identity
-	// Peer is the workload that the call came from, by its certificate; empty where the peer is none.
-	Peer string
+	// Via are the workloads that the call came through, as [Via] has them.
+	Via []string
 	// RequestID is by which the logs of all parts know the call.
 	RequestID string
 }

@@ -27,7 +27,7 @@ func TestADenialSaysWhoWasRefusedWhatAndWhy(t *testing.T) {
 	conn := srv.DialAs(t, "gateway")
 	alice := meshtest.Claims{Subject: "u-alice", ClientID: "web"}
 
-	type told struct{ Method, Reason, Cause, Subject, Client, Peer, RequestID string }
+	type told struct{ Method, Reason, Cause, Subject, Client, Via, RequestID string }
 	for _, tt := range []struct {
 		name   string
 		method string
@@ -61,14 +61,14 @@ func TestADenialSaysWhoWasRefusedWhatAndWhy(t *testing.T) {
 			var got *told
 			select {
 			case d := <-denied: // told before the answer
-				got = &told{d.Method, d.Reason, d.Cause, d.Caller.Subject, d.Caller.ClientID, d.Peer, d.RequestID}
+				got = &told{d.Method, d.Reason, d.Cause, d.Caller.Subject, d.Caller.ClientID, strings.Join(d.Via, " "), d.RequestID}
 				if !d.Time.Equal(noon) || d.Reason != mesh.Reason(err) {
 					t.Errorf("at %v, %s; answered %v", d.Time, d.Reason, err)
 				}
 			default:
 			}
 			if tt.want != nil {
-				tt.want.Method, tt.want.Peer, tt.want.RequestID = "/test.mesh.v1.Echo/"+tt.method, "gateway", "req-7"
+				tt.want.Method, tt.want.Via, tt.want.RequestID = "/test.mesh.v1.Echo/"+tt.method, "gateway", "req-7"
 			}
 			if diff := cmp.Diff(tt.want, got); diff != "" {
 				t.Errorf("what is told differs (-want +got):\n%s", diff)

@@ -34,7 +34,8 @@ type DialConfig struct {
 	// Insecure dials plaintext and sends tokens over it, for anyone on the way to read and use. It is for a test, or for
 	// a peer on the same host behind nothing but a loopback address.
 	Insecure bool
-	// WorkloadIDs are those of the workloads that [Forward] connects to. Default: of the form [WorkloadID].
+	// WorkloadIDs are those of the workloads that [Forward] connects to, and that are told which workloads a call came through
+	// ([Via]). Default: of the form [WorkloadID].
 	WorkloadIDs WorkloadIDs
 	// Propagation decides whose token is sent. Required.
 	Propagation Propagation
@@ -158,9 +159,9 @@ func (cfg *DialConfig) transport() (credentials.TransportCredentials, error) {
 		return insecure.NewCredentials(), nil
 	case cfg.TLSSource != nil:
 		sourced, err := newSourced(cfg.TLSSource)
-		return referring{cfg.within(sourced)}, err
+		return referring{cfg.within(sourced), cfg.WorkloadIDs}, err
 	default:
-		return referring{cfg.within(newTLS(cfg.TLS))}, nil
+		return referring{cfg.within(newTLS(cfg.TLS)), cfg.WorkloadIDs}, nil
 	}
 }
 
@@ -183,8 +184,8 @@ func (t trusting) ClientHandshake(ctx context.Context, authority string, raw net
 	if err != nil {
 		return nil, nil, err
 	}
-	if peer, ok := info.(credentials.TLSInfo); ok && len(peer.State.PeerCertificates) > 0 {
-		if _, ok := t.ids.Name(peer.State.PeerCertificates[0]); ok {
+	if peer, ok := info.(credentials.TLSInfo); ok {
+		if _, ok := t.ids.server(peer); ok {
 			return conn, info, nil
 		}
 	}

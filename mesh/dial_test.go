@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -116,12 +117,12 @@ func TestOnlyTheTokenAndTheRequestsIDsTravelOn(t *testing.T) {
 		t.Fatal(err)
 	}
 	md := <-seen
-	if diff := cmp.Diff([]string{"req-1", parent}, append(md.Get("x-request-id"), md.Get("traceparent")...)); diff != "" {
-		t.Errorf("ids differ (-want +got):\n%s", diff)
+	if diff := cmp.Diff([]string{"req-1", parent, "test-client"}, slices.Concat(md.Get("x-request-id"), md.Get("traceparent"), md.Get("mesh-via"))); diff != "" {
+		t.Errorf("what travelled on differs (-want +got):\n%s", diff)
 	}
 	for key := range md {
 		switch key {
-		case ":authority", "content-type", "user-agent", "grpc-accept-encoding", "authorization", "mesh-token-ref", "x-request-id", "traceparent":
+		case ":authority", "content-type", "user-agent", "grpc-accept-encoding", "authorization", "mesh-token-ref", "mesh-via", "x-request-id", "traceparent":
 		default:
 			t.Errorf("%s travelled on", key)
 		}

@@ -10,7 +10,7 @@ import (
 
 // AuthInfo is what a server knows of a connection.
 func AuthInfo(info credentials.TLSInfo) credentials.AuthInfo {
-	return &authInfo{TLSInfo: info, certificate: certificateOf(info), kept: &keptTokens{}}
+	return WorkloadIDs{}.accepted(info)
 }
 
 // NewAdmit returns what the guard of a server with these policies asks about each call.

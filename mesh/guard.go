@@ -14,7 +14,6 @@ type guardConfig struct {
 	Policies    *Policies
 	Verifier    Verifier
 	Revocations Revocations
-	WorkloadIDs WorkloadIDs
 	Credential  func(ctx context.Context, authorization string) (token string, err error)
 	DPoP        *DPoP
 	Decided     func(ctx context.Context, d Decision)
@@ -78,9 +77,6 @@ func (g *guard) known(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo
 // and connection ctx holds, and returns the context it runs with. It is the only place where a caller is let in, shared
 // by unary and stream. The error is a status whose text is fit for the caller.
 func (g *guard) admit(ctx context.Context, method string) (context.Context, error) {
-	if call := callFrom(ctx); call != nil {
-		call.ids = &g.cfg.WorkloadIDs
-	}
 	c, err := g.decide(ctx, method)
 	if err != nil {
 		d := Decision{Method: method, Cause: "other"}
@@ -102,7 +98,6 @@ func (g *guard) admit(ctx context.Context, method string) (context.Context, erro
 	if call := callFrom(ctx); call != nil {
 		call.identity = &c.identity
 	}
-	g.keep(ctx, c.token)
 	return withCaller(ctx, c), nil
 }
 
@@ -112,7 +107,7 @@ func (g *guard) deny(ctx context.Context, c *caller, d Decision, err error) {
 		call.identity = &c.identity
 	}
 	g.cfg.Denied(Denial{
-		Time: g.cfg.Now(), Method: d.Method, Reason: Reason(err), Cause: d.Cause, Caller: &c.identity, Peer: PeerWorkload(ctx), RequestID: RequestID(ctx),
+		Time: g.cfg.Now(), Method: d.Method, Reason: Reason(err), Cause: d.Cause, Caller: &c.identity, Via: Via(ctx), RequestID: RequestID(ctx),
 	})
 }
 
@@ -122,6 +117,13 @@ func (g *guard) decide(ctx context.Context, method string) (*caller, error) {
 	rule := g.rules[method]
 	if rule == nil {
 		return nil, because(UnknownMethod, unimplemented())
+	}
+	way, err := wayOf(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if call := callFrom(ctx); call != nil {
+		call.way = way
 	}
 	if rule.Public {
 		return nil, nil
@@ -147,14 +149,20 @@ func (g *guard) decide(ctx context.Context, method string) (*caller, error) {
 	if err := g.prove(ctx, method, s, id.Confirmation); err != nil {
 		return nil, err
 	}
-	return c, g.hold(ctx, &c.identity, rule)
+	if err := g.hold(way.peer, &c.identity, rule); err != nil {
+		return c, err
+	}
+	if !s.referred {
+		g.keep(ctx, s.token)
+	}
+	return c, nil
 }
 
-// hold checks what a rule demands of a caller who is known.
-func (g *guard) hold(ctx context.Context, id *Identity, rule *Rule) error {
+// hold checks what a rule demands of a caller who is known and calls by way of the workload peer.
+func (g *guard) hold(peer string, id *Identity, rule *Rule) error {
 	c := claimant{id: id, now: g.cfg.Now}
 	if id.Kind == KindWorkload {
-		c.workload, _ = peerWorkload(ctx, g.cfg.WorkloadIDs)
+		c.workload = peer
 	}
 	for i := range demands {
 		if r := demands[i].unmet(rule, c); r != nil {

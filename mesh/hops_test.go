@@ -33,18 +33,21 @@ const (
 )
 
 // line is three parts in front of a fourth, each of which calls the next, in a call for a call and in a stream for a stream.
+// A gateway calls the first.
 type line struct {
 	issuer *meshtest.Issuer
 	front  *grpc.ClientConn
-	// met has the callers that each part has let in.
+	// met has the callers that each part has let in, and via by which parts they have come.
 	mu  sync.Mutex
 	met map[string][]mesh.Identity
+	via map[string][]string
 }
 
 func (l *line) meet(ctx context.Context, part string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.met[part] = append(l.met[part], mesh.Caller(ctx))
+	l.via[part] = mesh.Via(ctx)
 }
 
 func (l *line) last(part string) mesh.Identity {
@@ -60,7 +63,7 @@ func (l *line) last(part string) mesh.Identity {
 // newLine makes the parts a, b, c and d, connected by hops. onward is how a handler calls on.
 func newLine(t *testing.T, hops [3]hop, onward func(ctx context.Context, call func(context.Context) error) error) *line {
 	t.Helper()
-	l := &line{issuer: meshtest.NewIssuer(t), met: map[string][]mesh.Identity{}}
+	l := &line{issuer: meshtest.NewIssuer(t), met: map[string][]mesh.Identity{}, via: map[string][]string{}}
 	next := meshtest.Serve(t, l.issuer, meshtest.Part{Name: "d", Configure: audienceOf(t, l.issuer, "d", hops[2:])}, (&echo{
 		unary: func(ctx context.Context, in note) (note, error) {
 			l.meet(ctx, "d")
@@ -99,7 +102,7 @@ func newLine(t *testing.T, hops [3]hop, onward func(ctx context.Context, call fu
 			},
 		}).register)
 	}
-	l.front = next.Dial(t)
+	l.front = next.DialAs(t, "gateway")
 	return l
 }
 
@@ -190,6 +193,11 @@ func TestThreeHopsDeepTheCallerIsStillTheCaller(t *testing.T) {
 				if d.SessionID != "s1" || !cmp.Equal(d.Actors, tt.actors) && len(d.Actors)+len(tt.actors) > 0 || d.Confirmation.Bound() != tt.bound {
 					t.Errorf("streamed %v: the last part knows session %q, actors %v, bound %v", streamed, d.SessionID, d.Actors, d.Confirmation.Bound())
 				}
+				for part, want := range map[string][]string{"a": {"gateway"}, "b": {"a", "gateway"}, "c": {"b", "a", "gateway"}, "d": {"c", "b", "a", "gateway"}} {
+					if got := l.via[part]; !cmp.Equal(got, want) {
+						t.Errorf("streamed %v: %s was called by way of %v", streamed, part, got)
+					}
+				}
 				if len(tt.actors) == 3 {
 					for part, want := range map[string][]string{"a": nil, "b": {"a"}, "c": {"b", "a"}} {
 						if got := l.last(part).Actors; !cmp.Equal(got, want) && len(got)+len(want) > 0 {
@@ -227,6 +235,9 @@ func TestAHandlerCannotForgetOrSwapTheCaller(t *testing.T) {
 		{name: "by metadata without authority", onward: func(ctx context.Context, call func(context.Context) error) error {
 			return call(metadata.AppendToOutgoingContext(ctx, "x-user-id", "u-mallory", "x-forwarded-client-cert", "URI=spiffe://realguardio/gateway", "grpc-trace-bin", "x"))
 		}},
+		{name: "by naming other parts", code: codes.Internal, onward: func(ctx context.Context, call func(context.Context) error) error {
+			return call(metadata.AppendToOutgoingContext(ctx, "mesh-via", "mallory"))
+		}},
 		{name: "by a token of their own", code: codes.Internal, onward: func(ctx context.Context, call func(context.Context) error) error {
 			return call(metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+mallory))
 		}},
@@ -245,6 +256,9 @@ func TestAHandlerCannotForgetOrSwapTheCaller(t *testing.T) {
 					got, err := l.call(t.Context(), t, streamed)
 					if status.Code(err) != tt.code || tt.code == codes.OK && got != "user u-alice via web" {
 						t.Errorf("streamed %v: got %q, %v", streamed, got, err)
+					}
+					if via := l.via["d"]; tt.code == codes.OK && !cmp.Equal(via, []string{"c", "b", "a", "gateway"}) {
+						t.Errorf("streamed %v: the last part was called by way of %v", streamed, via)
 					}
 					if d := l.last("d"); tt.code != codes.OK && d.Kind != "" {
 						t.Errorf("streamed %v: the last part let %v in", streamed, d)

@@ -70,7 +70,7 @@ func (o *outgoing) stream(ctx context.Context, desc *grpc.StreamDesc, conn *grpc
 // faults to be found.
 func (o *outgoing) prepare(ctx context.Context, method string) (_ context.Context, token string, err error) {
 	if md, ok := metadata.FromOutgoingContext(ctx); ok {
-		for _, key := range []string{authorizationKey, requestIDKey, traceparentKey, tracestateKey} {
+		for _, key := range []string{authorizationKey, requestIDKey, traceparentKey, tracestateKey, viaKey} {
 			if len(md.Get(key)) > 0 {
 				return nil, "", fmt.Errorf("call %s: %s in the outgoing metadata is not for handlers to set", o.target, key)
 			}
@@ -79,15 +79,22 @@ func (o *outgoing) prepare(ctx context.Context, method string) (_ context.Contex
 	if token, err = o.propagation.bearer(ctx, method); err != nil {
 		return nil, "", err
 	}
+	c := callFrom(ctx)
+	via := ""
+	if c != nil {
+		if via, err = c.way.onward(); err != nil {
+			return nil, "", fmt.Errorf("call %s: %w", o.target, err)
+		}
+	}
 	pairs := make([]string, 0, 6)
 	switch {
 	case token == "":
 	case o.insecure:
 		pairs = append(pairs, authorizationKey, "Bearer "+token)
 	default: // it is put on the call where the connection is known
-		ctx = context.WithValue(ctx, attemptKey{}, &attempt{token: token})
+		ctx = context.WithValue(ctx, attemptKey{}, &attempt{token: token, via: via})
 	}
-	if c := callFrom(ctx); c == nil {
+	if c == nil {
 		pairs = append(pairs, requestIDKey, requestIDOr(""))
 	} else {
 		pairs = append(pairs, requestIDKey, c.requestID)

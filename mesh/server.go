@@ -118,7 +118,7 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 	}
 	s := &Server{cfg: cfg, serving: newServing(cfg.Verifier), policies: &Policies{rules: map[string]*Rule{}}, requests: &requests{}}
 	guard, err := newGuard(guardConfig{
-		Policies: s.policies, Verifier: cfg.Verifier, Revocations: cfg.Revocations, WorkloadIDs: cfg.WorkloadIDs,
+		Policies: s.policies, Verifier: cfg.Verifier, Revocations: cfg.Revocations,
 		Credential: cfg.Credential, DPoP: cfg.DPoP, Decided: cfg.Decided, Denied: cfg.Denied, Now: cfg.Now,
 	})
 	if err != nil {
@@ -317,7 +317,7 @@ func (s *Server) transport() credentials.TransportCredentials {
 	if s.cfg.TLS != nil {
 		security = newTLS(s.cfg.TLS)
 	}
-	return referring{&connections{TransportCredentials: security, limits: s.cfg.Limits, shed: s.cfg.Shed}}
+	return referring{&connections{TransportCredentials: security, limits: s.cfg.Limits, shed: s.cfg.Shed}, s.cfg.WorkloadIDs}
 }
 
 // minPing is how often a client may ask whether the server lives.

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"io"
+	"maps"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -125,11 +126,8 @@ const reasonUnknownRef = "TOKEN_REF_UNKNOWN"
 // keep keeps the token of an admitted call where its caller asks for it and is a workload. An edge that takes other
 // credentials keeps none: what it verifies is not what it was sent.
 func (g *guard) keep(ctx context.Context, token string) {
-	if single(ctx, refKey) != keepRef || g.edge {
-		return
-	}
 	c := authInfoOf(ctx)
-	if _, workload := peerWorkload(ctx, g.cfg.WorkloadIDs); c == nil || !workload {
+	if g.edge || c == nil || c.workload == "" || single(ctx, refKey) != keepRef {
 		return
 	}
 	c.kept.keep(token)
@@ -200,9 +198,10 @@ func bearerOf(token string) map[string]string {
 	return map[string]string{authorizationKey: "Bearer " + token}
 }
 
-// attempt is a call under way: its token, and what was last made of it.
+// attempt is a call under way: its token, which workloads it came through, and what was last made of it.
 type attempt struct {
 	token   string
+	via     string
 	trailer metadata.MD
 	// plain is set for a call that is made again because of a reference, by whatever connection.
 	plain atomic.Bool
@@ -224,13 +223,27 @@ func (tokenCredentials) GetRequestMetadata(ctx context.Context, _ ...string) (ma
 	}
 	info, _ := credentials.RequestInfoFromContext(ctx)
 	c, ok := info.AuthInfo.(*authInfo)
-	if !ok || a.plain.Load() {
+	switch {
+	case !ok:
 		return bearerOf(a.token), nil
+	case a.plain.Load():
+		return c.telling(a.via, bearerOf(a.token)), nil
 	}
 	md, asked := c.sent.authorize(a.token)
 	a.sent.Store(c.sent)
 	a.asked.Store(asked)
-	return md, nil
+	return c.telling(a.via, md), nil
+}
+
+// telling adds to the metadata of a call which workloads it came through, where it goes to a workload.
+func (c *authInfo) telling(via string, md map[string]string) map[string]string {
+	if via == "" || c.workload == "" {
+		return md
+	}
+	told := make(map[string]string, len(md)+1)
+	maps.Copy(told, md)
+	told[viaKey] = via
+	return told
 }
 
 // learn takes note of what the answer says about the token. It reports whether the server did not know a reference, and

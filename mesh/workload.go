@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strings"
 
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/peer"
 )
 
@@ -108,7 +109,15 @@ func PeerCertificate(ctx context.Context) (*x509.Certificate, bool) {
 		return nil, false
 	}
 	info, ok := tlsOf(p.AuthInfo)
-	if !ok || len(info.State.VerifiedChains) == 0 || len(info.State.VerifiedChains[0]) == 0 {
+	if !ok {
+		return nil, false
+	}
+	return provenCertificate(info)
+}
+
+// provenCertificate is the peer's own certificate, where it was verified.
+func provenCertificate(info credentials.TLSInfo) (*x509.Certificate, bool) {
+	if len(info.State.VerifiedChains) == 0 || len(info.State.VerifiedChains[0]) == 0 {
 		return nil, false
 	}
 	return info.State.VerifiedChains[0][0], true
@@ -118,24 +127,4 @@ func PeerCertificate(ctx context.Context) (*x509.Certificate, bool) {
 func Thumbprint(cert *x509.Certificate) string {
 	sum := sha256.Sum256(cert.Raw)
 	return base64.RawURLEncoding.EncodeToString(sum[:])
-}
-
-// peerWorkload returns the name in the certificate that the peer of ctx has proven to hold.
-func peerWorkload(ctx context.Context, ids WorkloadIDs) (string, bool) {
-	cert, ok := PeerCertificate(ctx)
-	if !ok {
-		return "", false
-	}
-	return ids.Name(cert)
-}
-
-// PeerWorkload returns the name of the workload that the RPC of ctx came from, by its certificate; empty outside of one and
-// where the peer is none. It is for the record: whose call it is, is said by the token, see [FromContext].
-func PeerWorkload(ctx context.Context) string {
-	call := callFrom(ctx)
-	if call == nil || call.ids == nil {
-		return ""
-	}
-	name, _ := peerWorkload(ctx, *call.ids)
-	return name
 }

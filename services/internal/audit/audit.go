@@ -45,11 +45,11 @@ type Entry struct {
 	Actor string
 	// ClientID is the client that it was done through. Default: that of the RPC's caller, where Actor is too.
 	ClientID string
-	// Actors acted for Actor, the last of them first, as its token says that was exchanged; Via is the workload whose
-	// connection the request came over, by its certificate, which need not be one of them. Default: those of the RPC's caller,
-	// where Actor is too.
+	// Actors acted for Actor, the last of them first, as its token says that was exchanged. Via are the workloads that the
+	// request came through, the last of them first, which is proven by its certificate; see [mesh.Via]. The two need not be the
+	// same. Default: those of the RPC's caller, where Actor is too.
 	Actors []string
-	Via    string
+	Via    []string
 	// Action is what was done, such as "user.disable". Required.
 	Action string
 	// Target is what it was done to, by its id.
@@ -108,7 +108,7 @@ func (e Entry) completed(ctx context.Context) Entry {
 	if e.Actor == "" && e.ClientID == "" {
 		caller := mesh.Caller(ctx)
 		e.Actor, e.ClientID = caller.Subject, caller.ClientID
-		e.Actors, e.Via = caller.Actors, mesh.PeerWorkload(ctx)
+		e.Actors, e.Via = caller.Actors, mesh.Via(ctx)
 	}
 	from := originOf(ctx)
 	if e.Address == "" {
@@ -134,8 +134,8 @@ func (e Entry) completed(ctx context.Context) Entry {
 	if len(e.Actors) > 0 {
 		details[detailActors] = storable(strings.Join(e.Actors, " "), maxDetail)
 	}
-	if e.Via != "" {
-		details[detailVia] = storable(e.Via, maxText)
+	if len(e.Via) > 0 {
+		details[detailVia] = storable(strings.Join(e.Via, " "), maxDetail)
 	}
 	e.Details = details
 	return e

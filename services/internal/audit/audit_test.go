@@ -249,10 +249,10 @@ func TestALongLogIsWalkedToItsEnd(t *testing.T) {
 
 func TestWhoStoodBetweenIsPartOfTheRecord(t *testing.T) {
 	each(t, func(t *testing.T, db *sqldb.DB) {
-		add(t, db, audit.Entry{Time: noon, Actor: "usr_1", ClientID: "web", Actors: []string{"securitysystem", "gateway"}, Via: "securitysystem", Action: "user.disable"},
+		add(t, db, audit.Entry{Time: noon, Actor: "usr_1", ClientID: "web", Actors: []string{"securitysystem", "gateway"}, Via: []string{"securitysystem", "customer", "gateway"}, Action: "user.disable"},
 			audit.Entry{Time: noon, Actor: "usr_1", Action: "user.disable"})
 		got := list(t, db, audit.Filter{})
-		if !cmp.Equal(got[1].Actors, []string{"securitysystem", "gateway"}) || got[1].Via != "securitysystem" || len(got[0].Actors) != 0 || got[0].Via != "" {
+		if !cmp.Equal(got[1].Actors, []string{"securitysystem", "gateway"}) || !cmp.Equal(got[1].Via, []string{"securitysystem", "customer", "gateway"}) || len(got[0].Actors) != 0 || len(got[0].Via) != 0 {
 			t.Errorf("%+v", got)
 		}
 		for _, name := range []string{"actors", "via"} {
@@ -268,6 +268,27 @@ func TestWhoStoodBetweenIsPartOfTheRecord(t *testing.T) {
 		}
 		if _, err := audit.Verify(t.Context(), db, audit.Head{}); !errors.Is(err, audit.ErrBroken) {
 			t.Errorf("another chain is not noticed: %v", err)
+		}
+	})
+}
+
+// TestWhatWasWrittenBeforeIsStillWhole has a log of a time when an entry named the last workload alone.
+func TestWhatWasWrittenBeforeIsStillWhole(t *testing.T) {
+	each(t, func(t *testing.T, db *sqldb.DB) {
+		if _, err := db.Exec(t.Context(), `INSERT INTO audit_entries (number, time, actor, client_id, action, target, result, address, request_id, details, hash)
+			VALUES (1, 1772366400000000, 'usr_1', 'web', 'user.disable', 'usr_2', 'ok', '', 'req-1', '{"actors":"securitysystem","via":"gateway"}',
+			'9ff40c630468f9fd0e832bd7a77c1cdf0d0877a6089b0d09164da7460a7daac3')`); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := db.Exec(t.Context(), `UPDATE audit_head SET number = 1`); err != nil {
+			t.Fatal(err)
+		}
+		add(t, db, audit.Entry{Time: noon, Actor: "usr_1", Via: []string{"customer", "gateway"}, Action: "user.enable"})
+		if head, err := audit.Verify(t.Context(), db, audit.Head{}); err != nil || head.Number != 2 {
+			t.Errorf("%v, %v", head, err)
+		}
+		if got := list(t, db, audit.Filter{}); !cmp.Equal(got[1].Via, []string{"gateway"}) || !cmp.Equal(got[1].Actors, []string{"securitysystem"}) {
+			t.Errorf("%+v", got)
 		}
 	})
 }

@@ -68,6 +68,14 @@ func read(ctx context.Context, db *sqldb.DB, which string, args ...any) ([]Entry
 	return entries, nil
 }
 
+// namesIn are those that a detail lists; nil for none.
+func namesIn(detail string) []string {
+	if detail == "" {
+		return nil
+	}
+	return strings.Fields(detail)
+}
+
 func scan(rows *sql.Rows) (e Entry, err error) {
 	var micros int64
 	var details, hash string
@@ -78,10 +86,7 @@ func scan(rows *sql.Rows) (e Entry, err error) {
 	e.Time = sqldb.Time(micros)
 	// What is not as it was written is shown as far as it can be read: Verify tells.
 	_ = json.Unmarshal([]byte(details), &e.Details)
-	if actors := e.Details[detailActors]; actors != "" {
-		e.Actors = strings.Fields(actors)
-	}
-	e.Via = e.Details[detailVia]
+	e.Actors, e.Via = namesIn(e.Details[detailActors]), namesIn(e.Details[detailVia])
 	e.Hash, _ = hex.DecodeString(hash)
 	return e, nil
 }

@@ -80,9 +80,13 @@ func (e *Entry) others() map[string]string {
 }
 
 func (e *Entry) proto() *auditv1.Entry {
-	return &auditv1.Entry{
+	shown := &auditv1.Entry{
 		Number: e.Number, Time: timestamppb.New(e.Time), Actor: e.Actor, ClientId: e.ClientID, Action: e.Action, Target: e.Target,
 		Result: e.Result, Address: e.Address, RequestId: e.RequestID, Details: e.others(), Hash: e.Hash,
-		Actors: e.Actors, Via: e.Via,
+		Actors: e.Actors,
 	}
+	if len(e.Via) > 0 {
+		shown.Via, shown.Through = e.Via[0], e.Via[1:]
+	}
+	return shown
 }

@@ -67,7 +67,7 @@ type Recorder struct {
 }
 
 // denial is what equal denials have in common.
-type denial struct{ subject, client, kind, actors, peer, method, reason, cause string }
+type denial struct{ subject, client, kind, actors, via, method, reason, cause string }
 
 // counted are equal denials.
 type counted struct {
@@ -98,7 +98,7 @@ func New(cfg Config) *Recorder {
 func (r *Recorder) Denied(d mesh.Denial) {
 	key := denial{
 		subject: d.Caller.Subject, client: d.Caller.ClientID, kind: string(d.Caller.Kind), actors: strings.Join(d.Caller.Actors, " "),
-		peer: d.Peer, method: d.Method, reason: d.Reason, cause: d.Cause,
+		via: strings.Join(d.Via, " "), method: d.Method, reason: d.Reason, cause: d.Cause,
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -239,7 +239,7 @@ func (c *counted) add(others counted) {
 
 func (t *taken) entry() audit.Entry {
 	e := audit.Entry{
-		Time: t.first, Actor: t.subject, ClientID: t.client, Actors: strings.Fields(t.actors), Via: t.peer,
+		Time: t.first, Actor: t.subject, ClientID: t.client, Actors: strings.Fields(t.actors), Via: strings.Fields(t.via),
 		Action: Action, Target: t.method, Result: t.reason, RequestID: t.requestID,
 		Details: map[string]string{"kind": t.kind, "cause": t.cause},
 	}

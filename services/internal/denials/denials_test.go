@@ -79,7 +79,7 @@ func (w *world) deny(who, what string, n int) {
 
 func denial(at time.Time, who, what string) mesh.Denial {
 	return mesh.Denial{Time: at, Method: "/test.Service/" + what, Reason: mesh.ReasonRoleMissing, Cause: "role_missing",
-		Caller: &mesh.Identity{Subject: who, ClientID: "web", Kind: mesh.KindUser, Actors: []string{"securitysystem"}}, Peer: "gateway", RequestID: "req-1"}
+		Caller: &mesh.Identity{Subject: who, ClientID: "web", Kind: mesh.KindUser, Actors: []string{"securitysystem"}}, Via: []string{"securitysystem", "gateway"}, RequestID: "req-1"}
 }
 
 // entries are what is recorded, the oldest first, as "actor target count".
@@ -130,7 +130,7 @@ func TestADenialIsRecordedWithWhoWasRefusedWhat(t *testing.T) {
 			t.Fatalf("%+v, %v", list, err)
 		}
 		e := list[0]
-		if e.Action != "call.deny" || e.Actor != "mallory" || e.ClientID != "web" || !slices.Equal(e.Actors, []string{"securitysystem"}) || e.Via != "gateway" ||
+		if e.Action != "call.deny" || e.Actor != "mallory" || e.ClientID != "web" || !slices.Equal(e.Actors, []string{"securitysystem"}) || !slices.Equal(e.Via, []string{"securitysystem", "gateway"}) ||
 			e.Target != "/test.Service/Delete" || e.RequestID != "req-1" || e.Result != "ROLE_MISSING" || e.Details["cause"] != "role_missing" ||
 			e.Details["kind"] != "user" || !e.Time.Equal(noon) {
 			t.Errorf("%+v", e)

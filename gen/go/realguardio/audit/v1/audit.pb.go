@@ -50,10 +50,13 @@ type Entry struct {
 	// SHA-256 over the entry and the hash of the one before it: an entry that is changed or taken out later shows.
 	Hash []byte `protobuf:"bytes,11,opt,name=hash,proto3" json:"hash,omitempty"`
 	// The parts and applications that acted for the actor, the last one first, as far as the token says: a part that has sent
-	// on the actor's own token is not among them.
+	// on the actor's own token is not among them, but in `through`.
 	Actors []string `protobuf:"bytes,12,rep,name=actors,proto3" json:"actors,omitempty"`
 	// The part that the request came from, by its certificate.
-	Via           string `protobuf:"bytes,13,opt,name=via,proto3" json:"via,omitempty"`
+	Via string `protobuf:"bytes,13,opt,name=via,proto3" json:"via,omitempty"`
+	// The parts that it had come through before that, the last one first. Each is named by the one before it in this list, the
+	// first by the one in `via`: this is as true as those are trusted.
+	Through       []string `protobuf:"bytes,14,rep,name=through,proto3" json:"through,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -177,6 +180,13 @@ func (x *Entry) GetVia() string {
 		return x.Via
 	}
 	return ""
+}
+
+func (x *Entry) GetThrough() []string {
+	if x != nil {
+		return x.Through
+	}
+	return nil
 }
 
 type ListEntriesRequest struct {
@@ -325,7 +335,7 @@ var File_realguardio_audit_v1_audit_proto protoreflect.FileDescriptor
 
 const file_realguardio_audit_v1_audit_proto_rawDesc = "" +
 	"\n" +
-	" realguardio/audit/v1/audit.proto\x12\x14realguardio.audit.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a realguardio/mesh/v1/policy.proto\"\xc1\x03\n" +
+	" realguardio/audit/v1/audit.proto\x12\x14realguardio.audit.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a realguardio/mesh/v1/policy.proto\"\xdb\x03\n" +
 	"\x05Entry\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x03R\x06number\x12.\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x14\n" +
@@ -341,7 +351,8 @@ const file_realguardio_audit_v1_audit_proto_rawDesc = "" +
 	" \x03(\v2(.realguardio.audit.v1.Entry.DetailsEntryR\adetails\x12\x12\n" +
 	"\x04hash\x18\v \x01(\fR\x04hash\x12\x16\n" +
 	"\x06actors\x18\f \x03(\tR\x06actors\x12\x10\n" +
-	"\x03via\x18\r \x01(\tR\x03via\x1a:\n" +
+	"\x03via\x18\r \x01(\tR\x03via\x12\x18\n" +
+	"\athrough\x18\x0e \x03(\tR\athrough\x1a:\n" +
 	"\fDetailsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xe7\x01\n" +
