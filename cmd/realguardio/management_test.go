@@ -73,7 +73,7 @@ func manageClients(t *testing.T, s *stand) {
 	}
 	s.token(t, remote.Credentials{ClientID: made.ID, ClientSecret: made.Secret})
 	code, table, _ := run(t, nil, "clients", "get", made.ID, "--ready-file", s.path)
-	if code != 0 || !strings.HasPrefix(table, "CLIENTID") || !strings.Contains(table, "Reports") {
+	if code != 0 || !strings.HasPrefix(table, "CLIENT ID") || !strings.Contains(table, "Reports") {
 		t.Errorf("exit code %d\n%s", code, table)
 	}
 }
