@@ -42,7 +42,7 @@ func (r referring) ClientHandshake(ctx context.Context, authority string, raw ne
 	conn, info, err := r.TransportCredentials.ClientHandshake(ctx, authority, raw)
 	if tls, ok := info.(credentials.TLSInfo); ok && err == nil {
 		server, _ := r.ids.server(tls)
-		info = &authInfo{TLSInfo: tls, workload: server, sent: &sentTokens{tokens: newRecent[*sentToken](maxNamed)}}
+		info = &authInfo{TLSInfo: tls, workload: server, sent: newSentTokens()}
 	}
 	return conn, info, err
 }

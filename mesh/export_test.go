@@ -22,36 +22,23 @@ func NewAdmit(p *Policies, v Verifier, r Revocations) (func(ctx context.Context,
 	return g.admit, nil
 }
 
-// LastKept returns which of some strings a set of the last limit ones holds after all were put in, in their order.
-func LastKept(limit int, puts ...string) map[string]bool {
-	r := newRecent[bool](limit)
-	for _, s := range puts {
-		r.put(s, true)
-	}
-	kept := map[string]bool{}
-	for s := range r.of {
-		kept[s] = true
-	}
-	return kept
-}
-
 // MaxKept is how many tokens a server keeps for a connection.
 const MaxKept = maxKept
 
 // Named sends tokens over a connection, one after the other, and returns how many were named by references, and how many of
 // those the server does not keep.
 func Named(tokens iter.Seq[string]) (named, unknown int) {
-	client := sentTokens{tokens: newRecent[*sentToken](maxNamed)}
+	client := newSentTokens()
 	var server keptTokens
 	for token := range tokens {
 		md, asked := client.authorize(token)
-		if asked != nil {
+		if asked > 0 {
 			server.keep(token)
-			client.answered(asked, true)
+			client.answered(token, asked, true)
 			continue
 		}
 		named++
-		if _, known := server.token(strings.TrimPrefix(md[authorizationKey], refScheme+" ")); !known {
+		if server.token(strings.TrimPrefix(md[authorizationKey], refScheme+" ")) != token {
 			unknown++
 		}
 	}

@@ -1,13 +1,12 @@
 package mesh
 
 import (
-	"container/list"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
+	"hash/maphash"
 	"io"
-	"maps"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -17,6 +16,8 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+
+	"github.com/realguardio/realguardio/mesh/internal/recent"
 )
 
 // A token is by far the longest header of a call, and the compression of HTTP/2 has room for five of them: with more
@@ -43,67 +44,45 @@ const (
 	maxAsked = 64
 )
 
-// refOf is the reference of a token: 144 bits of its SHA-256.
-func refOf(token string) string {
+// tokenRef names a token: 144 bits of its SHA-256, in base64url.
+type tokenRef [24]byte
+
+func refOf(token string) (ref tokenRef) {
 	digest := sha256.Sum256([]byte(token))
-	return base64.RawURLEncoding.EncodeToString(digest[:18])
-}
-
-// recent is a set of the last n strings that were put in, each with a value. One that is put in again is young again.
-type recent[V any] struct {
-	of    map[string]*list.Element // of *valued[V]
-	order list.List                // the youngest first
-	limit int
-}
-
-type valued[V any] struct {
-	key string
-	v   V
-}
-
-func newRecent[V any](limit int) recent[V] {
-	return recent[V]{of: map[string]*list.Element{}, limit: limit}
-}
-
-func (r *recent[V]) put(key string, v V) {
-	if there := r.of[key]; there != nil {
-		there.Value.(*valued[V]).v = v
-		r.order.MoveToFront(there)
-		return
-	}
-	if len(r.of) == r.limit {
-		delete(r.of, r.order.Remove(r.order.Back()).(*valued[V]).key)
-	}
-	r.of[key] = r.order.PushFront(&valued[V]{key, v})
-}
-
-func (r *recent[V]) get(key string) (v V, ok bool) {
-	there := r.of[key]
-	if there == nil {
-		return v, false
-	}
-	return there.Value.(*valued[V]).v, true
+	base64.RawURLEncoding.Encode(ref[:], digest[:18])
+	return ref
 }
 
 // keptTokens are the tokens that one client has sent over one connection, by their references.
 type keptTokens struct {
 	mu     sync.RWMutex
-	tokens recent[string]
+	tokens *recent.Set[tokenRef, string] // nil until there is one
 }
 
 func (k *keptTokens) keep(token string) {
+	ref := refOf(token)
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.tokens.of == nil {
-		k.tokens = newRecent[string](maxKept)
+	if k.tokens == nil {
+		k.tokens = recent.New[tokenRef, string](maxKept)
 	}
-	k.tokens.put(refOf(token), token)
+	k.tokens.Put(ref, token)
 }
 
-func (k *keptTokens) token(ref string) (string, bool) {
+// token returns the token that ref names; "" for none.
+func (k *keptTokens) token(ref string) string {
+	if len(ref) != len(tokenRef{}) {
+		return ""
+	}
 	k.mu.RLock()
 	defer k.mu.RUnlock()
-	return k.tokens.get(ref)
+	if k.tokens == nil {
+		return ""
+	}
+	if token := k.tokens.Get(tokenRef([]byte(ref))); token != nil {
+		return *token
+	}
+	return ""
 }
 
 // referred returns the token that an authorization names; "" where it is not of that scheme.
@@ -113,7 +92,7 @@ func referred(ctx context.Context, authorization string) (token string, err erro
 		return "", nil
 	}
 	if c := authInfoOf(ctx); c != nil {
-		if token, ok := c.kept.token(ref); ok {
+		if token := c.kept.token(ref); token != "" {
 			return token, nil
 		}
 	}
@@ -137,57 +116,87 @@ func (g *guard) keep(ctx context.Context, token string) {
 
 // sentToken is a token that was sent over a connection.
 type sentToken struct {
-	// reference is the metadata that names it.
-	reference map[string]string
-	// kept becomes true when the server is known to keep it.
-	kept atomic.Bool
+	token string
+	ref   tokenRef
+	// added is how many were before it on the connection, and itself.
+	added uint64
+	// kept is true when the server is known to keep it.
+	kept bool
 }
 
-// sentTokens are the tokens that were sent over one connection.
+// sentTokens are the tokens that were sent over one connection. They are found by a hash of how they end, which is read in a
+// moment and differs in all that are signed; of two that end alike, the last one is named.
 type sentTokens struct {
+	seed   maphash.Seed
 	mu     sync.RWMutex
-	tokens recent[*sentToken]
+	tokens *recent.Set[uint64, sentToken]
+	added  uint64
 	// asked counts the calls that the server was asked in to keep a token, until it says for the first time that it does.
 	asked atomic.Int32
 	// off is set where the server keeps none, or somebody in between sends the calls of one connection over several.
 	off atomic.Bool
 }
 
-// authorize returns the metadata that a call carries its token in.
-func (s *sentTokens) authorize(token string) (_ map[string]string, asked *sentToken) {
-	if s.off.Load() {
-		return bearerOf(token), nil
-	}
-	s.mu.RLock()
-	known, _ := s.tokens.get(token)
-	s.mu.RUnlock()
-	if known != nil && known.kept.Load() {
-		return known.reference, nil
-	}
-	if known == nil {
-		known = s.add(token)
-	}
-	md := bearerOf(token)
-	md[refKey] = keepRef
-	return md, known
+func newSentTokens() *sentTokens {
+	return &sentTokens{seed: maphash.MakeSeed(), tokens: recent.New[uint64, sentToken](maxNamed)}
 }
 
-func (s *sentTokens) add(token string) *sentToken {
+// place is what a token is found by.
+func (s *sentTokens) place(token string) uint64 {
+	const tail = 32
+	return maphash.String(s.seed, token[max(0, len(token)-tail):])
+}
+
+// authorize returns the metadata that a call carries its token in, for the caller to keep. Where the server is asked to keep the token, asked is
+// what its answer is told by; else it is 0.
+func (s *sentTokens) authorize(token string) (md map[string]string, asked uint64) {
+	if s.off.Load() {
+		return bearerOf(token), 0
+	}
+	place := s.place(token)
+	known := s.find(place, token)
+	if known.kept {
+		return map[string]string{authorizationKey: refScheme + " " + string(known.ref[:])}, 0
+	}
+	asked = known.added
+	if asked == 0 {
+		asked = s.add(place, token)
+	}
+	return map[string]string{authorizationKey: "Bearer " + token, refKey: keepRef}, asked
+}
+
+// find returns what is known of a token; nothing where it was not sent lately.
+func (s *sentTokens) find(place uint64, token string) (known sentToken) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if t := s.tokens.Get(place); t != nil && t.token == token {
+		return *t
+	}
+	return sentToken{}
+}
+
+func (s *sentTokens) add(place uint64, token string) (asked uint64) {
+	ref := refOf(token)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	known, there := s.tokens.get(token)
-	if !there {
-		known = &sentToken{reference: map[string]string{authorizationKey: refScheme + " " + refOf(token)}}
-		s.tokens.put(token, known)
+	if known := s.tokens.Get(place); known != nil && known.token == token {
+		return known.added
 	}
-	return known
+	s.added++
+	s.tokens.Put(place, sentToken{token: token, ref: ref, added: s.added})
+	return s.added
 }
 
 // answered is told whether the server has said that it keeps a token that it was asked to keep.
-func (s *sentTokens) answered(asked *sentToken, kept bool) {
+func (s *sentTokens) answered(token string, asked uint64, kept bool) {
 	switch {
 	case kept:
-		asked.kept.Store(true)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		// It may have been forgotten since, and sent again: what was said before that is not about how young it is now.
+		if known := s.tokens.Get(s.place(token)); known != nil && known.added == asked {
+			known.kept = true
+		}
 		s.asked.Store(-1)
 	case s.asked.Load() >= 0 && s.asked.Add(1) > maxAsked:
 		s.off.Store(true)
@@ -206,7 +215,7 @@ type attempt struct {
 	// plain is set for a call that is made again because of a reference, by whatever connection.
 	plain atomic.Bool
 	sent  atomic.Pointer[sentTokens]
-	asked atomic.Pointer[sentToken]
+	asked atomic.Uint64
 }
 
 type attemptKey struct{}
@@ -240,10 +249,8 @@ func (c *authInfo) telling(via string, md map[string]string) map[string]string {
 	if via == "" || c.workload == "" {
 		return md
 	}
-	told := make(map[string]string, len(md)+1)
-	maps.Copy(told, md)
-	told[viaKey] = via
-	return told
+	md[viaKey] = via
+	return md
 }
 
 // learn takes note of what the answer says about the token. It reports whether the server did not know a reference, and
@@ -253,10 +260,10 @@ func (a *attempt) learn(err error) (unknown bool) {
 	if sent == nil {
 		return false
 	}
-	if asked := a.asked.Load(); asked != nil {
+	if asked := a.asked.Load(); asked > 0 {
 		kept := len(a.trailer[refKey]) > 0
 		if kept || err == nil || errors.Is(err, io.EOF) { // of a call that was refused no token is kept anywhere
-			sent.answered(asked, kept)
+			sent.answered(a.token, asked, kept)
 		}
 		return false
 	}

@@ -262,28 +262,6 @@ func foreign(t *testing.T, iss *meshtest.Issuer, handler grpc.StreamHandler) (ad
 	return lis.Addr().String()
 }
 
-func TestTheLastTokensAreKept(t *testing.T) {
-	for _, tt := range []struct{ name, puts, want string }{
-		{name: "fewer than there is room for", puts: "ab", want: "ab"},
-		{name: "one too many", puts: "abcd", want: "bcd"},
-		{name: "many too many", puts: "abcdefgh", want: "fgh"},
-		{name: "one again takes no room", puts: "abcabcaaa", want: "abc"},
-		{name: "one again is young again", puts: "abcad", want: "acd"},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			got := mesh.LastKept(3, strings.Split(tt.puts, "")...)
-			for _, s := range strings.Split(tt.want, "") {
-				if !got[s] {
-					t.Errorf("%s is forgotten", s)
-				}
-			}
-			if len(got) != len(tt.want) {
-				t.Errorf("%d are kept, want %d", len(got), len(tt.want))
-			}
-		})
-	}
-}
-
 // TestWhateverIsNamedIsKept has somewhat more callers than there is room for, who come again in no order.
 func TestWhateverIsNamedIsKept(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
