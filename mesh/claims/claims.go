@@ -100,6 +100,7 @@ func (r *Reader) Read(members map[string]json.RawMessage, signed string, now tim
 	if err != nil {
 		return mesh.Identity{}, err
 	}
+	id.Issuer = r.cfg.Issuer // the same text, in memory that all its tokens share
 	return id, nil
 }
 

@@ -45,12 +45,12 @@ func (f *fields) kind(id mesh.Identity) mesh.Kind {
 	own := id.Subject == id.ClientID
 	_, said := f.members["caller"]
 	switch kind := mesh.Kind(f.optional("caller")); {
-	case !said && own:
+	case !said && own, kind == mesh.KindClient && own:
 		return mesh.KindClient
-	case !said:
+	case !said, kind == mesh.KindUser && !own:
 		return mesh.KindUser
-	case kind == mesh.KindUser && !own, (kind == mesh.KindClient || kind == mesh.KindWorkload) && own:
-		return kind
+	case kind == mesh.KindWorkload && own:
+		return mesh.KindWorkload
 	default:
 		f.fail("caller does not fit sub and client_id")
 		return ""

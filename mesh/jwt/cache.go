@@ -1,7 +1,7 @@
 package jwt
 
 import (
-	"encoding/binary"
+	"hash/maphash"
 	"sync"
 	"sync/atomic"
 
@@ -15,21 +15,24 @@ const (
 
 // verified is a token that was found good.
 type verified struct {
-	token    string
-	identity mesh.Identity
+	token string
 	// key is what it was verified with; it counts only while that is trusted.
 	key *key
 	// used tells that it was asked for since the hand last came by.
 	used atomic.Bool
-	// at is its place in the ring.
-	at int
+	// place is what it is found by, at its index in the ring.
+	place    uint64
+	at       int
+	identity mesh.Identity
 }
 
-// cache remembers verified tokens. The whole token is the key, because any part of it (a hash, the jti, the payload)
-// would let another token, with another signature, be taken for the one that was verified; Go's maps compare the whole
-// key, and at 60 ns for hashing it a digest would cost more than it saves. Only verified tokens come in, so that
-// strangers cannot fill it.
+// cache remembers verified tokens. The whole token is compared, because any part of it (a hash, the jti, the payload)
+// would let another token, with another signature, be taken for the one that was verified. It is found by a hash of its end,
+// though, as signatures are as good as random: to hash all of a token takes it through the processor's caches, and where it is the
+// very string that was verified, comparing does not. Of two that end alike the last one is remembered. Only verified tokens
+// come in, so that strangers cannot fill it.
 type cache struct {
+	seed  maphash.Seed
 	shard [shards]shard
 }
 
@@ -38,7 +41,7 @@ type cache struct {
 // come, and a hit writes nothing but a mark that is mostly there.
 type shard struct {
 	mu    sync.RWMutex
-	held  map[string]*verified
+	held  map[uint64]*verified
 	ring  []*verified
 	hand  int
 	limit int
@@ -46,31 +49,30 @@ type shard struct {
 }
 
 func newCache(size int) *cache {
-	c := &cache{}
+	c := &cache{seed: maphash.MakeSeed()}
 	for i := range c.shard {
-		c.shard[i] = shard{held: map[string]*verified{}, limit: max(1, size/shards)}
+		c.shard[i] = shard{held: map[uint64]*verified{}, limit: max(1, size/shards)}
 	}
 	return c
 }
 
-// of picks the shard by eight characters of the signature, which are as good as random. The last one is not: it carries
-// only the bits that were left over.
-func (c *cache) of(token string) *shard {
-	if len(token) < 9 {
-		return &c.shard[0]
-	}
-	tail := binary.LittleEndian.Uint64([]byte(token[len(token)-9 : len(token)-1]))
-	const golden = 0x9e3779b97f4a7c15 // spreads every bit into the top ones
-	return &c.shard[tail*golden>>(64-shardBits)]
+// of returns what a token is found by, and the shard that it belongs to.
+func (c *cache) of(token string) (place uint64, s *shard) {
+	const tail = 32
+	place = maphash.String(c.seed, token[max(0, len(token)-tail):])
+	return place, &c.shard[place>>(64-shardBits)]
 }
 
 // get also returns the shard, which counts the hit if it is one.
 func (c *cache) get(token string) (*verified, *shard) {
-	s := c.of(token)
+	place, s := c.of(token)
 	s.mu.RLock()
-	v := s.held[token]
+	v := s.held[place]
 	s.mu.RUnlock()
-	if v != nil && !v.used.Load() {
+	if v == nil || v.token != token {
+		return nil, s
+	}
+	if !v.used.Load() {
 		v.used.Store(true)
 	}
 	return v, s
@@ -85,10 +87,11 @@ func (c *cache) hits() (n uint64) {
 }
 
 func (c *cache) put(v *verified) {
-	s := c.of(v.token)
+	place, s := c.of(v.token)
+	v.place = place
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	before, held := s.held[v.token]
+	before, held := s.held[place]
 	switch {
 	case held:
 		v.at = before.at
@@ -99,7 +102,7 @@ func (c *cache) put(v *verified) {
 		v.at = s.free()
 	}
 	s.ring[v.at] = v
-	s.held[v.token] = v
+	s.held[place] = v
 }
 
 // free forgets the token under the hand, past those that were used, and returns its place.
@@ -109,6 +112,6 @@ func (s *shard) free() int {
 	}
 	at := s.hand
 	s.hand = (s.hand + 1) % s.limit
-	delete(s.held, s.ring[at].token)
+	delete(s.held, s.ring[at].place)
 	return at
 }

@@ -165,7 +165,7 @@ func (v *Verifier) verify(ctx context.Context, token string) (*verified, error) 
 		return nil, err
 	}
 	identity.KeyID = v.claims.Qualify(k.id)
-	return &verified{token: token, identity: identity, key: k}, nil
+	return &verified{token: token, identity: compact(identity), key: k}, nil
 }
 
 func (c *Config) complete() error {
