@@ -17,7 +17,7 @@ func Await(t testing.TB, what string, holds func() bool) {
 		select {
 		case <-tick.C:
 		case <-deadline:
-			t.Fatalf("waited in vain for %s", what)
+			t.Fatalf("waited in vain: %s", what)
 		}
 	}
 }

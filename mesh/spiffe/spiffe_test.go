@@ -222,18 +222,10 @@ func await(t *testing.T, s *spiffe.Source, svid *workload.X509SVID) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tick, limit := time.NewTicker(time.Millisecond), time.After(20*time.Second)
-	defer tick.Stop()
-	for {
-		if pair, err := config.GetCertificate(nil); err == nil && string(pair.Certificate[0]) == string(svid.GetX509Svid()) {
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-limit:
-			t.Fatal("the new certificate did not come")
-		}
-	}
+	meshtest.Await(t, "the new certificate", func() bool {
+		pair, err := config.GetCertificate(nil)
+		return err == nil && string(pair.Certificate[0]) == string(svid.GetX509Svid())
+	})
 }
 
 func TestASourceIsNotMade(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 
 	customerv1 "github.com/realguardio/realguardio/gen/go/realguardio/customer/v1"
 	"github.com/realguardio/realguardio/mesh"
+	"github.com/realguardio/realguardio/mesh/meshtest"
 	"github.com/realguardio/realguardio/services/internal/sqldb"
 	"github.com/realguardio/realguardio/services/internal/storetest"
 )
@@ -69,15 +70,7 @@ func TestALocationThatIsNotRemovedAfterAllIsOpen(t *testing.T) {
 					t.Errorf("ended with %v, want %v", err, test.code)
 				}
 				// One who leaves does not wait for it.
-				deadline, tick := time.After(10*time.Second), time.NewTicker(5*time.Millisecond)
-				defer tick.Stop()
-				for a.lookup(a.as("alice"), a.oakland) != nil {
-					select {
-					case <-deadline:
-						t.Fatal("still closed")
-					case <-tick.C:
-					}
-				}
+				meshtest.Await(t, "it is open again", func() bool { return a.lookup(a.as("alice"), a.oakland) == nil })
 			})
 		}
 	})

@@ -9,6 +9,7 @@ import (
 
 	"github.com/alicebob/miniredis/v2"
 
+	"github.com/realguardio/realguardio/mesh/meshtest"
 	"github.com/realguardio/realguardio/services/internal/outbox"
 	"github.com/realguardio/realguardio/services/internal/sqldb"
 	"github.com/realguardio/realguardio/services/internal/storetest"
@@ -94,8 +95,8 @@ func TestWhatWasClaimedByOneThatDiedIsTakenUpAgain(t *testing.T) {
 		}
 		w.later.Store(int64(2 * sendLease))
 		w.run(w.service())
-		w.until("it was sent", func() bool { return len(w.office.Taken()) == 1 })
-		w.until("it is recorded", func() bool { return w.states()[Sent] == 1 })
+		meshtest.Await(w, "it was sent", func() bool { return len(w.office.Taken()) == 1 })
+		meshtest.Await(w, "it is recorded", func() bool { return w.states()[Sent] == 1 })
 		if id := w.office.Taken()[0].Header.Get("Message-Id"); !strings.HasPrefix(id, "<ntf_1@") || w.states()[Pending] != 0 {
 			t.Errorf("sent %s, %v", id, w.states())
 		}
@@ -162,7 +163,7 @@ func TestWithoutTheCustomerServiceNoticesWait(t *testing.T) {
 		stop := w.run(w.service())
 		w.publish("evt_1", alarm, "panel_1")
 		w.publish("evt_2", alarm, "panel_1")
-		w.until("it was asked again and again", func() bool {
+		meshtest.Await(w, "it was asked again and again", func() bool {
 			w.people.mu.Lock()
 			defer w.people.mu.Unlock()
 			return w.people.asked > 6
@@ -194,7 +195,7 @@ func TestAStreamThatWasAwayIsReadOnceItIsBack(t *testing.T) {
 	if err := stream.Restart(); err != nil {
 		t.Fatal(err)
 	}
-	w.until("the stream answers", func() bool { return w.stream.Ping(t.Context()).Err() == nil })
+	meshtest.Await(w, "the stream answers", func() bool { return w.stream.Ping(t.Context()).Err() == nil })
 	w.publish("evt_2", alarm, "panel_1")
 	w.settled()
 	if got := w.got(); len(got) != 4 {

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 
 	securitysystemv1 "github.com/realguardio/realguardio/gen/go/realguardio/securitysystem/v1"
+	"github.com/realguardio/realguardio/mesh/meshtest"
 	"github.com/realguardio/realguardio/services/internal/outbox"
 	"github.com/realguardio/realguardio/services/internal/sqldb"
 	"github.com/realguardio/realguardio/services/internal/storetest"
@@ -67,7 +68,7 @@ func (s *source) tell(place string) {
 	if err != nil {
 		s.Fatal(err)
 	}
-	s.until("the event is published", func() bool {
+	meshtest.Await(s, "the event is published", func() bool {
 		var n int
 		err := s.db.QueryRow(s.Context(), `SELECT count(*) FROM outbox WHERE published_at IS NULL`).Scan(&n)
 		return err == nil && n == 0
@@ -77,7 +78,7 @@ func (s *source) tell(place string) {
 // toldAlice are the places that Alice was told of once n messages have been sent to her, sorted.
 func (s *source) toldAlice(n int) []string {
 	s.Helper()
-	s.until("everything has arrived", func() bool {
+	meshtest.Await(s, "everything has arrived", func() bool {
 		var told int
 		err := s.db.QueryRow(s.Context(), `SELECT count(*) FROM delivery WHERE state = $1 AND user_id = 'alice'`, Sent).Scan(&told)
 		return err == nil && told >= n

@@ -105,7 +105,7 @@ func TestOperatorsSeeWhatBecomesOfEventsAndMessages(t *testing.T) {
 		w.publish("evt_1", alarm, "panel_1")
 		w.add("nobody can read this")
 		w.settled()
-		w.until("the consumer has caught up, and all is counted", func() bool {
+		meshtest.Await(w, "the consumer has caught up, and all is counted", func() bool {
 			got := shown()
 			behind := got["behind_seconds"]
 			delete(got, "behind_seconds")
@@ -146,7 +146,7 @@ func TestAMailServerThatWasAwayGetsEachMessageOnce(t *testing.T) {
 	_ = away.Close()
 	w.run(w.service(func(c *Config) { c.Mail, c.Retry.Attempts = mailBy(addr), 1000 }))
 	w.publish("evt_1", alarm, "panel_1")
-	w.until("it was tried in vain", func() bool {
+	meshtest.Await(w, "it was tried in vain", func() bool {
 		var n int
 		err := w.db.QueryRow(t.Context(), `SELECT count(*) FROM delivery WHERE attempts > 1 AND failure <> ''`).Scan(&n)
 		return err == nil && n == 2

@@ -188,7 +188,7 @@ func (w *world) states() map[State]int {
 // settled waits until everything that was published has been taken and worked off.
 func (w *world) settled() {
 	w.Helper()
-	w.until("everything is worked off", func() bool {
+	meshtest.Await(w, "everything is worked off", func() bool {
 		store := sqlStore{w.db}
 		at, err := store.Position(w.Context(), outbox.Stream("securitysystem"))
 		var open int
@@ -196,20 +196,6 @@ func (w *world) settled() {
 			+ (SELECT count(*) FROM delivery WHERE state = 'PENDING')`).Scan(&open)
 		return err == nil && openErr == nil && at == w.position && open == 0
 	})
-}
-
-func (w *world) until(what string, done func() bool) {
-	w.Helper()
-	deadline := time.After(20 * time.Second)
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for !done() {
-		select {
-		case <-deadline:
-			w.Fatalf("never happened: %s", what)
-		case <-tick.C:
-		}
-	}
 }
 
 // people is a customer service that knows who holds a role at Oakland.

@@ -12,6 +12,7 @@ import (
 
 	v1 "github.com/realguardio/realguardio/gen/go/realguardio/securitysystem/v1"
 	"github.com/realguardio/realguardio/mesh"
+	"github.com/realguardio/realguardio/mesh/meshtest"
 	"github.com/realguardio/realguardio/services/internal/sqldb"
 	"github.com/realguardio/realguardio/services/internal/storetest"
 )
@@ -217,20 +218,20 @@ func TestPanelCredentialsAreMadeByThisServiceAndEndedWhenReplacedOrRemoved(t *te
 	w.accounts.setDown(false)
 
 	second := w.panel(id)
-	w.until("the first credentials are ended", func() bool { return slices.Equal(w.accounts.ended(), []string{first}) })
+	meshtest.Await(w, "the first credentials are ended", func() bool { return slices.Equal(w.accounts.ended(), []string{first}) })
 
 	// A token service that is down when the system goes is asked again.
 	w.accounts.setDown(true)
 	if _, err := w.systems.RemoveSecuritySystem(w.as("alice"), &v1.RemoveSecuritySystemRequest{SecuritySystemId: id}); err != nil {
 		t.Fatal(err)
 	}
-	w.until("it was asked in vain", func() bool {
+	meshtest.Await(w, "it was asked in vain", func() bool {
 		w.accounts.mu.Lock()
 		defer w.accounts.mu.Unlock()
 		return w.accounts.refused > 0
 	})
 	w.accounts.setDown(false)
-	w.until("the second credentials are ended", func() bool { return slices.Contains(w.accounts.ended(), second) })
+	meshtest.Await(w, "the second credentials are ended", func() bool { return slices.Contains(w.accounts.ended(), second) })
 
 	w.accounts.mu.Lock()
 	defer w.accounts.mu.Unlock()

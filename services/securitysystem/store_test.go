@@ -20,6 +20,7 @@ import (
 
 	customerv1 "github.com/realguardio/realguardio/gen/go/realguardio/customer/v1"
 	v1 "github.com/realguardio/realguardio/gen/go/realguardio/securitysystem/v1"
+	"github.com/realguardio/realguardio/mesh/meshtest"
 	"github.com/realguardio/realguardio/services/internal/outbox"
 	"github.com/realguardio/realguardio/services/internal/sqldb"
 	"github.com/realguardio/realguardio/services/internal/storetest"
@@ -283,7 +284,7 @@ func TestAChangeIsPublishedWithFactsAboutItsActor(t *testing.T) {
 		stream := redis.NewClient(&redis.Options{Addr: addr})
 		defer stream.Close()
 		var messages []redis.XMessage
-		w.until("both events are in the stream", func() bool {
+		meshtest.Await(w, "both events are in the stream", func() bool {
 			var err error
 			messages, err = stream.XRange(t.Context(), outbox.Stream("securitysystem"), "-", "+").Result()
 			return err == nil && len(messages) == 2

@@ -89,7 +89,7 @@ func (s *watching) wants(want ...string) (position string) {
 func (w *world) follows() {
 	w.Helper()
 	w.run()
-	w.until("changes are followed", func() bool {
+	meshtest.Await(w, "changes are followed", func() bool {
 		var unpublished int
 		if err := w.db.QueryRow(w.Context(), `SELECT count(*) FROM outbox WHERE published_at IS NULL`).Scan(&unpublished); err != nil {
 			w.Fatal(err)
@@ -289,7 +289,7 @@ func TestAWatchDoesNotHideThatEventsAreMissing(t *testing.T) {
 		alice.wants("Unavailable DEPENDENCY_DOWN")
 		w.watch(w.as("alice"), "").wants("Unavailable DEPENDENCY_DOWN")
 		server.SetError("")
-		w.until("changes are followed again", func() bool {
+		meshtest.Await(w, "changes are followed again", func() bool {
 			told, _ := w.watch(w.as("alice"), "").next()
 			return told == "list again"
 		})

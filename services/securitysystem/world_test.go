@@ -180,20 +180,6 @@ func (w *world) refused(err error, code codes.Code, reason string) {
 	}
 }
 
-func (w *world) until(what string, done func() bool) {
-	w.Helper()
-	deadline := time.After(20 * time.Second)
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for !done() {
-		select {
-		case <-deadline:
-			w.Fatalf("never happened: %s", what)
-		case <-tick.C:
-		}
-	}
-}
-
 // The people of the tests, as in the demonstration.
 var (
 	names = map[string]string{"alice": "Alice", "mary": "Mary", "charlie": "Charlie", "admin": "Admin"}

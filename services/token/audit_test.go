@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/realguardio/realguardio/mesh/meshtest"
 	"github.com/realguardio/realguardio/services/internal/audit"
 	"github.com/realguardio/realguardio/services/internal/sqldb"
 )
@@ -43,7 +44,7 @@ func (s *server) entries(f audit.Filter, names map[string]string) (all []string)
 // recorded waits until there are n entries: refusals are recorded when they have been answered.
 func (s *server) recorded(n int) {
 	s.t.Helper()
-	until(s.t, fmt.Sprintf("there are %d entries", n), func() bool { return len(s.entries(audit.Filter{}, nil)) >= n })
+	meshtest.Await(s.t, fmt.Sprintf("there are %d entries", n), func() bool { return len(s.entries(audit.Filter{}, nil)) >= n })
 }
 
 func TestWhatPeopleDoIsRecorded(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/coreos/go-oidc/v3/oidc"
 
+	"github.com/realguardio/realguardio/mesh/meshtest"
 	"github.com/realguardio/realguardio/services/token"
 	"github.com/realguardio/realguardio/services/token/keys"
 )
@@ -71,7 +72,7 @@ func (a *application) tokens() []string {
 // is told waits for the nth logout token and has a foreign library verify it.
 func (a *application) isTold(t *testing.T, s *server, n int) *oidc.LogoutToken {
 	t.Helper()
-	until(t, a.id+" is told", func() bool { return len(a.tokens()) >= n })
+	meshtest.Await(t, a.id+" is told", func() bool { return len(a.tokens()) >= n })
 	provider, err := oidc.NewProvider(t.Context(), s.url)
 	if err != nil {
 		t.Fatal(err)
@@ -147,7 +148,7 @@ func TestEveryClientOfASessionIsToldOfItsEnd(t *testing.T) {
 				if first.TokenID == second.TokenID || len(first.Audience) != 1 || first.Audience[0] != "one" || first.Expiry.Sub(first.IssuedAt) > 2*time.Minute {
 					t.Errorf("told %+v", first)
 				}
-				until(t, "nothing is left to tell", func() bool { return s.pending() == 0 })
+				meshtest.Await(t, "nothing is left to tell", func() bool { return s.pending() == 0 })
 				if len(one.tokens()) != told+1 || len(two.tokens()) != also+1 {
 					t.Error("told more than once")
 				}
@@ -201,7 +202,7 @@ func TestALogoutIsToldUntilItIsHeard(t *testing.T) {
 		a.answers(http.StatusOK, hang)
 		signOut()
 		well.isTold(t, s, 1)
-		until(t, "it hears, and says nothing", func() bool { return len(a.tokens()) == 1 })
+		meshtest.Await(t, "it hears, and says nothing", func() bool { return len(a.tokens()) == 1 })
 		s.stop()
 		close(hang)
 		a.answers(http.StatusServiceUnavailable, nil)
@@ -211,12 +212,12 @@ func TestALogoutIsToldUntilItIsHeard(t *testing.T) {
 		}
 		s.clock.Advance(31 * time.Second) // the lease of the one that was stopped
 		for try := range 4 {
-			until(t, "it is tried again, after the restart too", func() bool { return tries(t, s, "failed") > float64(try) })
+			meshtest.Await(t, "it is tried again, after the restart too", func() bool { return tries(t, s, "failed") > float64(try) })
 			s.clock.Advance(time.Minute)
 		}
 		a.answers(http.StatusNoContent, nil)
 		s.clock.Advance(time.Minute)
-		until(t, "it is told at last", func() bool { return s.pending() == 0 })
+		meshtest.Await(t, "it is told at last", func() bool { return s.pending() == 0 })
 		a.isTold(t, s, len(a.tokens()))
 
 		for name, c := range map[string]struct {
@@ -230,12 +231,12 @@ func TestALogoutIsToldUntilItIsHeard(t *testing.T) {
 			before, failed := len(a.tokens()), tries(t, s, "failed")
 			a.answers(c.status, nil)
 			signOut()
-			until(t, name, func() bool { return len(a.tokens()) > before })
+			meshtest.Await(t, name, func() bool { return len(a.tokens()) > before })
 			if c.after > 0 {
-				until(t, "the try has failed", func() bool { return tries(t, s, "failed") > failed })
+				meshtest.Await(t, "the try has failed", func() bool { return tries(t, s, "failed") > failed })
 				s.clock.Advance(c.after)
 			}
-			until(t, name+": given up", func() bool { return s.pending() == 0 })
+			meshtest.Await(t, name+": given up", func() bool { return s.pending() == 0 })
 		}
 		// A client that is unregistered needs not be told.
 		if _, err := s.EnsureClient(t.Context(), token.ClientSpec{ID: "one", Name: "one", Secret: webSecret, Grants: codeGrants,
@@ -243,7 +244,7 @@ func TestALogoutIsToldUntilItIsHeard(t *testing.T) {
 			t.Fatal(err)
 		}
 		signOut()
-		until(t, "nothing is left to tell", func() bool { return s.pending() == 0 })
+		meshtest.Await(t, "nothing is left to tell", func() bool { return s.pending() == 0 })
 	})
 }
 
@@ -258,7 +259,7 @@ func TestReplicasTellOnce(t *testing.T) {
 			tokens := b.opens(a)
 			b.open("/oauth2/logout?id_token_hint=" + tokens.str("id_token"))
 		}
-		until(t, "nothing is left to tell", func() bool { return f.pending() == 0 })
+		meshtest.Await(t, "nothing is left to tell", func() bool { return f.pending() == 0 })
 		if n := len(a.tokens()); n != people {
 			t.Errorf("%d sign-outs are told %d times", people, n)
 		}
@@ -293,7 +294,7 @@ func TestALogoutGoesNowhereElse(t *testing.T) {
 			tokens := b.opens(&application{id: "one"})
 			failed := tries(t, s, "failed")
 			b.open("/oauth2/logout?id_token_hint=" + tokens.str("id_token"))
-			until(t, "the try fails", func() bool { return tries(t, s, "failed") > failed })
+			meshtest.Await(t, "the try fails", func() bool { return tries(t, s, "failed") > failed })
 			if !s.logs.contains("nothing is sent to this address") {
 				t.Errorf("%s: not refused by its address", address)
 			}

@@ -58,13 +58,10 @@ func (r *rpc) administered() administered {
 func (a administered) later(d time.Duration) {
 	a.t.Helper()
 	a.clock.Advance(d)
-	for begun := time.Now(); time.Since(begun) < 10*time.Second; {
+	meshtest.Await(a.t, "the revocation feed is fresh", func() bool {
 		_, err := a.admin.DisableClient(a.ctx, &tokenv1.DisableClientRequest{ClientId: "nobody"})
-		if status.Code(err) == codes.NotFound {
-			return
-		}
-	}
-	a.t.Fatal("the revocation feed stays stale")
+		return status.Code(err) == codes.NotFound
+	})
 }
 
 // keyset is a JWK Set with a public key.

@@ -130,16 +130,6 @@ func statuses(t *testing.T, s *server) map[string]int {
 	return out
 }
 
-// until asks again and again, for half a minute at most.
-func until(t *testing.T, what string, met func() bool) {
-	t.Helper()
-	for begun := time.Now(); !met(); {
-		if time.Since(begun) > 30*time.Second {
-			t.Fatalf("not within half a minute: %s", what)
-		}
-	}
-}
-
 // TestRotationFailsNoRequest rotates the keys of two replicas three times while tokens are issued by both and verified by
 // others, who fetch the keys as everybody does.
 func TestRotationFailsNoRequest(t *testing.T) {
@@ -185,13 +175,13 @@ func TestRotationFailsNoRequest(t *testing.T) {
 				t.Errorf("signs now: %v", now)
 			}
 			for _, replica := range f.replicas {
-				until(t, "every replica signs with the new key", func() bool { return replica.direct().signedBy("service") == now.GetId() })
+				meshtest.Await(t, "every replica signs with the new key", func() bool { return replica.direct().signedBy("service") == now.GetId() })
 			}
 			if _, err := admin.RotateSigningKeys(ctx, &tokenv1.RotateSigningKeysRequest{}); status.Code(err) != codes.FailedPrecondition {
 				t.Errorf("the next keys have only just been published: %v", err)
 			}
 			f.clock.Advance(121 * time.Second)
-			until(t, "the revocation feed is heard again", func() bool { return !r.set.Stale() })
+			meshtest.Await(t, "the revocation feed is heard again", func() bool { return !r.set.Stale() })
 		}
 		close(stop)
 		load.Wait()
@@ -222,7 +212,7 @@ func TestKeysAreReplacedOnSchedule(t *testing.T) {
 		}
 		f.clock.Advance(2 * time.Hour)
 		for _, replica := range f.replicas {
-			until(t, "the next key signs", func() bool { return replica.direct().signedBy("service") != old })
+			meshtest.Await(t, "the next key signs", func() bool { return replica.direct().signedBy("service") != old })
 		}
 		each := func(retired int) func() bool {
 			return func() bool {
@@ -236,17 +226,17 @@ func TestKeysAreReplacedOnSchedule(t *testing.T) {
 				return true
 			}
 		}
-		until(t, "each algorithm was rotated, once", each(1))
+		meshtest.Await(t, "each algorithm was rotated, once", each(1))
 		for _, replica := range f.replicas {
-			until(t, "what signed, signs and will sign is published", func() bool {
+			meshtest.Await(t, "what signed, signs and will sign is published", func() bool {
 				got := replica.direct().published()
 				return len(got) == 9 && slices.Contains(got, old)
 			})
 		}
 		f.clock.Advance(25 * time.Hour)
-		until(t, "what nothing is signed with any more is gone", each(0))
+		meshtest.Await(t, "what nothing is signed with any more is gone", each(0))
 		for _, replica := range f.replicas {
-			until(t, "nor published", func() bool { return len(replica.direct().published()) == 6 })
+			meshtest.Await(t, "nor published", func() bool { return len(replica.direct().published()) == 6 })
 		}
 		if f.accepted(token) {
 			t.Error("a token of a day ago is accepted")
@@ -267,7 +257,7 @@ func TestAKeyThatIsRevoked(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, replica := range f.replicas {
-			until(t, "the next key signs", func() bool { return replica.direct().signedBy("service") != key })
+			meshtest.Await(t, "the next key signs", func() bool { return replica.direct().signedBy("service") != key })
 		}
 		ctx := r.asAdmin(t) // by a token of the new key
 		r = f.serveRPC()    // and likewise its feed
@@ -293,7 +283,7 @@ func TestAKeyThatIsRevoked(t *testing.T) {
 			if replica.direct().accepted(stolen.str("access_token")) {
 				t.Error("its token is accepted by the issuer itself")
 			}
-			until(t, "it is published no more", func() bool { return !slices.Contains(replica.direct().published(), key) })
+			meshtest.Await(t, "it is published no more", func() bool { return !slices.Contains(replica.direct().published(), key) })
 			if replica.direct().accepted(laundered.str("access_token")) || replica.direct().accepted(twice.str("access_token")) {
 				t.Error("what was got for its token is accepted by the issuer itself")
 			}
@@ -312,7 +302,7 @@ func TestAKeyThatIsRevoked(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, replica := range f.replicas {
-			until(t, "another key signs", func() bool { return replica.direct().signedBy("service") != active })
+			meshtest.Await(t, "another key signs", func() bool { return replica.direct().signedBy("service") != active })
 		}
 		var sealed string
 		if err := f.db.QueryRow(t.Context(), `SELECT sealed FROM signing_keys WHERE id = $1`, active).Scan(&sealed); err != nil || sealed != "" {
@@ -346,7 +336,7 @@ func TestKeysSurviveARestart(t *testing.T) {
 			t.Fatal(err)
 		}
 		token, signer := s.tokens().str("access_token"), s.signedBy("service")
-		until(t, "next keys are made", func() bool { return len(s.published()) == 9 })
+		meshtest.Await(t, "next keys are made", func() bool { return len(s.published()) == 9 })
 		before := s.published()
 		s = s.again(st)
 		if got := s.published(); !slices.Equal(got, before) || s.signedBy("service") != signer || !s.accepted(token) {
@@ -361,7 +351,7 @@ func TestKeysSurviveARestart(t *testing.T) {
 				t.Fatal(err)
 			}
 			s = s.again(st)
-			until(t, name, func() bool {
+			meshtest.Await(t, name, func() bool {
 				got := statuses(t, s)
 				return got["ES256 active"] == 1 && got["ES256 next"] == 1 && got["RS256 active"] == 1 && got["EdDSA next"] == 1
 			})

@@ -1,12 +1,13 @@
 package token_test
 
 import (
+	"fmt"
 	"net/url"
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
+	"github.com/realguardio/realguardio/mesh/meshtest"
 	"github.com/realguardio/realguardio/services/internal/mail/mailtest"
 	"github.com/realguardio/realguardio/services/token"
 )
@@ -36,32 +37,23 @@ func mailing(addr string) func(*token.Config) {
 // letter waits for the nth letter to an address, from 1.
 func (d *desk) letter(address string, n int) mailtest.Letter {
 	d.t.Helper()
-	begun := time.Now()
-	for time.Since(begun) < 10*time.Second {
-		var all []mailtest.Letter
+	var all []mailtest.Letter
+	meshtest.Await(d.t, fmt.Sprintf("letter %d to %s", n, address), func() bool {
+		all = all[:0]
 		for _, l := range d.office.Taken() {
 			if l.To == address {
 				all = append(all, l)
 			}
 		}
-		if len(all) >= n {
-			return all[n-1]
-		}
-	}
-	d.t.Fatalf("letter %d to %s does not come", n, address)
-	return mailtest.Letter{}
+		return len(all) >= n
+	})
+	return all[n-1]
 }
 
 // settled waits until there is nothing left to send.
 func (d *desk) settled() {
 	d.t.Helper()
-	begun := time.Now()
-	for time.Since(begun) < 10*time.Second {
-		if d.count(`SELECT count(*) FROM letters WHERE NOT given_up`) == 0 {
-			return
-		}
-	}
-	d.t.Fatal("letters stay unsent")
+	meshtest.Await(d.t, "no letter is unsent", func() bool { return d.count(`SELECT count(*) FROM letters WHERE NOT given_up`) == 0 })
 }
 
 func (s *server) count(query string, args ...any) (n int) {

@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/realguardio/realguardio/mesh/meshtest"
 	"github.com/realguardio/realguardio/services/token"
 )
 
@@ -96,7 +97,7 @@ func TestMetrics(t *testing.T) {
 		if err := s.db.QueryRow(t.Context(), `SELECT head FROM revocation_head`).Scan(&head); err != nil || head == 0 {
 			t.Fatalf("%d revocations, %v", head, err)
 		}
-		until(t, "the log is read", func() bool { return s.counts()["revocation_head"] == strconv.Itoa(head) })
+		meshtest.Await(t, "the log is read", func() bool { return s.counts()["revocation_head"] == strconv.Itoa(head) })
 		if got := s.counts(); got["revocation_watchers"] != "0" || got["revocation_replays_total"] != "0" || got["revocation_slow_watchers_total"] != "0" {
 			t.Errorf("nobody watches: %v", got)
 		}

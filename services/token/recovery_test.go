@@ -2,6 +2,7 @@ package token_test
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"net/url"
@@ -10,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/realguardio/realguardio/mesh/meshtest"
 	"github.com/realguardio/realguardio/services/internal/mail/mailtest"
 	"github.com/realguardio/realguardio/services/token"
 )
@@ -153,7 +155,7 @@ func TestWhatEndsALinkForAPassword(t *testing.T) {
 			path := ask(t)
 			d.clock.Advance(31 * time.Minute)
 			over(t, path)
-			until(t, "the revocation feed is heard again", func() bool { return !a.set.Stale() })
+			meshtest.Await(t, "the revocation feed is heard again", func() bool { return !a.set.Stale() })
 		})
 		t.Run("a newer one", func(t *testing.T) {
 			first := ask(t)
@@ -204,20 +206,17 @@ func TestWhatEndsALinkForAPassword(t *testing.T) {
 // nthReset waits for the nth link to another password.
 func (d *desk) nthReset(n int) mailtest.Letter {
 	d.t.Helper()
-	begun := time.Now()
-	for time.Since(begun) < 10*time.Second {
-		var resets []mailtest.Letter
+	var resets []mailtest.Letter
+	meshtest.Await(d.t, fmt.Sprintf("link %d", n), func() bool {
+		resets = resets[:0]
 		for _, l := range d.office.Taken() {
 			if l.Subject() == "Choose a new password" {
 				resets = append(resets, l)
 			}
 		}
-		if len(resets) >= n {
-			return resets[n-1]
-		}
-	}
-	d.t.Fatalf("link %d does not come", n)
-	return mailtest.Letter{}
+		return len(resets) >= n
+	})
+	return resets[n-1]
 }
 
 func TestALinkIsUsedOnceByHoweverMany(t *testing.T) {
@@ -307,12 +306,9 @@ func TestALetterSurvivesTheProcessAndTheMailServer(t *testing.T) {
 		if page := s.browser().forgot(alice); page.status != 200 {
 			t.Fatalf("%d %s", page.status, page.body)
 		}
-		begun := time.Now()
-		for s.count(`SELECT count(*) FROM letters WHERE kind = 'reset' AND attempts > 0 AND failure <> ''`) == 0 {
-			if time.Since(begun) > 10*time.Second {
-				t.Fatal("nobody tried")
-			}
-		}
+		meshtest.Await(t, "somebody tries", func() bool {
+			return s.count(`SELECT count(*) FROM letters WHERE kind = 'reset' AND attempts > 0 AND failure <> ''`) > 0
+		})
 		s.stop()
 		if listener, err = net.Listen("tcp", post); err != nil {
 			t.Fatal(err)

@@ -118,19 +118,19 @@ func TestRotationFailsNoCallWhileKeysCannotBeFetched(t *testing.T) {
 			return func() bool { return guarded.verifier.Stats().Fetches >= want }
 		}
 		for range 3 {
-			until(t, "the guard has fetched the next key", fetched(2))
+			meshtest.Await(t, "the guard has fetched the next key", fetched(2))
 			before := keys.IDOf(s.machine("service", serviceSecret).str("access_token"))
 			guarded.network.down.Store(true)
-			until(t, "a fetch has failed", fetched(2))
+			meshtest.Await(t, "a fetch has failed", fetched(2))
 			if _, err := admin.RotateSigningKeys(ctx, &tokenv1.RotateSigningKeysRequest{}); err != nil {
 				t.Fatal(err)
 			}
-			until(t, "the new key signs", func() bool { return s.signedBy("service") != before })
+			meshtest.Await(t, "the new key signs", func() bool { return s.signedBy("service") != before })
 			since := calls.Load()
-			until(t, "calls with tokens of the new key", func() bool { return calls.Load() > since+20 || t.Failed() })
+			meshtest.Await(t, "calls with tokens of the new key", func() bool { return calls.Load() > since+20 || t.Failed() })
 			guarded.network.down.Store(false)
 			s.clock.Advance(121 * time.Second)
-			until(t, "the revocation feed is heard again", func() bool { return !r.set.Stale() })
+			meshtest.Await(t, "the revocation feed is heard again", func() bool { return !r.set.Stale() })
 		}
 		close(stop)
 		callers.Wait()

@@ -29,7 +29,7 @@ func TestWhatNeedsAFreshSignInSaysSoAndTakesOne(t *testing.T) {
 		refuses(t, asked(signedIn.str("access_token")), codes.NotFound, "")
 
 		b.clock.Advance(16 * time.Minute)
-		until(t, "revocations are current again", func() bool { return !b.set.Stale() })
+		meshtest.Await(t, "revocations are current again", func() bool { return !b.set.Stale() })
 		renewed := b.post("/oauth2/token", "account", webSecret,
 			url.Values{"grant_type": {"refresh_token"}, "refresh_token": {signedIn.str("refresh_token")}})
 		if renewed.status != http.StatusOK {

@@ -10,6 +10,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/redis/go-redis/v9"
+
+	"github.com/realguardio/realguardio/mesh/meshtest"
 )
 
 // three publishes evt_a_1 to evt_a_3 and returns the stream as it is then.
@@ -57,7 +59,7 @@ func TestWhatTheStreamLosesIsPublishedAgainWhereItStood(t *testing.T) {
 					if err := loss.lose(w); err != nil {
 						w.Fatal(err)
 					}
-					w.until("all is there again", func() bool { return len(w.stream()) == len(before) })
+					meshtest.Await(w, "all is there again", func() bool { return len(w.stream()) == len(before) })
 					if diff := cmp.Diff(before, w.stream()); diff != "" {
 						w.Error(diff)
 					}
@@ -145,7 +147,7 @@ func TestRelaysAtOnceMakeAStreamWholeThatIsLostUnderThem(t *testing.T) {
 		}
 		writers.Wait()
 		w.await()
-		w.until("the stream is whole", func() bool { return len(w.stream()) == subjects*versions })
+		meshtest.Await(w, "the stream is whole", func() bool { return len(w.stream()) == subjects*versions })
 		next := map[string]int64{}
 		got := w.stream()
 		for i, p := range got {
@@ -183,7 +185,7 @@ func TestAStreamIsMadeOfWhatIsRetained(t *testing.T) {
 			w.Fatal(err)
 		}
 		w.run(w.relay(w.client()))
-		w.until("the rest is there", func() bool { return len(w.stream()) > 0 })
+		meshtest.Await(w, "the rest is there", func() bool { return len(w.stream()) > 0 })
 		if diff := cmp.Diff(before[2:], w.stream()); diff != "" {
 			w.Error(diff)
 		}

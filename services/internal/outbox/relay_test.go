@@ -19,6 +19,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/realguardio/realguardio/mesh"
+	"github.com/realguardio/realguardio/mesh/meshtest"
 	"github.com/realguardio/realguardio/services/internal/sqldb"
 	"github.com/realguardio/realguardio/services/internal/storetest"
 )
@@ -148,24 +149,10 @@ func ids(all []published) []string {
 // await waits until all is published.
 func (w *world) await() {
 	w.Helper()
-	w.until("all events are marked as published", func() bool {
+	meshtest.Await(w, "all events are marked as published", func() bool {
 		pending, err := ledger{w.db}.pending(w.Context())
 		return err == nil && !pending
 	})
-}
-
-func (w *world) until(what string, done func() bool) {
-	w.Helper()
-	deadline := time.After(20 * time.Second)
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for !done() {
-		select {
-		case <-deadline:
-			w.Fatalf("never happened: %s", what)
-		case <-tick.C:
-		}
-	}
 }
 
 func TestAnEventIsPublishedOnceItsTransactionHasCommitted(t *testing.T) {
@@ -238,10 +225,10 @@ func TestOperatorsSeeWhatWaits(t *testing.T) {
 		w.add(old, event("b", 1))
 		r := w.relay(w.client(), func(c *Config) { c.Registerer, c.Check = registry, 10*time.Millisecond })
 		w.run(r)
-		w.until("two events wait, for an hour", func() bool { return shown("unpublished") == 2 && shown("oldest_seconds") > 3500 })
+		meshtest.Await(w, "two events wait, for an hour", func() bool { return shown("unpublished") == 2 && shown("oldest_seconds") > 3500 })
 		w.down.Store(false)
 		w.await()
-		w.until("none waits", func() bool {
+		meshtest.Await(w, "none waits", func() bool {
 			return shown("unpublished") == 0 && shown("oldest_seconds") == 0 && shown("published_total") == 2
 		})
 		if _, err := NewRelay(Config{DB: w.db, Redis: w.redis, Service: "test", Registerer: registry}); err == nil {
@@ -508,7 +495,7 @@ func TestPublishedEventsAreDeletedAfterTheirRetention(t *testing.T) {
 		w.add(event("a", 1))
 		w.await()
 		later.Store(int64(3 * time.Hour))
-		w.until("the old event is gone", func() bool {
+		meshtest.Await(w, "the old event is gone", func() bool {
 			var n int
 			err := w.db.QueryRow(w.Context(), `SELECT count(*) FROM outbox`).Scan(&n)
 			return err == nil && n == 0
