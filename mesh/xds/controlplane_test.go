@@ -2,12 +2,12 @@ package xds_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"os"
 	"strconv"
 	"sync"
-	"testing"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -23,34 +23,34 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 )
 
-// controlPlane is one that sends the calls of each name to one address.
+// controlPlane is one that sends the calls of each name to one address. There is one in the process, since grpc asks the
+// same one for as long as the process lives.
 type controlPlane struct {
 	discoveryv3.UnimplementedAggregatedDiscoveryServiceServer
-	t *testing.T
 
-	mu      sync.Mutex
-	routes  map[string]string
-	changed chan struct{}
+	mu       sync.Mutex
+	routes   map[string]string
+	changed  chan struct{}
+	runs     int
+	problems []error
 }
 
-// startControlPlane starts one and writes the bootstrap file that names it.
-func startControlPlane(t *testing.T, bootstrap string) *controlPlane {
-	t.Helper()
-	c := &controlPlane{t: t, routes: map[string]string{}, changed: make(chan struct{})}
+// runControlPlane serves one while run runs, after writing the bootstrap file that names it. An error is what went wrong in
+// the control plane itself.
+func runControlPlane(bootstrap string, run func(*controlPlane) int) (code int, err error) {
+	c := &controlPlane{routes: map[string]string{}, changed: make(chan struct{})}
 	lis, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		t.Fatal(err)
+		return 1, err
 	}
 	server := grpc.NewServer()
 	discoveryv3.RegisterAggregatedDiscoveryServiceServer(server, c)
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(lis) }()
-	t.Cleanup(func() {
+	defer func() {
 		server.Stop()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	})
+		err = errors.Join(err, <-done, errors.Join(c.problems...))
+	}()
 	content, err := json.Marshal(map[string]any{
 		"xds_servers": []any{map[string]any{
 			"server_uri": lis.Addr().String(), "channel_creds": []any{map[string]any{"type": "insecure"}}, "server_features": []string{"xds_v3"},
@@ -58,12 +58,21 @@ func startControlPlane(t *testing.T, bootstrap string) *controlPlane {
 		"node": map[string]any{"id": "test"},
 	})
 	if err != nil {
-		t.Fatal(err)
+		return 1, err
 	}
 	if err := os.WriteFile(bootstrap, content, 0o600); err != nil {
-		t.Fatal(err)
+		return 1, err
 	}
-	return c
+	return run(c), nil
+}
+
+// names returns how one run of a test calls a part: grpc may not yet have forgotten the routes of the run before.
+func (c *controlPlane) names() func(part string) string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.runs++
+	suffix := "-" + strconv.Itoa(c.runs)
+	return func(part string) string { return part + suffix }
 }
 
 func (c *controlPlane) route(name, addr string) {
@@ -72,6 +81,12 @@ func (c *controlPlane) route(name, addr string) {
 	c.routes[name] = addr
 	close(c.changed)
 	c.changed = make(chan struct{})
+}
+
+func (c *controlPlane) failed(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.problems = append(c.problems, err)
 }
 
 func (c *controlPlane) state(name string) (addr string, changed chan struct{}) {
@@ -106,7 +121,7 @@ func (c *controlPlane) StreamAggregatedResources(stream discoveryv3.AggregatedDi
 				return nil
 			}
 			if request.GetErrorDetail() != nil {
-				c.t.Errorf("refused: %v", request.GetErrorDetail())
+				c.failed(fmt.Errorf("refused: %v", request.GetErrorDetail()))
 			}
 			if fmt.Sprint(asked[request.GetTypeUrl()]) == fmt.Sprint(request.GetResourceNames()) {
 				continue // an acknowledgement
@@ -137,7 +152,7 @@ func (c *controlPlane) send(stream discoveryv3.AggregatedDiscoveryService_Stream
 			"type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment": c.endpoints,
 		}[typeURL]
 		if made == nil {
-			c.t.Errorf("asked for %s", typeURL)
+			c.failed(fmt.Errorf("asked for %s", typeURL))
 			continue
 		}
 		response.Resources = append(response.Resources, c.any(made(name, addr)))
@@ -148,7 +163,7 @@ func (c *controlPlane) send(stream discoveryv3.AggregatedDiscoveryService_Stream
 func (c *controlPlane) any(m proto.Message) *anypb.Any {
 	packed, err := anypb.New(m)
 	if err != nil {
-		c.t.Error(err)
+		c.failed(err)
 	}
 	return packed
 }
@@ -181,11 +196,11 @@ func (c *controlPlane) cluster(name, _ string) proto.Message {
 func (c *controlPlane) endpoints(name, addr string) proto.Message {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
-		c.t.Error(err)
+		c.failed(err)
 	}
 	number, err := strconv.ParseUint(port, 10, 16)
 	if err != nil {
-		c.t.Error(err)
+		c.failed(err)
 	}
 	address := &corev3.Address{Address: &corev3.Address_SocketAddress{SocketAddress: &corev3.SocketAddress{
 		Address: host, PortSpecifier: &corev3.SocketAddress_PortValue{PortValue: uint32(number)},

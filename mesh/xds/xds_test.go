@@ -20,28 +20,42 @@ import (
 	"github.com/realguardio/realguardio/mesh/xds"
 )
 
-// TestMain runs the tests in a process whose environment names a bootstrap file from the start: grpc reads it then.
-func TestMain(m *testing.M) {
-	if os.Getenv(xds.BootstrapVariable) != "" {
-		os.Exit(m.Run())
-	}
-	os.Exit(withBootstrap())
-}
+// plane is the control plane of all tests here. TestMain sets it.
+var plane *controlPlane
 
-func withBootstrap() int {
-	dir, err := os.MkdirTemp("", "xds")
+// TestMain runs the tests beside a control plane, in a process whose environment names its bootstrap file from the start:
+// grpc reads it then.
+func TestMain(m *testing.M) {
+	run := withBootstrap
+	if bootstrap := os.Getenv(xds.BootstrapVariable); bootstrap != "" {
+		run = func() (int, error) {
+			return runControlPlane(bootstrap, func(c *controlPlane) int {
+				plane = c
+				return m.Run()
+			})
+		}
+	}
+	code, err := run()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
-		return 1
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func withBootstrap() (int, error) {
+	dir, err := os.MkdirTemp("", "xds")
+	if err != nil {
+		return 1, err
 	}
 	defer os.RemoveAll(dir)
 	again := exec.Command(os.Args[0], os.Args[1:]...)
 	again.Env = append(os.Environ(), xds.BootstrapVariable+"="+filepath.Join(dir, "bootstrap.json"))
 	again.Stdout, again.Stderr = os.Stdout, os.Stderr
 	if again.Run() != nil {
-		return 1
+		return 1, nil // it has said why
 	}
-	return 0
+	return 0, nil
 }
 
 // watch is a service that only the parts may call, and that answers once.
@@ -59,8 +73,10 @@ func serve(t *testing.T, iss *meshtest.Issuer, part string) *meshtest.Server {
 	})
 }
 
-func call(ctx context.Context, conn *grpc.ClientConn, opts ...grpc.CallOption) error {
-	stream, err := meshv1.NewRevocationServiceClient(conn).Watch(ctx, &meshv1.WatchRequest{}, opts...)
+func call(t *testing.T, conn *grpc.ClientConn) error {
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	stream, err := meshv1.NewRevocationServiceClient(conn).Watch(ctx, &meshv1.WatchRequest{})
 	if err == nil {
 		_, err = stream.Recv()
 	}
@@ -70,11 +86,11 @@ func call(ctx context.Context, conn *grpc.ClientConn, opts ...grpc.CallOption) e
 // TestAControlPlaneSaysWhereCallsGoAndNotWhomToTrust sends calls of the name "token" to a server that is the part, to
 // another that is it as well, and to one that is not.
 func TestAControlPlaneSaysWhereCallsGoAndNotWhomToTrust(t *testing.T) {
-	iss := meshtest.NewIssuer(t)
-	plane := startControlPlane(t, os.Getenv(xds.BootstrapVariable))
-	plane.route("token", serve(t, iss, "token").Addr)
-	plane.route("stranger", serve(t, iss, "notification").Addr)
-	plane.route("unknown", serve(t, meshtest.NewIssuer(t), "unknown").Addr)
+	iss, name := meshtest.NewIssuer(t), plane.names()
+	token, stranger, unknown := name("token"), name("stranger"), name("unknown")
+	plane.route(token, serve(t, iss, token).Addr)
+	plane.route(stranger, serve(t, iss, "notification").Addr)
+	plane.route(unknown, serve(t, meshtest.NewIssuer(t), unknown).Addr)
 	dial := func(name, part string) *grpc.ClientConn {
 		conn, err := xds.Dial(mesh.DialConfig{
 			Target: "xds:///" + name, TLS: iss.CA.Client(t, part), Propagation: mesh.AsService(iss.Source(t, "customer")), Logger: meshtest.Logger(t),
@@ -89,42 +105,29 @@ func TestAControlPlaneSaysWhereCallsGoAndNotWhomToTrust(t *testing.T) {
 		name, target, part string
 		want               codes.Code
 	}{
-		{name: "the part", target: "token", part: "customer", want: codes.OK},
-		{name: "a server with another name in its certificate", target: "stranger", part: "customer", want: codes.Unavailable},
-		{name: "a server of another authority", target: "unknown", part: "customer", want: codes.Unavailable},
-		{name: "a caller whose certificate is not that of its token", target: "token", part: "notification", want: codes.PermissionDenied},
+		{name: "the part", target: token, part: "customer", want: codes.OK},
+		{name: "a server with another name in its certificate", target: stranger, part: "customer", want: codes.Unavailable},
+		{name: "a server of another authority", target: unknown, part: "customer", want: codes.Unavailable},
+		{name: "a caller whose certificate is not that of its token", target: token, part: "notification", want: codes.PermissionDenied},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-			defer cancel()
-			if err := call(ctx, dial(tt.target, tt.part)); status.Code(err) != tt.want {
+			if err := call(t, dial(tt.target, tt.part)); status.Code(err) != tt.want {
 				t.Errorf("got %v, want %v", err, tt.want)
 			}
 		})
 	}
 	t.Run("the part, elsewhere, without a new connection", func(t *testing.T) {
-		conn := dial("token", "customer")
-		if err := call(t.Context(), conn); err != nil {
-			t.Fatal(err)
+		conn := dial(token, "customer")
+		is := func(want codes.Code) func() bool {
+			return func() bool { return status.Code(call(t, conn)) == want }
 		}
-		plane.route("token", serve(t, iss, "notification").Addr)
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-		defer cancel()
-		for call(ctx, conn) == nil {
+		if !is(codes.OK)() {
+			t.Fatal("the part does not answer")
 		}
-		if ctx.Err() != nil {
-			t.Fatal("the route was not followed")
-		}
-		plane.route("token", serve(t, iss, "token").Addr)
-		for { // the route arrives when it does
-			err := call(ctx, conn, grpc.WaitForReady(true))
-			if err == nil {
-				return
-			}
-			if ctx.Err() != nil {
-				t.Fatalf("it does not come back: %v", err)
-			}
-		}
+		plane.route(token, serve(t, iss, "notification").Addr)
+		meshtest.Await(t, "a refusal of the server that is not the part", is(codes.Unavailable))
+		plane.route(token, serve(t, iss, token).Addr)
+		meshtest.Await(t, "the part's answer", is(codes.OK))
 	})
 }
 
