@@ -14,7 +14,6 @@ import (
 	"github.com/realguardio/realguardio/mesh"
 	"github.com/realguardio/realguardio/mesh/meshtest"
 	"github.com/realguardio/realguardio/services/internal/sqldb"
-	"github.com/realguardio/realguardio/services/internal/storetest"
 )
 
 func (a *acme) lookup(ctx context.Context, location string) error {
@@ -28,7 +27,7 @@ func (a *acme) remove(ctx context.Context, location string) error {
 }
 
 func eachAcme(t *testing.T, test func(t *testing.T, a *acme)) {
-	storetest.Each(t, func(t *testing.T, open func() *sqldb.DB) { test(t, newAcme(t, worldOver(t, open()))) })
+	databases.Each(t, func(t *testing.T, open func() *sqldb.DB) { test(t, newAcme(t, worldOver(t, open()))) })
 }
 
 func TestALocationThatIsBeingRemovedIsClosed(t *testing.T) {

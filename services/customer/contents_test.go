@@ -205,7 +205,7 @@ func TestAKeyOfSomebodyWhoIsNoAdminAnyMoreIsRevokedAgain(t *testing.T) {
 }
 
 func TestNewNamesWhatIsMissing(t *testing.T) {
-	db := storetest.SQLite(t)
+	db := databases.SQLite(t)
 	w := &accountsClient{}
 	for _, test := range []struct {
 		want   string

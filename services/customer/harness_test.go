@@ -27,6 +27,8 @@ import (
 	"github.com/realguardio/realguardio/services/internal/storetest"
 )
 
+var databases = storetest.Migrated(customer.Migrate)
+
 // world is the customer service behind its real guard, with an identity provider and a security system service that it
 // calls over the same kind of connection, and people who call it.
 type world struct {
@@ -42,7 +44,7 @@ type world struct {
 
 // newWorld serves one replica over an SQLite database.
 func newWorld(t *testing.T) *world {
-	return worldOver(t, storetest.SQLite(t))
+	return worldOver(t, databases.SQLite(t))
 }
 
 // worldOver serves one replica over db.

@@ -15,13 +15,12 @@ import (
 
 	customerv1 "github.com/realguardio/realguardio/gen/go/realguardio/customer/v1"
 	"github.com/realguardio/realguardio/services/internal/sqldb"
-	"github.com/realguardio/realguardio/services/internal/storetest"
 )
 
 // TestListsShowWhatGetsShow makes random companies and compares, for every caller, each list with what asking for each
 // thing by itself shows. Lists are decided by SQL, single things by the policy.
 func TestListsShowWhatGetsShow(t *testing.T) {
-	storetest.Each(t, func(t *testing.T, open func() *sqldb.DB) {
+	databases.Each(t, func(t *testing.T, open func() *sqldb.DB) {
 		w := worldOver(t, open())
 		random := rand.New(rand.NewPCG(7, 11))
 		o := &oracle{world: w, customers: map[string]*company{}}

@@ -11,7 +11,6 @@ import (
 	customerv1 "github.com/realguardio/realguardio/gen/go/realguardio/customer/v1"
 	"github.com/realguardio/realguardio/mesh"
 	"github.com/realguardio/realguardio/services/internal/sqldb"
-	"github.com/realguardio/realguardio/services/internal/storetest"
 )
 
 // outcomes runs calls at the same time and counts how each ended: "" for those that succeeded, else the reason.
@@ -38,7 +37,7 @@ func outcomes(n int, run func(i int) error) map[string]int {
 }
 
 func TestOfManyDuplicatesOneIsMade(t *testing.T) {
-	storetest.Each(t, func(t *testing.T, open func() *sqldb.DB) {
+	databases.Each(t, func(t *testing.T, open func() *sqldb.DB) {
 		a := newAcme(t, worldOver(t, open()))
 		ctx := a.as("alice")
 		for name, create := range map[string]func() error{
@@ -68,7 +67,7 @@ func TestOfManyDuplicatesOneIsMade(t *testing.T) {
 }
 
 func TestOfTwoLastAdminsOneStays(t *testing.T) {
-	storetest.Each(t, func(t *testing.T, open func() *sqldb.DB) {
+	databases.Each(t, func(t *testing.T, open func() *sqldb.DB) {
 		a := newAcme(t, worldOver(t, open()))
 		for _, name := range []string{"mary", "victor", "eve"} {
 			a.grant(name+" admin", toEmployee(a.employees[name]), companyAdmin, "")
@@ -107,7 +106,7 @@ func TestOfTwoLastAdminsOneStays(t *testing.T) {
 }
 
 func TestOfManyChangesToOneVersionOneHappens(t *testing.T) {
-	storetest.Each(t, func(t *testing.T, open func() *sqldb.DB) {
+	databases.Each(t, func(t *testing.T, open func() *sqldb.DB) {
 		a := newAcme(t, worldOver(t, open()))
 		ctx := a.as("alice")
 		got := outcomes(12, func(i int) error {
@@ -128,7 +127,7 @@ func TestOfManyChangesToOneVersionOneHappens(t *testing.T) {
 
 // A grant that is given while its subject or its place goes away is either gone with it or refused.
 func TestAGrantDoesNotOutliveWhatItRefersTo(t *testing.T) {
-	storetest.Each(t, func(t *testing.T, open func() *sqldb.DB) {
+	databases.Each(t, func(t *testing.T, open func() *sqldb.DB) {
 		a := newAcme(t, worldOver(t, open()))
 		ctx := a.as("alice")
 		for round := range 4 {

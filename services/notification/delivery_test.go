@@ -12,7 +12,6 @@ import (
 	"github.com/realguardio/realguardio/mesh/meshtest"
 	"github.com/realguardio/realguardio/services/internal/outbox"
 	"github.com/realguardio/realguardio/services/internal/sqldb"
-	"github.com/realguardio/realguardio/services/internal/storetest"
 )
 
 func TestReplicasTellEachPersonOnce(t *testing.T) {
@@ -33,7 +32,7 @@ func TestReplicasTellEachPersonOnce(t *testing.T) {
 }
 
 func TestAnEventThatComesAgainIsToldOnce(t *testing.T) {
-	w := newWorld(t, storetest.SQLite(t), miniredis.RunT(t).Addr())
+	w := newWorld(t, databases.SQLite(t), miniredis.RunT(t).Addr())
 	stop := w.run(w.service())
 	w.publish("evt_1", alarm, "panel_1")
 	w.publish("evt_1", alarm, "panel_1")
@@ -52,7 +51,7 @@ func TestAnEventThatComesAgainIsToldOnce(t *testing.T) {
 
 // Whoever claims a notice or a message and dies leaves it to others, once its lease has run out.
 func TestWhatWasClaimedByOneThatDiedIsTakenUpAgain(t *testing.T) {
-	storetest.Each(t, func(t *testing.T, open func() *sqldb.DB) {
+	databases.Each(t, func(t *testing.T, open func() *sqldb.DB) {
 		w := newWorld(t, open(), miniredis.RunT(t).Addr())
 		store := sqlStore{w.db}
 		now := time.Now()
@@ -104,7 +103,7 @@ func TestWhatWasClaimedByOneThatDiedIsTakenUpAgain(t *testing.T) {
 }
 
 func TestManyWhoClaimAtOnceGetDifferentDeliveries(t *testing.T) {
-	storetest.Each(t, func(t *testing.T, open func() *sqldb.DB) {
+	databases.Each(t, func(t *testing.T, open func() *sqldb.DB) {
 		w := newWorld(t, open(), miniredis.RunT(t).Addr())
 		store, now := sqlStore{w.db}, time.Now()
 		err := store.Take(t.Context(), "s", outbox.Position{Epoch: 1, Sequence: 1}, []Notice{{EventID: "evt_1", Time: now}}, now)
@@ -187,7 +186,7 @@ func TestWithoutTheCustomerServiceNoticesWait(t *testing.T) {
 
 func TestAStreamThatWasAwayIsReadOnceItIsBack(t *testing.T) {
 	stream := miniredis.RunT(t)
-	w := newWorld(t, storetest.SQLite(t), stream.Addr())
+	w := newWorld(t, databases.SQLite(t), stream.Addr())
 	w.run(w.service())
 	w.publish("evt_1", alarm, "panel_1")
 	w.settled()

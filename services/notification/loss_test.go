@@ -20,7 +20,6 @@ import (
 	"github.com/realguardio/realguardio/mesh/meshtest"
 	"github.com/realguardio/realguardio/services/internal/outbox"
 	"github.com/realguardio/realguardio/services/internal/sqldb"
-	"github.com/realguardio/realguardio/services/internal/storetest"
 )
 
 // source is the security system service as far as its events go: an outbox with its relay.
@@ -148,7 +147,7 @@ func TestWhatTheStreamLosesArrivesOnce(t *testing.T) {
 				})
 			})
 			t.Run("while events are taken", func(t *testing.T) {
-				w := newWorld(t, storetest.SQLite(t), miniredis.RunT(t).Addr())
+				w := newWorld(t, databases.SQLite(t), miniredis.RunT(t).Addr())
 				s := w.source()
 				w.run(w.service())
 				for _, place := range []string{"1", "2", "3"} {
@@ -166,7 +165,7 @@ func TestWhatTheStreamLosesArrivesOnce(t *testing.T) {
 }
 
 func TestAGapIsToldOnceAsAnError(t *testing.T) {
-	w := newWorld(t, storetest.SQLite(t), miniredis.RunT(t).Addr())
+	w := newWorld(t, databases.SQLite(t), miniredis.RunT(t).Addr())
 	var log bytes.Buffer
 	w.publish("evt_1", armed, "mary")
 	w.position.Sequence += 10

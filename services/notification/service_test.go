@@ -27,7 +27,6 @@ import (
 	"github.com/realguardio/realguardio/services/internal/outbox"
 	"github.com/realguardio/realguardio/services/internal/page"
 	"github.com/realguardio/realguardio/services/internal/sqldb"
-	"github.com/realguardio/realguardio/services/internal/storetest"
 )
 
 func TestPeopleAreToldOfWhatConcernsThem(t *testing.T) {
@@ -137,7 +136,7 @@ func TestAMailServerThatFailsAtFirstGetsEachMessageOnce(t *testing.T) {
 }
 
 func TestAMailServerThatWasAwayGetsEachMessageOnce(t *testing.T) {
-	w := newWorld(t, storetest.SQLite(t), miniredis.RunT(t).Addr())
+	w := newWorld(t, databases.SQLite(t), miniredis.RunT(t).Addr())
 	away, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -163,7 +162,7 @@ func TestAMailServerThatWasAwayGetsEachMessageOnce(t *testing.T) {
 }
 
 func TestAMessageIsGivenUpAfterTheLastAttempt(t *testing.T) {
-	w := newWorld(t, storetest.SQLite(t), miniredis.RunT(t).Addr())
+	w := newWorld(t, databases.SQLite(t), miniredis.RunT(t).Addr())
 	w.office.Refuse = func(_ int, to string) error {
 		if to == "alice@acme.example" {
 			return mailtest.Busy
@@ -216,7 +215,7 @@ func TestWhatCannotBeToldHoldsUpNothing(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			w := newWorld(t, storetest.SQLite(t), miniredis.RunT(t).Addr())
+			w := newWorld(t, databases.SQLite(t), miniredis.RunT(t).Addr())
 			w.run(w.service())
 			w.publish("evt_before", armed, "mary")
 			test.publish(w)
@@ -234,7 +233,7 @@ func TestWhatCannotBeToldHoldsUpNothing(t *testing.T) {
 }
 
 func TestOldNotificationsAreDeletedUnlessTheyWait(t *testing.T) {
-	storetest.Each(t, func(t *testing.T, open func() *sqldb.DB) {
+	databases.Each(t, func(t *testing.T, open func() *sqldb.DB) {
 		w := newWorld(t, open(), miniredis.RunT(t).Addr())
 		store, now := sqlStore{w.db}, time.Now()
 		for _, id := range []string{"evt_done", "evt_waits", "evt_new"} {
@@ -263,7 +262,7 @@ func TestOldNotificationsAreDeletedUnlessTheyWait(t *testing.T) {
 }
 
 func TestPeopleListWhatWasSentToThem(t *testing.T) {
-	storetest.Each(t, func(t *testing.T, open func() *sqldb.DB) {
+	databases.Each(t, func(t *testing.T, open func() *sqldb.DB) {
 		w := newWorld(t, open(), miniredis.RunT(t).Addr())
 		s := w.service()
 		w.run(s)
@@ -318,12 +317,12 @@ func TestPeopleListWhatWasSentToThem(t *testing.T) {
 }
 
 func TestEveryMethodRefusesBadTokens(t *testing.T) {
-	w := newWorld(t, storetest.SQLite(t), miniredis.RunT(t).Addr())
+	w := newWorld(t, databases.SQLite(t), miniredis.RunT(t).Addr())
 	meshtest.RefusesBadTokens(t, meshtest.Serve(t, w.iss, meshtest.Part{Name: "notification"}, w.service().Register))
 }
 
 func TestAConfigurationThatMissesSomethingIsRefused(t *testing.T) {
-	w := newWorld(t, storetest.SQLite(t), miniredis.RunT(t).Addr())
+	w := newWorld(t, databases.SQLite(t), miniredis.RunT(t).Addr())
 	for says, change := range map[string]func(*Config){
 		"DB":        func(c *Config) { c.DB = nil },
 		"Redis":     func(c *Config) { c.Redis = nil },

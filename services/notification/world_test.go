@@ -25,6 +25,8 @@ import (
 	"github.com/realguardio/realguardio/services/internal/storetest"
 )
 
+var databases = storetest.Migrated(Migrate)
+
 // world is the service between a stream that it reads, a customer service that it asks and a mail server.
 type world struct {
 	*testing.T
@@ -61,7 +63,7 @@ func newWorld(t *testing.T, db *sqldb.DB, redisAddr string) *world {
 // eachWorld runs a test on each database with each kind of stream.
 func eachWorld(t *testing.T, test func(w *world)) {
 	storetest.EachRedis(t, func(t *testing.T, addr string) {
-		storetest.Each(t, func(t *testing.T, open func() *sqldb.DB) {
+		databases.Each(t, func(t *testing.T, open func() *sqldb.DB) {
 			w := newWorld(t, open(), addr)
 			if err := w.stream.FlushAll(t.Context()).Err(); err != nil {
 				t.Fatal(err)

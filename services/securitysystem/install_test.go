@@ -16,7 +16,6 @@ import (
 	"github.com/realguardio/realguardio/mesh"
 	"github.com/realguardio/realguardio/mesh/meshtest"
 	"github.com/realguardio/realguardio/services/internal/sqldb"
-	"github.com/realguardio/realguardio/services/internal/storetest"
 )
 
 // site is a world in which systems are installed, and the customer service asks for them.
@@ -28,7 +27,7 @@ type site struct {
 }
 
 func eachSite(t *testing.T, test func(s *site)) {
-	storetest.Each(t, func(t *testing.T, open func() *sqldb.DB) {
+	databases.Each(t, func(t *testing.T, open func() *sqldb.DB) {
 		s := &site{}
 		s.world = newWorld(t, options{db: open(), now: func() time.Time { return time.Now().Add(time.Duration(s.later.Load())) }})
 		s.customer = v1.NewSecuritySystemServiceClient(s.server.DialAs(t, "customer"))

@@ -14,7 +14,6 @@ import (
 	"github.com/realguardio/realguardio/mesh"
 	"github.com/realguardio/realguardio/mesh/meshtest"
 	"github.com/realguardio/realguardio/services/internal/sqldb"
-	"github.com/realguardio/realguardio/services/internal/storetest"
 )
 
 func (w *world) report(panel, id string, alarm v1.AlarmKind) (*v1.SecuritySystem, error) {
@@ -101,7 +100,7 @@ func TestARepeatedReportActsOnce(t *testing.T) {
 }
 
 func TestTheSameReportManyTimesAtOnceIsOneEvent(t *testing.T) {
-	storetest.Each(t, func(t *testing.T, open func() *sqldb.DB) {
+	databases.Each(t, func(t *testing.T, open func() *sqldb.DB) {
 		w := newWorld(t, options{db: open()})
 		id := w.install("oakland").GetId()
 		panel := w.panel(id)

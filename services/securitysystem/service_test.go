@@ -17,7 +17,6 @@ import (
 	"github.com/realguardio/realguardio/mesh"
 	"github.com/realguardio/realguardio/mesh/meshtest"
 	"github.com/realguardio/realguardio/services/internal/page"
-	"github.com/realguardio/realguardio/services/internal/storetest"
 	"github.com/realguardio/realguardio/services/securitysystem"
 )
 
@@ -310,7 +309,7 @@ func TestACustomerServiceThatHangsIsUnavailable(t *testing.T) {
 func TestAConfigurationThatMissesSomethingIsRefused(t *testing.T) {
 	client := redis.NewClient(&redis.Options{})
 	defer client.Close()
-	whole := securitysystem.Config{DB: storetest.SQLite(t), Redis: client,
+	whole := securitysystem.Config{DB: databases.SQLite(t), Redis: client,
 		Customers: customerv1.NewCustomerServiceClient(nil), Accounts: tokenv1.NewAdminServiceClient(nil)}
 	if _, err := securitysystem.New(whole); err != nil {
 		t.Fatal(err)

@@ -28,7 +28,7 @@ import (
 )
 
 func TestManyWhoArmAtOnceMakeOneEvent(t *testing.T) {
-	storetest.Each(t, func(t *testing.T, open func() *sqldb.DB) {
+	databases.Each(t, func(t *testing.T, open func() *sqldb.DB) {
 		w := newWorld(t, options{db: open()})
 		id := w.install("oakland").GetId()
 		var calls sync.WaitGroup
@@ -53,7 +53,7 @@ func TestManyWhoArmAtOnceMakeOneEvent(t *testing.T) {
 }
 
 func TestOfManyWithOneETagOneWins(t *testing.T) {
-	storetest.Each(t, func(t *testing.T, open func() *sqldb.DB) {
+	databases.Each(t, func(t *testing.T, open func() *sqldb.DB) {
 		w := newWorld(t, options{db: open()})
 		system := w.install("oakland")
 		var (
@@ -82,7 +82,7 @@ func TestOfManyWithOneETagOneWins(t *testing.T) {
 }
 
 func TestOfManyWhoInstallAtOneLocationOneSucceeds(t *testing.T) {
-	storetest.Each(t, func(t *testing.T, open func() *sqldb.DB) {
+	databases.Each(t, func(t *testing.T, open func() *sqldb.DB) {
 		w := newWorld(t, options{db: open()})
 		var (
 			calls sync.WaitGroup
@@ -110,7 +110,7 @@ func TestOfManyWhoInstallAtOneLocationOneSucceeds(t *testing.T) {
 // Arming and disarming race; whatever the order, the timeline is a history that the state machine allows, and its
 // versions have no gap.
 func TestATimelineOfRacingChangesIsAHistory(t *testing.T) {
-	storetest.Each(t, func(t *testing.T, open func() *sqldb.DB) {
+	databases.Each(t, func(t *testing.T, open func() *sqldb.DB) {
 		w := newWorld(t, options{db: open()})
 		id := w.install("oakland").GetId()
 		var calls sync.WaitGroup
@@ -149,7 +149,7 @@ func TestATimelineOfRacingChangesIsAHistory(t *testing.T) {
 }
 
 func TestAListIsWhatGetShowsOneByOne(t *testing.T) {
-	storetest.Each(t, func(t *testing.T, open func() *sqldb.DB) {
+	databases.Each(t, func(t *testing.T, open func() *sqldb.DB) {
 		w := newWorld(t, options{db: open()})
 		random := rand.New(rand.NewPCG(1, 2))
 		var ids []string
@@ -314,7 +314,7 @@ func TestAChangeIsPublishedWithFactsAboutItsActor(t *testing.T) {
 }
 
 func TestSystemsSurviveARestart(t *testing.T) {
-	storetest.Each(t, func(t *testing.T, open func() *sqldb.DB) {
+	databases.Each(t, func(t *testing.T, open func() *sqldb.DB) {
 		before := newWorld(t, options{db: open()})
 		id := before.install("oakland").GetId()
 		before.arm(id)

@@ -25,6 +25,8 @@ import (
 	"github.com/realguardio/realguardio/services/securitysystem"
 )
 
+var databases = storetest.Migrated(securitysystem.Migrate)
+
 // world is the service between real servers: a customer service and a token service that answer from tables, each behind
 // the real guard.
 type world struct {
@@ -53,7 +55,7 @@ func newWorld(t *testing.T, o options) *world {
 	t.Helper()
 	w := &world{T: t, iss: meshtest.NewIssuer(t), db: o.db, customers: newCustomers(), accounts: &accounts{}}
 	if w.db == nil {
-		w.db = storetest.SQLite(t)
+		w.db = databases.SQLite(t)
 	}
 	if err := securitysystem.Migrate(t.Context(), w.db); err != nil {
 		t.Fatal(err)

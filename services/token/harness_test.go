@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
@@ -45,6 +44,8 @@ type clock struct{ offset atomic.Int64 }
 func (c *clock) Now() time.Time          { return time.Now().Add(time.Duration(c.offset.Load())) }
 func (c *clock) Advance(d time.Duration) { c.offset.Add(int64(d)) }
 
+var databases = storetest.Migrated(token.Migrate)
+
 // stores are what survives a restart.
 type stores struct {
 	open  func() *sqldb.DB
@@ -55,13 +56,13 @@ type stores struct {
 // SQLite with the embedded server by developers, PostgreSQL with Redis by everybody else. Nothing is promised by two of
 // them together, so that the other pairs would say nothing new.
 func eachStore(t *testing.T, test func(t *testing.T, st stores)) {
-	databases := []func(*testing.T) string{
-		func(t *testing.T) string { return "sqlite://" + filepath.Join(t.TempDir(), "test.db") },
+	addresses := []func(*testing.T) string{
+		databases.SQLiteURL,
 		storetest.PostgresURL,
 	}
 	pair := 0
 	storetest.EachRedis(t, func(t *testing.T, addr string) {
-		address := databases[pair](t)
+		address := addresses[pair](t)
 		pair++
 		test(t, stores{func() *sqldb.DB { return open(t, address) }, addr})
 	})
@@ -80,7 +81,7 @@ func open(t *testing.T, address string) *sqldb.DB {
 // oneStore runs test on SQLite and the embedded server, beside others: for what the stores have no part in.
 func oneStore(t *testing.T, test func(t *testing.T, st stores)) {
 	t.Parallel()
-	db := storetest.SQLite(t)
+	db := databases.SQLite(t)
 	test(t, stores{func() *sqldb.DB { return db }, miniredis.RunT(t).Addr()})
 }
 

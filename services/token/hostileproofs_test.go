@@ -19,7 +19,6 @@ import (
 
 	"github.com/realguardio/realguardio/mesh/dpop"
 	"github.com/realguardio/realguardio/services/internal/sqldb"
-	"github.com/realguardio/realguardio/services/internal/storetest"
 	"github.com/realguardio/realguardio/services/token"
 )
 
@@ -317,7 +316,7 @@ func TestWhereNoncesAreOffered(t *testing.T) {
 
 // TestWithoutRedisNoProofIsTaken: whether it was used cannot be known, and nothing is spent for it.
 func TestWithoutRedisNoProofIsTaken(t *testing.T) {
-	db := storetest.SQLite(t)
+	db := databases.SQLite(t)
 	redis := miniredis.RunT(t)
 	s := start(t, stores{func() *sqldb.DB { return db }, redis.Addr()})
 	h := s.holder()

@@ -7,7 +7,6 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/realguardio/realguardio/services/internal/sqldb"
-	"github.com/realguardio/realguardio/services/internal/storetest"
 	"github.com/realguardio/realguardio/services/token"
 )
 
@@ -21,17 +20,23 @@ type keyring struct {
 func (k *keyring) lend(t *testing.T, db *sqldb.DB) {
 	t.Helper()
 	k.once.Do(func() { k.make(t) })
-	for _, row := range k.rows {
-		if _, err := db.Exec(t.Context(), `INSERT INTO signing_keys (id, alg, status, sealed, created_at, activated_at) VALUES ($1, $2, $3, $4, $5, $6)
-			ON CONFLICT DO NOTHING`, row...); err != nil {
-			t.Fatal(err)
+	err := db.Tx(t.Context(), func(tx sqldb.Tx) error {
+		for _, row := range k.rows {
+			if _, err := tx.Exec(t.Context(), `INSERT INTO signing_keys (id, alg, status, sealed, created_at, activated_at) VALUES ($1, $2, $3, $4, $5, $6)
+				ON CONFLICT DO NOTHING`, row...); err != nil {
+				return err
+			}
 		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 
 func (k *keyring) make(t *testing.T) {
 	t.Helper()
-	s := &server{t: t, url: "http://localhost", db: storetest.SQLite(t), clock: &clock{}, logs: &logs{},
+	s := &server{t: t, url: "http://localhost", db: databases.SQLite(t), clock: &clock{}, logs: &logs{},
 		redis: redis.NewClient(&redis.Options{Addr: "localhost:1"})}
 	defer s.redis.Close()
 	if err := token.Migrate(t.Context(), s.db); err != nil {

@@ -53,7 +53,7 @@ func TestARestartKeepsEverything(t *testing.T) {
 }
 
 func TestKeysAreSealed(t *testing.T) {
-	storetest.Each(t, func(t *testing.T, open func() *sqldb.DB) {
+	databases.Each(t, func(t *testing.T, open func() *sqldb.DB) {
 		st := stores{open, miniredis.RunT(t).Addr()}
 		s := start(t, st)
 		set, err := jwk.Parse([]byte(s.get("/oauth2/jwks").body))
@@ -84,7 +84,7 @@ func TestKeysAreSealed(t *testing.T) {
 
 // TestReplicasShareOneKey starts several on an empty database at once.
 func TestReplicasShareOneKey(t *testing.T) {
-	storetest.Each(t, func(t *testing.T, open func() *sqldb.DB) {
+	databases.Each(t, func(t *testing.T, open func() *sqldb.DB) {
 		s := start(t, stores{open, miniredis.RunT(t).Addr()})
 		if _, err := s.db.Exec(t.Context(), `DELETE FROM signing_keys`); err != nil {
 			t.Fatal(err)
@@ -196,7 +196,7 @@ func TestWithoutTheDatabase(t *testing.T) {
 }
 
 func TestWithoutRedis(t *testing.T) {
-	db := storetest.SQLite(t)
+	db := databases.SQLite(t)
 	server := miniredis.RunT(t)
 	s := start(t, stores{func() *sqldb.DB { return db }, server.Addr()})
 	refreshToken := s.tokens().str("refresh_token")
@@ -312,7 +312,7 @@ func TestAPasswordHashIsUpgradedAtLogin(t *testing.T) {
 }
 
 func TestBootstrap(t *testing.T) {
-	storetest.Each(t, func(t *testing.T, open func() *sqldb.DB) {
+	databases.Each(t, func(t *testing.T, open func() *sqldb.DB) {
 		s := start(t, stores{open, miniredis.RunT(t).Addr()})
 		ctx := t.Context()
 		if demo, err := s.HasDemoPassword(ctx); err != nil || demo {

@@ -17,11 +17,13 @@ import (
 	"github.com/realguardio/realguardio/services/internal/storetest"
 )
 
+var databases = storetest.Migrated(audit.Migrate)
+
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 // each runs test on both engines with an empty log.
 func each(t *testing.T, test func(t *testing.T, db *sqldb.DB)) {
-	storetest.Each(t, func(t *testing.T, open func() *sqldb.DB) {
+	databases.Each(t, func(t *testing.T, open func() *sqldb.DB) {
 		db := open()
 		if err := audit.Migrate(t.Context(), db); err != nil {
 			t.Fatal(err)
@@ -127,7 +129,7 @@ func TestWithoutItsChangeThereIsNoEntry(t *testing.T) {
 }
 
 func TestEntriesOfManyWritersAtOnceAreNumberedWithoutGaps(t *testing.T) {
-	storetest.Each(t, func(t *testing.T, open func() *sqldb.DB) {
+	databases.Each(t, func(t *testing.T, open func() *sqldb.DB) {
 		replicas := []*sqldb.DB{open(), open()}
 		for _, db := range replicas {
 			if err := audit.Migrate(t.Context(), db); err != nil {
@@ -221,7 +223,7 @@ func TestALogWrittenAnewIsNotTheOneThatWasKnown(t *testing.T) {
 }
 
 func TestALongLogIsWalkedToItsEnd(t *testing.T) {
-	db := storetest.SQLite(t)
+	db := databases.SQLite(t)
 	if err := audit.Migrate(t.Context(), db); err != nil {
 		t.Fatal(err)
 	}

@@ -25,6 +25,10 @@ func Each(t *testing.T, test func(t *testing.T, open func() *sqldb.DB)) {
 		url := "sqlite://" + filepath.Join(t.TempDir(), "test.db")
 		test(t, opener(t, url))
 	})
+	eachPostgres(t, test)
+}
+
+func eachPostgres(t *testing.T, test func(t *testing.T, open func() *sqldb.DB)) {
 	if testing.Short() {
 		return
 	}
