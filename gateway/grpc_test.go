@@ -283,7 +283,7 @@ func TestNativeGRPCStreams(t *testing.T) {
 		}
 	})
 	t.Run("a stream ends with its token", func(t *testing.T) {
-		stream, ended := open(t, t.Context(), meshtest.Claims{Expiry: time.Now().Add(500 * time.Millisecond)})
+		stream, ended := open(t, t.Context(), meshtest.Claims{Expiry: time.Now().Add(2 * time.Second)})
 		if err := stream.RecvMsg(&emptypb.Empty{}); status.Code(err) != codes.Unauthenticated {
 			t.Errorf("the stream ended with %v", err)
 		}

@@ -271,9 +271,9 @@ func TestACallFailsAtOnceWhileNobodyListens(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	start := time.Now()
+	start := time.Now() // a call that waits has 10 seconds
 	_, err = say(t.Context(), conn, "Say", "")
-	if status.Code(err) != codes.Unavailable || time.Since(start) > 3*time.Second {
+	if status.Code(err) != codes.Unavailable || time.Since(start) > 8*time.Second {
 		t.Errorf("got %v after %v", err, time.Since(start))
 	}
 }
@@ -287,7 +287,7 @@ func TestALongStreamOfThePartsOwnEndsWithItsTokenQuietly(t *testing.T) {
 		<-s.Context().Done()
 		return nil
 	}}).register)
-	source := &shortLived{token: iss.Token(t, meshtest.Claims{Subject: "c", Kind: mesh.KindClient, Expiry: time.Now().Add(300 * time.Millisecond)})}
+	source := &shortLived{token: iss.Token(t, meshtest.Claims{Subject: "c", Kind: mesh.KindClient, Expiry: time.Now().Add(2 * time.Second)})}
 	lines := &logs{}
 	conn, err := mesh.Dial(mesh.DialConfig{Target: srv.Addr, TLS: iss.CA.Client(t, "customer"), Propagation: mesh.AsService(source), Logger: lines.logger()})
 	if err != nil {
