@@ -54,8 +54,9 @@ type stores struct {
 
 // eachStore runs test on both databases and both Redis servers, all of them empty, in the pairs that they are used in:
 // SQLite with the embedded server by developers, PostgreSQL with Redis by everybody else. Nothing is promised by two of
-// them together, so that the other pairs would say nothing new.
+// them together, so that the other pairs would say nothing new. Other tests run beside it.
 func eachStore(t *testing.T, test func(t *testing.T, st stores)) {
+	t.Parallel()
 	addresses := []func(*testing.T) string{
 		databases.SQLiteURL,
 		storetest.PostgresURL,

@@ -356,7 +356,6 @@ func clientsByAdmin(t *testing.T, r *rpc, admin tokenv1.AdminServiceClient) {
 
 // TestTheFeedResumes reads the log by hand: from where one left off, and from where nobody can have.
 func TestTheFeedResumes(t *testing.T) {
-	t.Parallel()
 	eachStore(t, func(t *testing.T, st stores) {
 		s := start(t, st)
 		r := s.serveRPC()
