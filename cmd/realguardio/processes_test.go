@@ -33,6 +33,7 @@ func TestMain(m *testing.M) {
 	}
 	code := m.Run()
 	os.Remove(filepath.Join(os.TempDir(), fmt.Sprintf("realguardio-test-%d", os.Getpid())))
+	os.RemoveAll(pristineFolder)
 	os.Exit(code)
 }
 

@@ -2,12 +2,14 @@ package main_test
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"os/user"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -118,6 +120,12 @@ func startRedis(t *testing.T) (p *process, address string) {
 	return p, address
 }
 
+// pristine makes a folder that initdb has filled, which takes ten times as long as copying it. TestMain removes it.
+var (
+	pristine       sync.Once
+	pristineFolder = filepath.Join(os.TempDir(), fmt.Sprintf("realguardio-test-%d-postgres", os.Getpid()))
+)
+
 // startPostgres starts a PostgreSQL cluster of this test's own.
 func startPostgres(t *testing.T) (p *process, url string) {
 	t.Helper()
@@ -127,16 +135,15 @@ func startPostgres(t *testing.T) (p *process, url string) {
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	as := unprivileged(t)
-	if as.Credential != nil {
-		if err := os.Chown(dir, int(as.Credential.Uid), int(as.Credential.Gid)); err != nil {
+	owned(t, dir, as)
+	pristine.Do(func() {
+		if err := os.Mkdir(pristineFolder, 0o700); err != nil {
 			t.Fatal(err)
 		}
-	}
-	create := exec.Command(program(t, "initdb"), "-D", dir+"/data", "-U", "postgres", "--auth=trust", "-E", "UTF8", "--locale=C", "--no-sync")
-	create.Dir, create.SysProcAttr = dir, as
-	if out, err := create.CombinedOutput(); err != nil {
-		t.Fatalf("initdb: %v\n%s", err, out)
-	}
+		owned(t, pristineFolder, as)
+		finish(t, as, program(t, "initdb"), "-D", pristineFolder+"/data", "-U", "postgres", "--auth=trust", "-E", "UTF8", "--locale=C", "--no-sync")
+	})
+	finish(t, as, "cp", "-R", pristineFolder+"/data", dir)
 	address, path := freeAddress(t), program(t, "postgres")
 	_, port, _ := net.SplitHostPort(address)
 	p = newProcess(t, "postgres", func() *exec.Cmd {
@@ -149,6 +156,27 @@ func startPostgres(t *testing.T) (p *process, url string) {
 	url = "postgres://postgres@" + address + "/postgres?sslmode=disable"
 	answers(t, url)
 	return p, url
+}
+
+// owned gives a folder to whom servers run as.
+func owned(t *testing.T, dir string, as *syscall.SysProcAttr) {
+	t.Helper()
+	if as.Credential == nil {
+		return
+	}
+	if err := os.Chown(dir, int(as.Credential.Uid), int(as.Credential.Gid)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// finish runs a command to its end.
+func finish(t *testing.T, as *syscall.SysProcAttr, command string, args ...string) {
+	t.Helper()
+	c := exec.Command(command, args...)
+	c.Dir, c.SysProcAttr = "/", as
+	if out, err := c.CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v\n%s", command, err, out)
+	}
 }
 
 // answers waits until a database lets somebody in, which is a while after it listens.
