@@ -2,33 +2,42 @@ package mesh_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"os/signal"
 	"syscall"
+	"testing"
+
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc/status"
 
 	meshv1 "github.com/realguardio/realguardio/gen/go/realguardio/mesh/v1"
 	"github.com/realguardio/realguardio/mesh"
 	"github.com/realguardio/realguardio/mesh/clientcredentials"
 	"github.com/realguardio/realguardio/mesh/jwt"
+	"github.com/realguardio/realguardio/mesh/meshtest"
 	"github.com/realguardio/realguardio/mesh/revocation"
 )
 
 // The whole of a part: it verifies tokens, follows revocations, serves over mutual TLS, and calls another part with its
-// own token.
+// own token. Package member puts the same together in one call.
 func Example() {
-	if err := run(slog.Default()); err != nil {
-		slog.Error(err.Error())
-	}
-}
-
-func run(log *slog.Logger) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
+	files, remove := certificates("customer") // elsewhere mesh.TLSFiles of what is mounted
+	defer remove()
+	if err := run(ctx, files, slog.New(slog.DiscardHandler)); err != nil {
+		fmt.Println(err)
+	}
+	// Output:
+	// while it has no keys, a caller is told: Unavailable
+}
 
-	const issuer = "https://id.example.com"
-	files := mesh.TLSFiles{CA: "ca.pem", Cert: "customer.pem", Key: "customer.key"}
+func run(ctx context.Context, files mesh.TLSFiles, log *slog.Logger) error {
+	const issuer = "http://localhost:1" // which does not answer: until it does, nobody is let in
 	server, err := files.Server()
 	if err != nil {
 		return err
@@ -43,7 +52,7 @@ func run(log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	token, err := mesh.Dial(mesh.DialConfig{Target: "token:9100", TLSSource: files, Propagation: mesh.AsService(self), Logger: log})
+	token, err := mesh.Dial(mesh.DialConfig{Target: "localhost:1", TLSSource: files, Propagation: mesh.AsService(self), Logger: log})
 	if err != nil {
 		return err
 	}
@@ -57,24 +66,55 @@ func run(log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	// customerv1.RegisterCustomerServiceServer(srv, service)
-	lis, err := net.Listen("tcp", ":9101")
+	meshv1.RegisterRevocationServiceServer(srv, service{})
+	lis, err := net.Listen("tcp", "localhost:0")
 	if err != nil {
 		return err
 	}
-	go verifier.Run(ctx) //nolint:errcheck // they return nil, when ctx ends
-	go feed.Run(ctx)     //nolint:errcheck
-	return srv.Serve(ctx, lis)
+	running, ctx := errgroup.WithContext(ctx)
+	ctx, stop := context.WithCancel(ctx)
+	running.Go(func() error { return verifier.Run(ctx) })
+	running.Go(func() error { return feed.Run(ctx) })
+	running.Go(func() error { return srv.Serve(ctx, lis) })
+	err = tryToCall(ctx, files, lis.Addr().String())
+	stop() // elsewhere the signal does
+	return errors.Join(err, running.Wait())
+}
+
+// service is what a part is for.
+type service struct {
+	meshv1.UnimplementedRevocationServiceServer
+}
+
+func tryToCall(ctx context.Context, files mesh.TLSFiles, addr string) error {
+	conn, err := mesh.Dial(mesh.DialConfig{Target: addr, TLSSource: files, Propagation: mesh.Anonymous()})
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	stream, err := meshv1.NewRevocationServiceClient(conn).Watch(ctx, &meshv1.WatchRequest{})
+	if err == nil {
+		_, err = stream.Recv()
+	}
+	fmt.Println("while it has no keys, a caller is told:", status.Code(err))
+	return nil
 }
 
 // A connection to another part that carries the token of whoever is being served.
 func ExampleForward() {
-	files := mesh.TLSFiles{CA: "ca.pem", Cert: "securitysystem.pem", Key: "securitysystem.key"}
+	files, remove := certificates("securitysystem") // elsewhere mesh.TLSFiles of what is mounted
+	defer remove()
 	conn, err := mesh.Dial(mesh.DialConfig{Target: "customer:9101", TLSSource: files, Propagation: mesh.Forward()})
 	if err != nil {
+		fmt.Println(err)
 		return
 	}
 	defer conn.Close()
+
+	// Outside of a call there is nobody to pass on, and so nothing is sent.
+	err = conn.Invoke(context.Background(), "/realguardio.mesh.v1.RevocationService/Watch", &meshv1.WatchRequest{}, &meshv1.WatchResponse{})
+	fmt.Println(status.Code(err))
+	// Output: Unauthenticated
 }
 
 // A handler asks who calls, and decides on the object.
@@ -102,3 +142,19 @@ func ExampleNewPolicies() {
 	}
 	// Output: /realguardio.mesh.v1.RevocationService/Watch [workload] [*] false
 }
+
+// certificates makes files for a part, until remove is called.
+func certificates(part string) (files mesh.TLSFiles, remove func()) {
+	dir, err := os.MkdirTemp("", "certificates")
+	if err != nil {
+		panic(err)
+	}
+	return meshtest.NewCA(noTest{}).Files(noTest{}, dir, part), func() { _ = os.RemoveAll(dir) }
+}
+
+// noTest stands for the test that an example is not.
+type noTest struct{ testing.TB }
+
+func (noTest) Helper() {}
+
+func (noTest) Fatalf(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }
