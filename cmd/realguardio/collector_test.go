@@ -73,14 +73,23 @@ func (c *traces) Export(_ context.Context, request *collector.ExportTraceService
 	return &collector.ExportTraceServiceResponse{}, nil
 }
 
-// of returns the spans of one trace that have come, by part and name.
+// of returns the spans of one trace that have come, by part and name; of several with one name, one.
 func (c *traces) of(trace string) map[string]span {
+	found := map[string]span{}
+	for _, s := range c.all(trace) {
+		found[s.part+": "+s.name] = s
+	}
+	return found
+}
+
+// all returns the spans of one trace that have come.
+func (c *traces) all(trace string) []span {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	found := map[string]span{}
+	var found []span
 	for _, s := range c.spans {
 		if s.trace == trace {
-			found[s.part+": "+s.name] = s
+			found = append(found, s)
 		}
 	}
 	return found

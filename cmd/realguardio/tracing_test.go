@@ -15,6 +15,7 @@ func TestWhatARunTellsOfItself(t *testing.T) {
 	c, bolt := collectTraces(t), startPartner(t)
 	s := startDev(t, "--ephemeral", "--log-level", "debug", "--log-format", "json", "--trace-endpoint", c.url, "--trusted-issuers-file", bolt.file)
 	t.Run("one trace goes from a browser's call to the mail that it causes", func(t *testing.T) { checkOneTrace(t, s, c) })
+	t.Run("one trace goes from who forgot a password to the letter", func(t *testing.T) { checkLetterTrace(t, s, c) })
 	s.api(t, http.StatusUnauthorized, http.MethodGet, "/api/v1/securitysystems", nil, bearer("no token"))
 	post(t, s.http, s.Issuer+"/oauth2/token", url.Values{"grant_type": {"client_credentials"}}, basic("demo-service", "not the secret"))
 	t.Run("the dashboard, the alerts and the manual name what there is", func(t *testing.T) { checkMetrics(t, s) })
@@ -37,8 +38,7 @@ func checkOneTrace(t *testing.T, s *stand, c *traces) {
 	if a.status != http.StatusOK {
 		t.Fatalf("arming: %d %s", a.status, a.body)
 	}
-	_, told, _ := strings.Cut(a.header.Get("Server-Timing"), `traceparent;desc="00-`)
-	trace, _, _ := strings.Cut(told, "-")
+	trace := traceOf(a)
 	if len(trace) != 32 || trace == theirs {
 		t.Fatalf("the answer tells of the trace %q", a.header.Get("Server-Timing"))
 	}
@@ -51,6 +51,10 @@ func checkOneTrace(t *testing.T, s *stand, c *traces) {
 			"securitysystem: realguardio.securitysystem.v1.SecuritySystemService/ArmSecuritySystem",
 			"securitysystem: realguardio.customer.v1.CustomerService/ListMyGrants",
 			"customer: realguardio.customer.v1.CustomerService/ListMyGrants",
+			"customer: SELECT held_grants",
+			"securitysystem: TRANSACTION",
+			"securitysystem: UPDATE security_system",
+			"securitysystem: INSERT outbox",
 			"securitysystem: publish " + stream,
 			"notification: process " + stream,
 			"notification: address notice",
@@ -65,15 +69,18 @@ func checkOneTrace(t *testing.T, s *stand, c *traces) {
 		return nil
 	})
 	found := c.of(trace)
-	byID := map[string]span{}
-	for _, one := range found {
-		byID[one.id] = one
-	}
-	for name, one := range found {
-		if _, ok := byID[one.parent]; !ok && one.parent != "" && name != "gateway: POST /api/" {
-			t.Errorf("%s has a parent that is not in the trace", name)
+	eventually(t, "every span's parent is in the trace", func() error { // which ends after it
+		all, known := c.all(trace), map[string]bool{"": true}
+		for _, one := range all {
+			known[one.id] = true
 		}
-	}
+		for _, one := range all {
+			if !known[one.parent] {
+				return problem("not that of %s: %s", one.part, one.name)
+			}
+		}
+		return nil
+	})
 	armed := found["securitysystem: realguardio.securitysystem.v1.SecuritySystemService/ArmSecuritySystem"].attributes
 	if armed["mesh.caller.kind"] != "user" || armed["mesh.caller.client_id"] != "realguardio-web" || armed["mesh.request_id"] != a.header.Get("X-Request-Id") {
 		t.Errorf("the service's span says %v", armed)
@@ -97,6 +104,33 @@ func checkOneTrace(t *testing.T, s *stand, c *traces) {
 		}
 		return nil
 	})
+}
+
+// checkLetterTrace asks for another password, and follows the one trace of that to the letter with the link.
+func checkLetterTrace(t *testing.T, s *stand, c *traces) {
+	browser := s.browser(t)
+	page := call(t, browser, http.MethodGet, s.Issuer+"/forgot", nil, accepting("text/html"))
+	form := url.Values{"username": {s.user(t, "victor").Username}}
+	for _, field := range hidden.FindAllSubmatch(page.body, -1) {
+		form.Set(string(field[1]), string(field[2]))
+	}
+	trace := traceOf(post(t, browser, s.Issuer+"/forgot", form))
+	eventually(t, "the letter is in the trace", func() error {
+		found := c.of(trace)
+		for _, want := range []string{"token: POST /forgot", "token: INSERT letters", "token: look for who forgot a password", "token: SELECT users", "token: send letter"} {
+			if _, ok := found[want]; !ok {
+				return problem("no %q among %v", want, names(found))
+			}
+		}
+		return nil
+	})
+}
+
+// traceOf is the trace that an answer says it belongs to.
+func traceOf(a answer) string {
+	_, told, _ := strings.Cut(a.header.Get("Server-Timing"), `traceparent;desc="00-`)
+	trace, _, _ := strings.Cut(told, "-")
+	return trace
 }
 
 func hexOf(id []byte) string { return hex.EncodeToString(id) }

@@ -53,7 +53,7 @@ var exported = map[attribute.Key]bool{
 	"http.request.method": true, "http.route": true, "http.response.status_code": true,
 	"server.address": true, "server.port": true,
 	"messaging.system": true, "messaging.operation.name": true, "messaging.destination.name": true, "messaging.message.id": true,
-	"db.system.name": true, "db.operation.name": true,
+	"db.system.name": true, "db.operation.name": true, "db.collection.name": true,
 	callerKind: true, callerClient: true, requestID: true, refusalCause: true,
 }
 

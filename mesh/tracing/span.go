@@ -43,6 +43,18 @@ func (t *Tracer) Begin(ctx context.Context, kind Kind, name string, attributes .
 	return located(ctx), Span{span}
 }
 
+// Within begins a span as a child of the one that ctx belongs to, by the tracer that made that one: for what has no tracer
+// of its own, such as a database. Where that span is not recorded, or there is none, it does nothing. Ask [Recorded] first
+// where naming the span costs something.
+func Within(ctx context.Context, kind Kind, name string, attributes ...Attribute) (context.Context, Span) {
+	around := trace.SpanFromContext(ctx)
+	if !around.IsRecording() {
+		return ctx, Span{}
+	}
+	ctx, span := around.TracerProvider().Tracer(scope).Start(standing(ctx), name, trace.WithSpanKind(kind), trace.WithAttributes(attributes...))
+	return located(ctx), Span{span}
+}
+
 // Recorded reports whether ctx belongs to a span that is recorded, so that a child of it is worth its cost.
 func Recorded(ctx context.Context) bool { return trace.SpanFromContext(ctx).IsRecording() }
 

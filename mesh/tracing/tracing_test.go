@@ -262,6 +262,28 @@ func TestWorkGoesOnWhereAStoredTraceStands(t *testing.T) {
 	}
 }
 
+func TestWhatHasNoTracerGoesByTheSpanAroundIt(t *testing.T) {
+	r, off := record(t), record(t, func(c *tracing.Config) { c.Sampler = tracing.Ratio(0) })
+	ctx, outer := r.Begin(t.Context(), tracing.Internal, "outer")
+	inside, inner := tracing.Within(ctx, tracing.Client, "SELECT things", tracing.String("db.collection.name", "things"))
+	if mesh.TraceID(inside) != mesh.TraceID(ctx) || mesh.Traceparent(inside) == mesh.Traceparent(ctx) {
+		t.Errorf("stands at %s in %s", mesh.Traceparent(inside), mesh.Traceparent(ctx))
+	}
+	inner.End(nil)
+	outer.End(nil)
+	unsampled, span := off.Begin(t.Context(), tracing.Internal, "not recorded")
+	for name, ctx := range map[string]context.Context{"without a span": t.Context(), "in one that is not recorded": unsampled, "in one that is over": ctx} {
+		if same, none := tracing.Within(ctx, tracing.Client, "SELECT things"); same != ctx || none != (tracing.Span{}) {
+			t.Errorf("%s: one was begun", name)
+		}
+	}
+	span.End(nil)
+	spans := r.spans(t)
+	if len(spans) != 2 || spans[0].Name != "SELECT things" || spans[0].Parent.SpanID() != spans[1].SpanContext.SpanID() {
+		t.Errorf("got %s", stub(spans))
+	}
+}
+
 func TestWithoutATracerTheIDsTravelAllTheSame(t *testing.T) {
 	var none *tracing.Tracer
 	var server mesh.ServerConfig

@@ -78,7 +78,7 @@ func (s *Service) openAccounts(cfg Config, authenticator *account.Authenticator)
 		return err
 	}
 	s.postman, err = letters.New(letters.Config{
-		Store: s.store, Accounts: s.accounts, Sender: sender, Issuer: cfg.Issuer, Logger: cfg.Logger, Now: cfg.Now,
+		Store: s.store, Accounts: s.accounts, Sender: sender, Issuer: cfg.Issuer, Tracer: cfg.Tracer, Logger: cfg.Logger, Now: cfg.Now,
 	})
 	return err
 }

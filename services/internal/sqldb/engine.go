@@ -12,6 +12,7 @@ import (
 
 // engine is what differs between the two databases once they are open.
 type engine interface {
+	system() system
 	dialect() goose.Dialect
 	txOptions() *sql.TxOptions
 	// retryable tells whether a transaction that failed with err may succeed when it is run again.
@@ -22,6 +23,8 @@ type engine interface {
 }
 
 type sqliteEngine struct{}
+
+func (sqliteEngine) system() system { return "sqlite" }
 
 func (sqliteEngine) dialect() goose.Dialect { return goose.DialectSQLite3 }
 
@@ -38,6 +41,8 @@ func (sqliteEngine) unit() string { return "file" }
 func (sqliteEngine) ownHint(string) string { return "" }
 
 type postgresEngine struct{}
+
+func (postgresEngine) system() system { return "postgresql" }
 
 func (postgresEngine) dialect() goose.Dialect { return goose.DialectPostgres }
 

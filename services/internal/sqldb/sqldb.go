@@ -94,6 +94,13 @@ func (db *DB) Ping(ctx context.Context) error {
 
 // Exec implements [Querier].
 func (db *DB) Exec(ctx context.Context, query string, args ...any) (int64, error) {
+	span := db.engine.system().span(ctx, query)
+	n, err := db.exec(ctx, query, args)
+	span.End(err)
+	return n, err
+}
+
+func (db *DB) exec(ctx context.Context, query string, args []any) (int64, error) {
 	if stmt := db.forWrite.prepare(ctx, query); stmt != nil {
 		return affected(stmt.ExecContext(ctx, args...))
 	}
@@ -102,6 +109,13 @@ func (db *DB) Exec(ctx context.Context, query string, args ...any) (int64, error
 
 // Query implements [Querier].
 func (db *DB) Query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	span := db.engine.system().span(ctx, query)
+	rows, err := db.query(ctx, query, args)
+	span.End(err)
+	return rows, err
+}
+
+func (db *DB) query(ctx context.Context, query string, args []any) (*sql.Rows, error) {
 	pool, statements := db.route(query)
 	if stmt := statements.prepare(ctx, query); stmt != nil {
 		return stmt.QueryContext(ctx, args...)
@@ -111,11 +125,12 @@ func (db *DB) Query(ctx context.Context, query string, args ...any) (*sql.Rows, 
 
 // QueryRow implements [Querier].
 func (db *DB) QueryRow(ctx context.Context, query string, args ...any) *sql.Row {
+	span := db.engine.system().span(ctx, query)
 	pool, statements := db.route(query)
 	if stmt := statements.prepare(ctx, query); stmt != nil {
-		return stmt.QueryRowContext(ctx, args...)
+		return ended(span, stmt.QueryRowContext(ctx, args...))
 	}
-	return pool.QueryRowContext(ctx, query, args...)
+	return ended(span, pool.QueryRowContext(ctx, query, args...))
 }
 
 // route returns the connections that query has to run on. Wrongly taken for a read, a statement fails; it cannot write.

@@ -18,6 +18,7 @@ type Tx struct {
 	kept *statements
 	// missed are texts to prepare after the transaction: on SQLite it holds the one connection that could do so now.
 	missed *[]string
+	system system
 }
 
 // Tx runs f in a transaction that is serializable on both engines: it behaves as if no other ran meanwhile. It commits
@@ -27,6 +28,13 @@ type Tx struct {
 // results that it leaves in variables are those of the last run. f uses tx alone: on SQLite a write through the DB from
 // within f would wait for f itself.
 func (db *DB) Tx(ctx context.Context, f func(tx Tx) error) error {
+	span := db.engine.system().transaction(ctx)
+	err := db.run(ctx, f)
+	span.End(err)
+	return err
+}
+
+func (db *DB) run(ctx context.Context, f func(tx Tx) error) error {
 	err := db.attempt(ctx, f)
 	if err == nil || !db.engine.retryable(err) {
 		return err
@@ -60,7 +68,7 @@ func (db *DB) attempt(ctx context.Context, f func(Tx) error) error {
 		_ = tx.Rollback()
 	}()
 	var missed []string
-	if err := f(Tx{tx, db.forWrite, &missed}); err != nil {
+	if err := f(Tx{tx, db.forWrite, &missed, db.engine.system()}); err != nil {
 		return err
 	}
 	if err := tx.Commit(); err != nil {
@@ -87,6 +95,13 @@ func pause(ctx context.Context, attempt int) error {
 
 // Exec implements [Querier].
 func (t Tx) Exec(ctx context.Context, query string, args ...any) (int64, error) {
+	span := t.system.span(ctx, query)
+	n, err := t.exec(ctx, query, args)
+	span.End(err)
+	return n, err
+}
+
+func (t Tx) exec(ctx context.Context, query string, args []any) (int64, error) {
 	if stmt := t.prepared(ctx, query); stmt != nil {
 		return affected(stmt.ExecContext(ctx, args...))
 	}
@@ -95,15 +110,19 @@ func (t Tx) Exec(ctx context.Context, query string, args ...any) (int64, error) 
 
 // Query implements [Querier]. Its statement is not a kept one: the same text may run again while these rows are open.
 func (t Tx) Query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	return t.tx.QueryContext(ctx, query, args...)
+	span := t.system.span(ctx, query)
+	rows, err := t.tx.QueryContext(ctx, query, args...)
+	span.End(err)
+	return rows, err
 }
 
 // QueryRow implements [Querier].
 func (t Tx) QueryRow(ctx context.Context, query string, args ...any) *sql.Row {
+	span := t.system.span(ctx, query)
 	if stmt := t.prepared(ctx, query); stmt != nil {
-		return stmt.QueryRowContext(ctx, args...)
+		return ended(span, stmt.QueryRowContext(ctx, args...))
 	}
-	return t.tx.QueryRowContext(ctx, query, args...)
+	return ended(span, t.tx.QueryRowContext(ctx, query, args...))
 }
 
 // prepared returns the kept statement of that text for this transaction, or nil.

@@ -37,6 +37,9 @@ type Letter struct {
 	// Attempts is how often sending was tried.
 	Attempts int
 	Created  time.Time
+	// Traceparent is where in a trace it was asked for (W3C Trace Context); empty for nowhere. The store takes it from the
+	// context of whoever stores the letter.
+	Traceparent string
 }
 
 // Post is what goes out because of a change, and is stored with it: all or nothing.

@@ -13,6 +13,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/realguardio/realguardio/mesh"
+	"github.com/realguardio/realguardio/mesh/tracing"
 	"github.com/realguardio/realguardio/services/internal/mail"
 	"github.com/realguardio/realguardio/services/token/account"
 )
@@ -40,13 +42,15 @@ type Sender interface {
 	Send(ctx context.Context, m mail.Message) error
 }
 
-// Config says what a Postman works with. Everything is required.
+// Config says what a Postman works with. All but the tracer is required.
 type Config struct {
 	Store    Store
 	Accounts Accounts
 	Sender   Sender
 	// Issuer is the URL under which the pages are.
 	Issuer string
+	// Tracer makes spans of sending, in the trace of the request that caused the letter. Nil for none.
+	Tracer *tracing.Tracer
 	Logger *slog.Logger
 	Now    func() time.Time
 }
@@ -134,7 +138,9 @@ func (p *Postman) step(ctx context.Context) (more bool, err error) {
 // handle does what a letter is for and records what has become of it. It returns an error only where that could not be
 // recorded.
 func (p *Postman) handle(ctx context.Context, l account.Letter) error {
+	ctx, span := p.begin(ctx, l)
 	post, err := p.deliver(ctx, l)
+	span.End(err)
 	record, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTime)
 	defer cancel()
 	switch {
@@ -151,6 +157,16 @@ func (p *Postman) handle(ctx context.Context, l account.Letter) error {
 	again := pause(l.Attempts)
 	p.Logger.WarnContext(ctx, "a letter could not be sent", "letter", l.ID, "kind", l.Kind, "attempts", l.Attempts, "again_in", again)
 	return p.Store.PostponeLetter(record, l.ID, p.Now().Add(again), err.Error())
+}
+
+// begin begins the span of what a letter is for.
+func (p *Postman) begin(ctx context.Context, l account.Letter) (context.Context, tracing.Span) {
+	ctx = mesh.WithTraceparent(ctx, l.Traceparent)
+	if l.Kind == account.RecoveryRequest {
+		return p.Tracer.Begin(ctx, tracing.Internal, "look for who forgot a password")
+	}
+	return p.Tracer.Begin(ctx, tracing.Client, "send letter",
+		tracing.String("messaging.system", "smtp"), tracing.String("messaging.message.id", l.ID))
 }
 
 // deliver sends a letter, unless its link is over, or finds out whether somebody who asked for one has an account.

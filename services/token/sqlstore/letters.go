@@ -14,7 +14,7 @@ import (
 func (s *Store) ClaimLetters(ctx context.Context, now, until time.Time, n int) ([]account.Letter, error) {
 	list, err := rowsOf(scanLetter)(s.db.Query(ctx, `UPDATE letters SET due_at = $2, attempts = attempts + 1
 		WHERE id IN (SELECT id FROM letters WHERE NOT given_up AND due_at <= $1 ORDER BY due_at LIMIT $3) AND NOT given_up AND due_at <= $1
-		RETURNING id, kind, user_id, name, address, ticket_hash, attempts, created_at`, sqldb.Micros(now), sqldb.Micros(until), n))
+		RETURNING id, kind, user_id, name, address, ticket_hash, attempts, created_at, traceparent`, sqldb.Micros(now), sqldb.Micros(until), n))
 	if err != nil {
 		return nil, failed("claiming letters", err)
 	}
@@ -24,7 +24,7 @@ func (s *Store) ClaimLetters(ctx context.Context, now, until time.Time, n int) (
 func scanLetter(row scanner) (account.Letter, error) {
 	var l account.Letter
 	var created int64
-	if err := row.Scan(&l.ID, &l.Kind, &l.UserID, &l.Name, &l.Address, &l.TicketHash, &l.Attempts, &created); err != nil {
+	if err := row.Scan(&l.ID, &l.Kind, &l.UserID, &l.Name, &l.Address, &l.TicketHash, &l.Attempts, &created, &l.Traceparent); err != nil {
 		return account.Letter{}, err
 	}
 	l.Created = sqldb.Time(created)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/realguardio/realguardio/mesh"
 	"github.com/realguardio/realguardio/services/internal/audit"
 	"github.com/realguardio/realguardio/services/internal/sqldb"
 	"github.com/realguardio/realguardio/services/token/account"
@@ -62,9 +63,10 @@ func putPost(ctx context.Context, tx sqldb.Tx, post account.Post) error {
 		}
 	}
 	for _, l := range post.Letters {
-		_, err := tx.Exec(ctx, `INSERT INTO letters (id, kind, user_id, name, address, ticket_hash, attempts, due_at, created_at, given_up, failure)
-			VALUES ($1, $2, $3, $4, $5, $6, 0, $7, $7, FALSE, '') ON CONFLICT (id) DO NOTHING`,
-			l.ID, string(l.Kind), l.UserID, l.Name, l.Address, l.TicketHash, sqldb.Micros(l.Created))
+		_, err := tx.Exec(ctx, `INSERT INTO letters (id, kind, user_id, name, address, ticket_hash, attempts, due_at, created_at, given_up, failure,
+				traceparent)
+			VALUES ($1, $2, $3, $4, $5, $6, 0, $7, $7, FALSE, '', $8) ON CONFLICT (id) DO NOTHING`,
+			l.ID, string(l.Kind), l.UserID, l.Name, l.Address, l.TicketHash, sqldb.Micros(l.Created), mesh.Traceparent(ctx))
 		if err != nil {
 			return err
 		}
