@@ -173,7 +173,7 @@ func tokenService(b *testing.B, issuer *listener, store *redis.Client, web *list
 		b.Fatal(err)
 	}
 	service, err := token.New(token.Config{
-		DB: db, Redis: store, Issuer: issuer.url, KeyEncryptionKey: make([]byte, 32), TokenMACKey: make([]byte, 32),
+		DB: db, Redis: store, Issuer: issuer.url, Keys: token.Keys{Encryption: make([]byte, 32), MAC: make([]byte, 32)},
 		Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {

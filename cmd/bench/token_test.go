@@ -187,7 +187,7 @@ func serveTokens(databaseURL, socket string) error {
 	url := "http://" + strings.Replace(lis.Addr().String(), "127.0.0.1", "localhost", 1)
 	service, err := token.New(token.Config{
 		DB: db, Redis: redis.NewClient(vault.Bounded(options)), Issuer: url,
-		KeyEncryptionKey: make([]byte, 32), TokenMACKey: make([]byte, 32), Logger: slog.New(slog.DiscardHandler),
+		Keys: token.Keys{Encryption: make([]byte, 32), MAC: make([]byte, 32)}, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		return err

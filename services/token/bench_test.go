@@ -65,8 +65,8 @@ func benchService(b *testing.B) *token.Service {
 	if err := token.Migrate(b.Context(), db); err != nil {
 		b.Fatal(err)
 	}
-	s, err := token.New(token.Config{DB: db, Redis: client, Issuer: "http://localhost:9000", KeyEncryptionKey: make([]byte, 32),
-		TokenMACKey: make([]byte, 32), Logger: slog.New(slog.DiscardHandler)})
+	s, err := token.New(token.Config{DB: db, Redis: client, Issuer: "http://localhost:9000",
+		Keys: token.Keys{Encryption: make([]byte, 32), MAC: make([]byte, 32)}, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		b.Fatal(err)
 	}

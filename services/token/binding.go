@@ -67,7 +67,7 @@ func (cfg *Config) completeBinding() error {
 func newProofs(cfg Config, store *redisstore.Store) (*dpop.Checker, error) {
 	var nonces *dpop.Nonces
 	if cfg.DPoPNonces != NoncesNone {
-		key, err := hkdf.Key(sha256.New, cfg.TokenMACKey, nil, "DPoP nonces", 32)
+		key, err := hkdf.Key(sha256.New, cfg.Keys.MAC, nil, "DPoP nonces", 32)
 		if err != nil {
 			return nil, fmt.Errorf("deriving the key of DPoP nonces: %w", err)
 		}

@@ -19,14 +19,14 @@ import (
 // openCore composes what signs and what decides, and returns who checks passwords.
 func (s *Service) openCore(ctx context.Context, cfg Config, counters *metrics) (authenticator *account.Authenticator, err error) {
 	s.ring, err = keys.Open(ctx, keys.Config{
-		Store: s.store, KEKs: append([][]byte{cfg.KeyEncryptionKey}, cfg.OldKeyEncryptionKeys...), Lifetime: cfg.SigningKeyLifetime,
+		Store: s.store, KEKs: append([][]byte{cfg.Keys.Encryption}, cfg.Keys.OldEncryption...), Lifetime: cfg.Keys.SigningLifetime,
 		TokensLive: oauth.TokensLive, Now: cfg.Now, Logger: cfg.Logger,
 	})
 	if err != nil {
 		return nil, err
 	}
 	authenticator, err = account.NewAuthenticator(account.Config{
-		Users: s.store, Attempts: s.redis, Hasher: s.hasher, MACKey: cfg.TokenMACKey, Refused: s.refused, Logger: cfg.Logger,
+		Users: s.store, Attempts: s.redis, Hasher: s.hasher, MACKey: cfg.Keys.MAC, Refused: s.refused, Logger: cfg.Logger,
 	})
 	if err != nil {
 		return nil, err
@@ -36,7 +36,7 @@ func (s *Service) openCore(ctx context.Context, cfg Config, counters *metrics) (
 		return nil, err
 	}
 	s.oauth, err = oauth.New(oauth.Config{
-		Issuer: cfg.Issuer, MACKey: cfg.TokenMACKey, Clients: s.store, Accounts: s.store, Grants: s.store, Consents: s.store,
+		Issuer: cfg.Issuer, MACKey: cfg.Keys.MAC, Clients: s.store, Accounts: s.store, Grants: s.store, Consents: s.store,
 		Codes: s.redis, Devices: s.redis, Pushes: s.redis, Assertions: s.redis, Attempts: s.redis, Marks: s.redis, Revocations: s.store,
 		Passwords: authenticator, Keys: s.ring, Proofs: proofs, ClientAuthorities: cfg.MutualTLS.Authorities,
 		Reused: counters.reused.Inc, KeyUsed: s.usage.Used, Now: cfg.Now, Logger: cfg.Logger,
@@ -45,7 +45,7 @@ func (s *Service) openCore(ctx context.Context, cfg Config, counters *metrics) (
 		return nil, err
 	}
 	s.logouts = backchannel.New(backchannel.Config{
-		Store: s.store, Issuer: s.oauth, Roots: cfg.LogoutRoots, Poll: cfg.RevocationPoll, Counted: counters.told, Logger: cfg.Logger, Now: cfg.Now,
+		Store: s.store, Issuer: s.oauth, Roots: cfg.LogoutRoots, Poll: cfg.Intervals.RevocationPoll, Counted: counters.told, Logger: cfg.Logger, Now: cfg.Now,
 	})
 	return authenticator, nil
 }
@@ -53,8 +53,8 @@ func (s *Service) openCore(ctx context.Context, cfg Config, counters *metrics) (
 // openAccounts composes what becomes of accounts, and who takes letters to people.
 func (s *Service) openAccounts(cfg Config, authenticator *account.Authenticator) (err error) {
 	var lists []password.List
-	if cfg.BreachedPasswords != "" {
-		if s.breached, err = breached.Open(cfg.BreachedPasswords); err != nil {
+	if cfg.Passwords.Breached != "" {
+		if s.breached, err = breached.Open(cfg.Passwords.Breached); err != nil {
 			return err
 		}
 		lists = append(lists, s.breached)
@@ -62,7 +62,7 @@ func (s *Service) openAccounts(cfg Config, authenticator *account.Authenticator)
 	s.policy = password.NewPolicy(lists...)
 	s.accounts, err = account.NewLifecycle(account.LifecycleConfig{
 		People: s.store, Tickets: s.store, Attempts: s.redis, Authenticator: authenticator, Hasher: s.hasher, Policy: s.policy,
-		MACKey: cfg.TokenMACKey, Issuer: cfg.Issuer, Mail: cfg.Mail != nil,
+		MACKey: cfg.Keys.MAC, Issuer: cfg.Issuer, Mail: cfg.Mail != nil,
 		Posted: func() {
 			if s.postman != nil {
 				s.postman.Nudge()
@@ -86,7 +86,7 @@ func (s *Service) openAccounts(cfg Config, authenticator *account.Authenticator)
 // openPages composes what answers over HTTP.
 func (s *Service) openPages(cfg Config, authenticator *account.Authenticator, counters *metrics) error {
 	upstreams, err := upstream.New(upstream.Config{
-		Providers: cfg.Upstreams, Issuer: cfg.Issuer, Plaintext: cfg.AllowPlaintextUpstreams, Now: cfg.Now, Logger: cfg.Logger,
+		Providers: cfg.Upstreams.Providers, Issuer: cfg.Issuer, Plaintext: cfg.Upstreams.AllowPlaintext, Now: cfg.Now, Logger: cfg.Logger,
 	})
 	if err != nil {
 		return err

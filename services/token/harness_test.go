@@ -199,10 +199,11 @@ func (s *server) config() token.Config {
 	out := io.MultiWriter(s.logs, s.t.Output())
 	return token.Config{
 		DB: s.db, Redis: s.redis, Issuer: s.url,
-		KeyEncryptionKey: bytes.Repeat([]byte{7}, 32), TokenMACKey: bytes.Repeat([]byte{9}, 32),
-		PasswordParams: password.Params{MemoryKiB: 64, Iterations: 1, Parallelism: 1},
-		// Tests wait for these.
-		RevocationHeartbeat: 50 * time.Millisecond, RevocationPoll: 50 * time.Millisecond, KeyUseInterval: 50 * time.Millisecond, DenialGathering: 50 * time.Millisecond,
+		Keys:      token.Keys{Encryption: bytes.Repeat([]byte{7}, 32), MAC: bytes.Repeat([]byte{9}, 32)},
+		Passwords: token.Passwords{Params: password.Params{MemoryKiB: 64, Iterations: 1, Parallelism: 1}},
+		Intervals: token.Intervals{ // which tests wait for
+			RevocationHeartbeat: 50 * time.Millisecond, RevocationPoll: 50 * time.Millisecond, KeyUse: 50 * time.Millisecond, Denials: 50 * time.Millisecond,
+		},
 		Logger: slog.New(slog.NewJSONHandler(out, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Now:    s.clock.Now,
 	}

@@ -280,7 +280,7 @@ func TestAFloodLocksNobodyOut(t *testing.T) {
 	oneStore(t, func(t *testing.T, st stores) {
 		s := start(t, st)
 		cfg := s.config()
-		cfg.ConcurrentHashes, cfg.PasswordParams = 1, password.Params{MemoryKiB: 4 * 1024, Iterations: 2, Parallelism: 1}
+		cfg.Passwords.Concurrent, cfg.Passwords.Params = 1, password.Params{MemoryKiB: 4 * 1024, Iterations: 2, Parallelism: 1}
 		slow, err := token.New(cfg)
 		if err != nil {
 			t.Fatal(err)

@@ -368,9 +368,9 @@ func TestTheKeyEncryptionKeyIsReplaced(t *testing.T) {
 		s := start(t, st)
 		s.stop()
 		cfg := s.config()
-		was, now := cfg.KeyEncryptionKey, bytes.Repeat([]byte{8}, 32)
+		was, now := cfg.Keys.Encryption, bytes.Repeat([]byte{8}, 32)
 		open := func(current []byte, old ...[]byte) error {
-			cfg.KeyEncryptionKey, cfg.OldKeyEncryptionKeys = current, old
+			cfg.Keys.Encryption, cfg.Keys.OldEncryption = current, old
 			_, err := token.New(cfg)
 			return err
 		}
@@ -388,7 +388,7 @@ func TestTheKeyEncryptionKeyIsReplaced(t *testing.T) {
 		if err := open(now); err != nil {
 			t.Error(err)
 		}
-		cfg.SigningKeyLifetime = time.Hour
+		cfg.Keys.SigningLifetime = time.Hour
 		if err := open(now); err == nil || !strings.Contains(err.Error(), "two days") {
 			t.Errorf("keys that live for an hour: %v", err)
 		}

@@ -75,7 +75,7 @@ func TestKeysAreSealed(t *testing.T) {
 			t.Error("the stored key is not encrypted")
 		}
 		wrong := s.config()
-		wrong.KeyEncryptionKey = bytes.Repeat([]byte{8}, 32)
+		wrong.Keys.Encryption = bytes.Repeat([]byte{8}, 32)
 		if _, err := token.New(wrong); err == nil || !strings.Contains(err.Error(), "key-encryption key") {
 			t.Errorf("another key-encryption key: %v", err)
 		}
@@ -358,7 +358,7 @@ func TestBootstrap(t *testing.T) {
 
 func TestNewNamesWhatIsMissing(t *testing.T) {
 	_, err := token.New(token.Config{Issuer: "http://id.example.com/"})
-	for _, want := range []string{"DB", "Redis", "Logger", "KeyEncryptionKey", "TokenMACKey", "issuer"} {
+	for _, want := range []string{"DB", "Redis", "Logger", "Keys.Encryption", "Keys.MAC", "issuer"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s is not named in %v", want, err)
 		}

@@ -82,7 +82,7 @@ func TestNobodyLearnsWhoHasAnAccountFromTheTime(t *testing.T) {
 			t.Fatal(err)
 		}
 		s.exec(`UPDATE users SET password_hash = '` + hash + `'`)
-		s = begin(t, st, "127.0.0.1:0", s.clock, s.logs, func(cfg *token.Config) { cfg.PasswordParams = costly })
+		s = begin(t, st, "127.0.0.1:0", s.clock, s.logs, func(cfg *token.Config) { cfg.Passwords.Params = costly })
 		took := func(who string) time.Duration {
 			begun := time.Now()
 			refused(t, s.post("/oauth2/token", "trusted", trustedSecret, url.Values{"grant_type": {"password"}, "username": {who}, "password": {"a wrong guess"}}), 400, "invalid_grant")

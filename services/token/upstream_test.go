@@ -14,7 +14,7 @@ import (
 // startWith starts a service with alice and these providers.
 func startWith(t *testing.T, st stores, providers ...upstream.Provider) *server {
 	t.Helper()
-	s := begin(t, st, "127.0.0.1:0", &clock{}, &logs{}, func(cfg *token.Config) { cfg.Upstreams = providers })
+	s := begin(t, st, "127.0.0.1:0", &clock{}, &logs{}, func(cfg *token.Config) { cfg.Upstreams.Providers = providers })
 	s.logs.secret(foreignSecret)
 	s.seed()
 	return s

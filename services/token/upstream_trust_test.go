@@ -85,7 +85,7 @@ func TestAPersonIsToldOfAnotherWayIn(t *testing.T) {
 	eachStore(t, func(t *testing.T, st stores) {
 		idp := newForeignIDP(t)
 		idp.claims = map[string]any{"email": "private@mail.example", "email_verified": false}
-		d := withMail(t, st, func(cfg *token.Config) { cfg.Upstreams = []upstream.Provider{idp.provider("mail")} })
+		d := withMail(t, st, func(cfg *token.Config) { cfg.Upstreams.Providers = []upstream.Provider{idp.provider("mail")} })
 		d.logs.secret(foreignSecret)
 		b := d.browser()
 		form := b.throughElsewhere("mail").form()

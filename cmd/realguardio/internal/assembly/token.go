@@ -95,11 +95,13 @@ func (p *Part) newTokenService(ctx context.Context, cfg TokenConfig) (*token.Ser
 	}
 	return token.New(token.Config{
 		DB: db, Redis: shared, Issuer: cfg.Issuer, AllowPlaintextIssuer: cfg.AllowPlaintextIssuer,
-		KeyEncryptionKey: cfg.KeyEncryptionKey, OldKeyEncryptionKeys: cfg.OldKeyEncryptionKeys,
-		SigningKeyLifetime: cfg.SigningKeyLifetime, LogoutRoots: roots, TokenMACKey: cfg.MACKey, ClientAddress: clientAddress(cfg.TrustedProxies),
-		Upstreams: cfg.Upstreams, AllowPlaintextUpstreams: cfg.AllowPlaintextIssuer,
-		DPoPNonces: cfg.DPoPNonces, MutualTLS: cfg.MutualTLS,
-		Mail: cfg.Mail, BreachedPasswords: cfg.BreachedPasswords, Home: WebClient,
+		Keys: token.Keys{
+			Encryption: cfg.KeyEncryptionKey, OldEncryption: cfg.OldKeyEncryptionKeys, SigningLifetime: cfg.SigningKeyLifetime, MAC: cfg.MACKey,
+		},
+		Passwords:  token.Passwords{Breached: cfg.BreachedPasswords},
+		Upstreams:  token.Upstreams{Providers: cfg.Upstreams, AllowPlaintext: cfg.AllowPlaintextIssuer},
+		DPoPNonces: cfg.DPoPNonces, MutualTLS: cfg.MutualTLS, Mail: cfg.Mail,
+		LogoutRoots: roots, Home: WebClient, ClientAddress: clientAddress(cfg.TrustedProxies),
 		Registerer: p.Ops.Registry, Tracer: p.tracer, Logger: p.log, Now: cfg.Now,
 	})
 }
