@@ -3,21 +3,27 @@ package mesh
 import (
 	"context"
 	"net"
+	"time"
 
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/peer"
 )
 
 // authInfo is what TLS says about a peer, with the tokens of the connection: those that a server keeps, or those that
-// a client has sent.
+// a client has sent. It takes the place of [credentials.TLSInfo] in the peer.Peer of our connections; for what handlers ask
+// of that there is [PeerCertificate].
 type authInfo struct {
 	credentials.TLSInfo
-	// certificate is the digest of the peer's, as a token that is bound to it says.
+	// certificate is, at a server, the digest of the peer's, as a token that is bound to it says.
 	certificate string
 	// workload is the name of the peer, where it is a workload of the trust domain.
 	workload string
 	kept     *keptTokens
-	sent     *sentTokens
+
+	// made is, at a client, when the connection was.
+	made time.Time
+	own  *shown
+	sent *sentTokens
 }
 
 // tlsOf returns what TLS says about the peer that AuthInfo is of.
@@ -32,19 +38,10 @@ func tlsOf(info credentials.AuthInfo) (credentials.TLSInfo, bool) {
 	}
 }
 
-// referring is transport security whose connections can refer to tokens, and know which workload their peer is.
+// referring is transport security of a server whose connections can refer to tokens, and know which workload their peer is.
 type referring struct {
 	credentials.TransportCredentials
 	ids WorkloadIDs
-}
-
-func (r referring) ClientHandshake(ctx context.Context, authority string, raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
-	conn, info, err := r.TransportCredentials.ClientHandshake(ctx, authority, raw)
-	if tls, ok := info.(credentials.TLSInfo); ok && err == nil {
-		server, _ := r.ids.server(tls)
-		info = &authInfo{TLSInfo: tls, workload: server, sent: newSentTokens()}
-	}
-	return conn, info, err
 }
 
 func (r referring) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, error) {

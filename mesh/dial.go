@@ -31,6 +31,9 @@ type DialConfig struct {
 	TLS *tls.Config
 	// TLSSource takes the place of TLS, and is asked again at every handshake: [TLSFiles], or package spiffe.
 	TLSSource TLSSource
+	// Certificate is shown in place of the one that TLS or TLSSource would show. It is for a connection that has to show the
+	// same as another one, such as that over which a token is bound. Default: theirs.
+	Certificate *tls.Certificate
 	// Insecure dials plaintext and sends tokens over it, for anyone on the way to read and use. It is for a test, or for
 	// a peer on the same host behind nothing but a loopback address.
 	Insecure bool
@@ -158,41 +161,42 @@ func (cfg *DialConfig) transport() (credentials.TransportCredentials, error) {
 	case cfg.Insecure:
 		return insecure.NewCredentials(), nil
 	case cfg.TLSSource != nil:
-		sourced, err := newSourced(cfg.TLSSource)
-		return referring{cfg.within(sourced), cfg.WorkloadIDs}, err
+		return cfg.secured(cfg.TLSSource)
 	default:
-		return referring{cfg.within(newTLS(cfg.TLS)), cfg.WorkloadIDs}, nil
+		return cfg.secured(unchanging{cfg.TLS})
 	}
 }
 
-// within keeps a connection that sends callers' tokens as they are inside the trust domain: whoever gets one could use it.
-func (cfg *DialConfig) within(c credentials.TransportCredentials) credentials.TransportCredentials {
-	if _, ok := cfg.Propagation.(forward); !ok {
-		return c
+func (cfg *DialConfig) secured(source TLSSource) (credentials.TransportCredentials, error) {
+	sourced, err := newSourced(source, cfg.Certificate)
+	if err != nil {
+		return nil, err
 	}
-	return trusting{c, cfg.WorkloadIDs}
+	_, within := cfg.Propagation.(forward)
+	return secured{sourced, cfg.WorkloadIDs, within}, nil
 }
 
-// trusting is transport security to the workloads of one trust domain alone.
-type trusting struct {
-	credentials.TransportCredentials
+// secured is the transport security of a connection, which knows which workload its server is.
+type secured struct {
+	*sourced
 	ids WorkloadIDs
+	// within keeps a connection that sends callers' tokens as they are inside the trust domain: whoever gets one could use it.
+	within bool
 }
 
-func (t trusting) ClientHandshake(ctx context.Context, authority string, raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
-	conn, info, err := t.TransportCredentials.ClientHandshake(ctx, authority, raw)
+func (s secured) ClientHandshake(ctx context.Context, authority string, raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	conn, info, err := s.handshake(ctx, authority, raw)
 	if err != nil {
 		return nil, nil, err
 	}
-	if peer, ok := info.(credentials.TLSInfo); ok {
-		if _, ok := t.ids.server(peer); ok {
-			return conn, info, nil
-		}
+	known := false
+	if info.workload, known = s.ids.server(info.TLSInfo); s.within && !known {
+		_ = conn.Close()
+		return nil, nil, fmt.Errorf("mesh: the server is no workload of %s, so that no token is forwarded to it", s.ids.Domain())
 	}
-	_ = conn.Close()
-	return nil, nil, fmt.Errorf("mesh: the server is no workload of %s, so that no token is forwarded to it", t.ids.Domain())
+	balancing.Made(ctx, info)
+	return conn, info, nil
 }
 
-func (t trusting) Clone() credentials.TransportCredentials {
-	return trusting{t.TransportCredentials.Clone(), t.ids}
-}
+// Clone returns s: a connection of ours overrides no name in its copy.
+func (s secured) Clone() credentials.TransportCredentials { return s }

@@ -50,14 +50,29 @@ func (f TLSFiles) Server() (*tls.Config, error) {
 // Client returns TLS 1.3 that shows the part's certificate, and trusts servers of the CA, as it is now, for the name
 // dialled. A connection that is to follow its changes has these files as [DialConfig.TLSSource].
 func (f TLSFiles) Client() (*tls.Config, error) {
-	authorities, pair, err := f.load()
+	opened, err := f.open()
 	if err != nil {
 		return nil, err
 	}
+	return opened.Client()
+}
+
+// openFiles are files that were read, and are read again when they have changed.
+type openFiles struct {
+	authorities *followed[*x509.CertPool]
+	pair        *followed[*tls.Certificate]
+}
+
+func (f TLSFiles) open() (openFiles, error) {
+	authorities, pair, err := f.load()
+	return openFiles{authorities, pair}, err
+}
+
+func (o openFiles) Client() (*tls.Config, error) {
 	return &tls.Config{
 		MinVersion:           tls.VersionTLS13,
-		RootCAs:              authorities.get(),
-		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return pair.get(), nil },
+		RootCAs:              o.authorities.get(),
+		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return o.pair.get(), nil },
 	}, nil
 }
 

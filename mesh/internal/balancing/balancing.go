@@ -28,7 +28,13 @@ func (roundRobin) Name() string { return Name }
 
 func (b roundRobin) Build(cc balancer.ClientConn, o balancer.BuildOptions) balancer.Balancer {
 	r := &replicas{now: time.Now, faulty: b.faulty, ejected: toldBy(o.DialCreds), known: map[string]*replica{}}
-	return base.NewBalancerBuilder(Name, r, base.Config{HealthCheck: true}).Build(cc, o)
+	builder := base.NewBalancerBuilder(Name, r, base.Config{HealthCheck: true})
+	security, ok := renewing(o.DialCreds)
+	if !ok {
+		return builder.Build(cc, o)
+	}
+	renewer := newRenewer(cc, security)
+	return renewed{builder.Build(renewer, o), renewer}
 }
 
 // replicas are what one connection knows of the addresses that it can reach.
@@ -72,7 +78,8 @@ func (r *replicas) Build(info base.PickerBuildInfo) balancer.Picker {
 			known = &replica{of: r, addr: at.Address.Addr}
 			r.known[at.Address.Addr] = known
 		}
-		p.members = append(p.members, member{known, balancer.PickResult{SubConn: conn, Done: known.done}})
+		lasts, _ := conn.(*lasting)
+		p.members = append(p.members, member{known, lasts, balancer.PickResult{SubConn: conn, Done: known.done}})
 	}
 	r.ready = len(p.members)
 	r.forget()
@@ -102,23 +109,34 @@ type picker struct {
 
 type member struct {
 	*replica
+	// lasts is nil where the connection is one for ever.
+	lasts  *lasting
 	result balancer.PickResult
+}
+
+// pick is the connection that calls go by now.
+func (m *member) pick() balancer.PickResult {
+	r := m.result
+	if m.lasts != nil {
+		r.SubConn = m.lasts.now.Load().conn
+	}
+	return r
 }
 
 func (p *picker) Pick(balancer.PickInfo) (balancer.PickResult, error) {
 	n := uint32(len(p.members))
 	first := p.next.Add(1)
 	if p.of.ejectedUntil.Load() == 0 {
-		return p.members[first%n].result, nil
+		return p.members[first%n].pick(), nil
 	}
 	now := p.of.now().UnixNano()
 	if p.of.ejectedUntil.Load() < now {
 		p.of.ejectedUntil.Store(0) // one that is ejected in this moment is passed over from its next failure
 	}
 	for i := range n {
-		if m := p.members[(first+i)%n]; m.until.Load() <= now {
-			return m.result, nil
+		if m := &p.members[(first+i)%n]; m.until.Load() <= now {
+			return m.pick(), nil
 		}
 	}
-	return p.members[first%n].result, nil
+	return p.members[first%n].pick(), nil
 }
