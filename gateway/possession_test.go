@@ -42,7 +42,7 @@ type prover struct {
 func (w *world) prover(t *testing.T, change ...func(*gateway.Config)) *prover {
 	t.Helper()
 	config := w.idp.CA.Client(t, "gateway")
-	p := &prover{exchanger: w.idp.Exchanger(t, "gateway", mesh.Thumbprint(config.Certificates[0].Leaf))}
+	p := &prover{exchanger: w.idp.Exchanger(t, "gateway")}
 	exchanges, err := mesh.NewExchanges(mesh.ExchangesConfig{Exchanger: p.exchanger, Revocations: w.revoked, Logger: meshtest.Logger(t)})
 	if err != nil {
 		t.Fatal(err)

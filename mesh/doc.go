@@ -9,4 +9,7 @@
 // tokenexchange), how a proof of possession is checked (package dpop), where certificates and addresses come from besides
 // files and DNS (packages spiffe and xds), what is counted and traced (packages telemetry and tracing), and every decision that
 // depends on the object asked for: that is the service's. Package member puts the most of it together.
+//
+// What grpc's package peer calls AuthInfo is, on the connections of this package, a type of its own and not credentials.TLSInfo:
+// ask [PeerCertificate] for the peer's certificate.
 package mesh

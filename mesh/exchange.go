@@ -2,6 +2,7 @@ package mesh
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -47,8 +48,9 @@ type ExchangeRequest struct {
 	Audience string
 	// Scopes are what the new token may carry: such that the old one has, or none such. Empty: what the old one does.
 	Scopes []string
-	// Bind asks for a token that is bound to this process's certificate (RFC 8705, section 3).
-	Bind bool
+	// Certificate is what the new token has to be bound to (RFC 8705, section 3): that of the connection which it is for, with
+	// its key, so that the issuer can be shown it. nil: the token is not bound.
+	Certificate *tls.Certificate
 }
 
 // String leaves the token out.
@@ -77,8 +79,8 @@ type Callee struct {
 	// each set of scopes that is demanded. It is for callees that look at no other scope of their callers. Where the rule
 	// demands none, or is not linked into this program, Scopes decides.
 	MethodScopes bool
-	// Bind has tokens bound to this part's certificate, so that nobody else can use them. In exchange for a token that is bound
-	// to a key they always are.
+	// Bind has tokens bound to the certificate that the connection shows which they go by, so that nobody else can use them.
+	// In exchange for a token that is bound to a key they always are.
 	Bind bool
 }
 
@@ -143,9 +145,17 @@ func (x *Exchanges) Stats() ExchangeStats {
 }
 
 // Token returns the token with which to.Audience is called on behalf of whom token speaks for. It is for an edge that holds
-// its callers' tokens itself; services dial with [Exchange]. The error is a status.
+// its callers' tokens itself; services dial with [Exchange]. It binds nothing: which certificate a token would have to be
+// bound to, only a connection knows. The error is a status.
 func (x *Exchanges) Token(ctx context.Context, token string, to Callee) (string, error) {
-	return x.get(ctx, subject{token: token}, newTrade(to))
+	if to.Bind {
+		return "", cannotSendOn()
+	}
+	got, err := x.get(ctx, wanted{of: subject{token: token}, trade: newTrade(to)})
+	if err != nil {
+		return "", err
+	}
+	return got.token, nil
 }
 
 // subject is whose token is exchanged.
@@ -155,39 +165,55 @@ type subject struct {
 	identity *Identity
 }
 
-// get returns the token that t stands for.
-func (x *Exchanges) get(ctx context.Context, s subject, t trade) (string, error) {
-	if s.identity != nil && x.cfg.Revocations.Revoked(*s.identity) {
-		x.traded.drop(tradeKey{s.token, t.id})
-		return "", because("revoked", Ended(x.cfg.Revocations, *s.identity))
+// wanted is a token that is to be got.
+type wanted struct {
+	of    subject
+	trade trade
+	// own is what the token has to be bound to; nil for nothing.
+	own *shown
+}
+
+func (w wanted) key() tradeKey {
+	k := tradeKey{token: w.of.token, trade: w.trade.id}
+	if w.own != nil {
+		k.certificate = w.own.digest
 	}
-	key, now := tradeKey{s.token, t.id}, x.cfg.Now().UnixNano()
+	return k
+}
+
+// get returns the token that is wanted.
+func (x *Exchanges) get(ctx context.Context, w wanted) (*traded, error) {
+	key, now := w.key(), x.cfg.Now().UnixNano()
+	if id := w.of.identity; id != nil && x.cfg.Revocations.Revoked(*id) {
+		x.traded.drop(key)
+		return nil, because("revoked", Ended(x.cfg.Revocations, *id))
+	}
 	if held := x.traded.get(key, now); held != nil {
 		if held.refused != nil {
-			return "", held.refused
+			return nil, held.refused
 		}
 		if held.due(now) {
-			x.fetch(ctx, s, t, held) // and this call goes on with what there is
+			x.fetch(ctx, w, held) // and this call goes on with what there is
 		}
-		x.traded.hit(s.token)
-		return held.token, nil
+		x.traded.hit(key.token)
+		return held, nil
 	}
 	select {
-	case r := <-x.fetch(ctx, s, t, nil):
+	case r := <-x.fetch(ctx, w, nil):
 		got := r.Val.(*traded)
 		if got.refused != nil {
-			return "", got.refused
+			return nil, got.refused
 		}
-		return got.token, nil
+		return got, nil
 	case <-ctx.Done():
-		return "", ended(status.FromContextError(ctx.Err()).Code())
+		return nil, ended(status.FromContextError(ctx.Err()).Code())
 	}
 }
 
 // fetch begins an exchange, or joins the one that is under way. It does not end with the call that began it, because others
 // may wait for it; exchangeLimit ends it.
-func (x *Exchanges) fetch(ctx context.Context, s subject, t trade, before *traded) <-chan singleflight.Result {
-	key := tradeKey{s.token, t.id}
+func (x *Exchanges) fetch(ctx context.Context, w wanted, before *traded) <-chan singleflight.Result {
+	key := w.key()
 	// Nothing that the handler has put into its call's metadata goes to the issuer.
 	ctx = metadata.NewOutgoingContext(context.WithoutCancel(ctx), metadata.MD{})
 	return x.flight.DoChan(key.String(), func() (any, error) {
@@ -197,7 +223,7 @@ func (x *Exchanges) fetch(ctx context.Context, s subject, t trade, before *trade
 		ctx, cancel := context.WithTimeout(ctx, exchangeLimit)
 		defer cancel()
 		x.begun.Add(1)
-		got := x.exchange(ctx, s, t, before)
+		got := x.exchange(ctx, w, before)
 		if got.refused != nil {
 			x.failed.Add(1)
 			if before != nil && !errors.Is(got.refused.err, ErrSubjectToken) { // it is good for its last third
@@ -210,16 +236,16 @@ func (x *Exchanges) fetch(ctx context.Context, s subject, t trade, before *trade
 	})
 }
 
-func (x *Exchanges) exchange(ctx context.Context, s subject, t trade, before *traded) *traded {
+func (x *Exchanges) exchange(ctx context.Context, w wanted, before *traded) *traded {
 	asked := x.cfg.Now()
-	req := ExchangeRequest{SubjectToken: s.token, Audience: t.audience, Scopes: t.scopes, Bind: t.bind}
-	if s.identity != nil {
-		req.Bind = req.Bind || s.identity.Confirmation.Bound()
-		if len(t.scopes) > 0 {
-			held := slices.DeleteFunc(slices.Clone(t.scopes), func(scope string) bool { return !s.identity.HasScope(scope) })
-			if len(held) > 0 { // to ask for no scope would be to ask for all
-				req.Scopes = held
-			}
+	req := ExchangeRequest{SubjectToken: w.of.token, Audience: w.trade.audience, Scopes: w.trade.scopes}
+	if w.own != nil {
+		req.Certificate = w.own.certificate
+	}
+	if id := w.of.identity; id != nil && len(req.Scopes) > 0 {
+		held := slices.DeleteFunc(slices.Clone(req.Scopes), func(scope string) bool { return !id.HasScope(scope) })
+		if len(held) > 0 { // to ask for no scope would be to ask for all
+			req.Scopes = held
 		}
 	}
 	got, err := x.cfg.Exchanger.Exchange(ctx, req)
@@ -227,9 +253,9 @@ func (x *Exchanges) exchange(ctx context.Context, s subject, t trade, before *tr
 		err = errors.New("the issuer gave a token that is none, or has expired")
 	}
 	if err != nil {
-		return &traded{refused: x.refusal(ctx, t, err), asked: asked.UnixNano(), expiry: x.cfg.Now().Add(refusedFor).UnixNano()}
+		return &traded{refused: x.refusal(ctx, w.trade, err), asked: asked.UnixNano(), expiry: x.cfg.Now().Add(refusedFor).UnixNano()}
 	}
-	return newTraded(got, s, asked, before)
+	return newTraded(got, w.of, asked, before)
 }
 
 // refusal is what the caller is told who gets no token.
@@ -249,8 +275,8 @@ func (x *Exchanges) refusal(ctx context.Context, t trade, err error) *refusal {
 
 // refused drops a token of get's that a peer did not accept, so that the next call gets another: unless it is so young that
 // another one would be no better.
-func (x *Exchanges) refused(s subject, t trade, token string) {
-	key, now := tradeKey{s.token, t.id}, x.cfg.Now().UnixNano()
+func (x *Exchanges) refused(w wanted, token string) {
+	key, now := w.key(), x.cfg.Now().UnixNano()
 	if held := x.traded.get(key, now); held != nil && held.token == token && now-held.asked >= int64(minTraded) {
 		x.traded.drop(key)
 	}

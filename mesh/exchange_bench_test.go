@@ -10,7 +10,7 @@ import (
 // BenchmarkExchangeHit is what Exchange adds to a call whose token is kept, where Forward adds nothing.
 func BenchmarkExchangeHit(b *testing.B) {
 	iss := meshtest.NewIssuer(b)
-	x, err := mesh.NewExchanges(mesh.ExchangesConfig{Exchanger: iss.Exchanger(b, "customer", "")})
+	x, err := mesh.NewExchanges(mesh.ExchangesConfig{Exchanger: iss.Exchanger(b, "customer")})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -45,7 +45,7 @@ type trading struct {
 func newTrading(t *testing.T, to mesh.Callee, change ...func(*mesh.ExchangesConfig)) *trading {
 	t.Helper()
 	tr := &trading{clock: &clock{}, issuer: meshtest.NewIssuer(t), met: make(chan mesh.Identity, 1000)}
-	tr.exchanger = tr.issuer.Exchanger(t, "customer", "")
+	tr.exchanger = tr.issuer.Exchanger(t, "customer")
 	cfg := mesh.ExchangesConfig{Exchanger: tr.exchanger, Now: tr.now, Logger: meshtest.Logger(t)}
 	for _, c := range change {
 		c(&cfg)

@@ -51,12 +51,20 @@ func fromContext(ctx context.Context) (subject, error) {
 	return subject{}, nil
 }
 
-func (p *exchanging) bearer(ctx context.Context, method string) (string, error) {
+func (p *exchanging) bearer(ctx context.Context, method string) (carried, error) {
 	s, err := p.whose(ctx)
 	if err != nil || s.token == "" {
-		return "", err
+		return carried{}, err
 	}
-	return p.exchanges.get(ctx, s, p.trade(method))
+	w := wanted{of: s, trade: p.trade(method)}
+	if w.trade.bind || s.identity != nil && s.identity.Confirmation.Bound() {
+		return carried{bound: &bound{p.exchanges, w}}, nil
+	}
+	got, err := p.exchanges.get(ctx, w)
+	if err != nil {
+		return carried{}, err
+	}
+	return carried{token: got.token}, nil
 }
 
 // own is false where the answer is the same for every token of the caller's: their sign-in is too old, or has ended.
@@ -70,8 +78,32 @@ func (p *exchanging) own(_ context.Context, token string, err error) bool {
 
 func (p *exchanging) refused(ctx context.Context, method, token string) {
 	if s, err := p.whose(ctx); err == nil && token != "" {
-		p.exchanges.refused(s, p.trade(method), token)
+		p.exchanges.refused(wanted{of: s, trade: p.trade(method)}, token)
 	}
+}
+
+// bound is a token that has to be bound to what the connection shows.
+type bound struct {
+	exchanges *Exchanges
+	wanted    wanted
+}
+
+// over returns the token for a connection that has shown own.
+func (b *bound) over(ctx context.Context, own *shown) (*traded, error) {
+	if own == nil || own.certificate == nil {
+		return nil, because("no_certificate", Unavailable("the certificate of this service"))
+	}
+	w := b.wanted
+	w.own = own
+	// The exchange is no part of the attempt that it is for.
+	return b.exchanges.get(context.WithValue(ctx, attemptKey{}, (*attempt)(nil)), w)
+}
+
+// refused is told of a token of over's that a peer did not accept.
+func (b *bound) refused(own *shown, token string) {
+	w := b.wanted
+	w.own = own
+	b.exchanges.refused(w, token)
 }
 
 // trade is what a token is exchanged for that goes with a call of method.

@@ -50,5 +50,8 @@ func IsFailure(err error) bool { return isFailure(err) }
 
 // NewBearer returns how p decides on the token of a call of a method.
 func NewBearer(p Propagation) func(ctx context.Context, method string) (string, error) {
-	return p.bearer
+	return func(ctx context.Context, method string) (string, error) {
+		c, err := p.bearer(ctx, method)
+		return c.token, err
+	}
 }

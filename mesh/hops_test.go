@@ -118,7 +118,7 @@ func audienceOf(t *testing.T, iss *meshtest.Issuer, part string, hops []hop) fun
 func (l *line) connect(t *testing.T, to *meshtest.Server, from, callee string, hops []hop) *grpc.ClientConn {
 	t.Helper()
 	config := l.issuer.CA.Client(t, from)
-	x, err := mesh.NewExchanges(mesh.ExchangesConfig{Exchanger: l.issuer.Exchanger(t, from, mesh.Thumbprint(config.Certificates[0].Leaf))})
+	x, err := mesh.NewExchanges(mesh.ExchangesConfig{Exchanger: l.issuer.Exchanger(t, from)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -320,7 +320,7 @@ func TestABoundTokenIsNotForwardedAsItIs(t *testing.T) {
 func TestTokensAreForwardedInsideTheTrustDomainAlone(t *testing.T) {
 	iss := meshtest.NewIssuer(t)
 	token := iss.Token(t, meshtest.Claims{})
-	x, err := mesh.NewExchanges(mesh.ExchangesConfig{Exchanger: iss.Exchanger(t, "customer", "")})
+	x, err := mesh.NewExchanges(mesh.ExchangesConfig{Exchanger: iss.Exchanger(t, "customer")})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,14 +10,27 @@ import (
 // Propagation decides whose token goes with the calls of a connection. It is chosen where the connection is dialled,
 // so that no handler can forget or change it.
 type Propagation interface {
-	// bearer returns the token of one call of method, "/package.Service/Method", or a status.
-	bearer(ctx context.Context, method string) (string, error)
+	// bearer returns what one call of method, "/package.Service/Method", carries, or a status.
+	bearer(ctx context.Context, method string) (carried, error)
+}
+
+// carried is the token of a call.
+type carried struct {
+	// token is empty for none.
+	token string
+	// bound is got in its place once it is known which certificate the connection shows that the call goes by.
+	bound *bound
 }
 
 // substitute is a [Propagation] whose tokens may be others than their callers'.
 type substitute interface {
-	// own reports whether it is this part's doing, and not its caller's, that a peer did not accept a token of bearer's.
+	// own reports whether it is this part's doing, and not its caller's, that a peer did not accept the token that a call
+	// carried; empty where it never had any.
 	own(ctx context.Context, token string, err error) bool
+}
+
+// forgetful is a [Propagation] that remembers its tokens.
+type forgetful interface {
 	// refused is told of a token of bearer's that a peer did not accept.
 	refused(ctx context.Context, method, token string)
 }
@@ -50,15 +63,15 @@ func ForwardBound(x *Exchanges) Propagation {
 
 type forward struct{ bound *exchanging }
 
-func (p forward) bearer(ctx context.Context, method string) (string, error) {
+func (p forward) bearer(ctx context.Context, method string) (carried, error) {
 	c := callerFrom(ctx)
 	switch {
 	case c == nil:
-		return "", because("nobody_to_forward", Unauthenticated(ReasonUnauthenticated))
+		return carried{}, because("nobody_to_forward", Unauthenticated(ReasonUnauthenticated))
 	case !c.identity.Confirmation.Bound():
-		return c.token, nil
+		return carried{token: c.token}, nil
 	case p.bound == nil:
-		return "", cannotSendOn()
+		return carried{}, cannotSendOn()
 	}
 	return p.bound.bearer(ctx, method)
 }
@@ -71,12 +84,6 @@ func cannotSendOn() error {
 func (p forward) own(ctx context.Context, token string, err error) bool {
 	c := callerFrom(ctx)
 	return p.bound != nil && c != nil && c.token != token && p.bound.own(ctx, token, err)
-}
-
-func (p forward) refused(ctx context.Context, method, token string) {
-	if p.bound != nil {
-		p.bound.refused(ctx, method, token)
-	}
 }
 
 // AsService sends a token of this process, whoever the caller of the current RPC is.
@@ -92,15 +99,15 @@ func (p asService) refused(_ context.Context, _, token string) {
 	}
 }
 
-func (p asService) bearer(ctx context.Context, _ string) (string, error) {
+func (p asService) bearer(ctx context.Context, _ string) (carried, error) {
 	token, err := p.source.Token(ctx)
 	if err != nil {
 		// The issuer may be there and refuse this part; which of the two it is, the source says in the log.
 		unavailable := refuse(codes.Unavailable, ReasonDependencyDown, "a token of this service's own cannot be had now",
 			map[string]string{"dependency": "the issuer"})
-		return "", &refusal{cause: "no_service_token", status: statusOf(unavailable), err: fmt.Errorf("get a service token: %w", err)}
+		return carried{}, &refusal{cause: "no_service_token", status: statusOf(unavailable), err: fmt.Errorf("get a service token: %w", err)}
 	}
-	return token, nil
+	return carried{token: token}, nil
 }
 
 // PerCall sends the token that [WithBearer] has put into the context of the call, and nothing where there is none: a
@@ -118,28 +125,22 @@ type perCall struct{ bound *exchanging }
 
 type bearerKey struct{}
 
-func (p perCall) bearer(ctx context.Context, method string) (string, error) {
+func (p perCall) bearer(ctx context.Context, method string) (carried, error) {
 	switch put := ctx.Value(bearerKey{}).(type) {
 	case string:
-		return put, nil
+		return carried{token: put}, nil
 	case subject:
 		if p.bound == nil {
-			return "", cannotSendOn()
+			return carried{}, cannotSendOn()
 		}
 		return p.bound.bearer(ctx, method)
 	}
-	return "", nil
+	return carried{}, nil
 }
 
 func (p perCall) own(ctx context.Context, token string, err error) bool {
 	s, _ := fromContext(ctx)
 	return p.bound != nil && s.identity != nil && p.bound.own(ctx, token, err)
-}
-
-func (p perCall) refused(ctx context.Context, method, token string) {
-	if s, _ := fromContext(ctx); p.bound != nil && s.identity != nil {
-		p.bound.refused(ctx, method, token)
-	}
 }
 
 // WithBearer gives token to the calls made with the returned context over connections dialled with [PerCall],
@@ -159,4 +160,4 @@ func Anonymous() Propagation { return anonymous{} }
 
 type anonymous struct{}
 
-func (anonymous) bearer(context.Context, string) (string, error) { return "", nil }
+func (anonymous) bearer(context.Context, string) (carried, error) { return carried{}, nil }

@@ -2,6 +2,7 @@ package mesh
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"google.golang.org/grpc/balancer"
@@ -19,8 +20,11 @@ import (
 func init() { balancer.Register(balancing.New(isFailure)) }
 
 // isFailure reports whether an error speaks of the replica rather than of the call. One that sheds is well, and passing
-// it over would only bury the others.
+// it over would only bury the others. A token that cannot be had is no replica's fault.
 func isFailure(err error) bool {
+	if _, ours := errors.AsType[*refusal](err); ours {
+		return false
+	}
 	switch status.Code(err) {
 	case codes.Unavailable, codes.Internal, codes.Unknown, codes.DataLoss:
 		return Reason(err) != ReasonOverloaded

@@ -13,7 +13,6 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
@@ -207,52 +206,6 @@ func bearerOf(token string) map[string]string {
 	return map[string]string{authorizationKey: "Bearer " + token}
 }
 
-// attempt is a call under way: its token, which workloads it came through, and what was last made of it.
-type attempt struct {
-	token   string
-	via     string
-	trailer metadata.MD
-	// plain is set for a call that is made again because of a reference, by whatever connection.
-	plain atomic.Bool
-	sent  atomic.Pointer[sentTokens]
-	asked atomic.Uint64
-}
-
-type attemptKey struct{}
-
-// tokenCredentials put the token of the attempt in the call's context on the connection that it goes by.
-type tokenCredentials struct{}
-
-func (tokenCredentials) RequireTransportSecurity() bool { return true }
-
-func (tokenCredentials) GetRequestMetadata(ctx context.Context, _ ...string) (map[string]string, error) {
-	a, _ := ctx.Value(attemptKey{}).(*attempt)
-	if a == nil {
-		return nil, nil
-	}
-	info, _ := credentials.RequestInfoFromContext(ctx)
-	c, ok := info.AuthInfo.(*authInfo)
-	switch {
-	case !ok:
-		return bearerOf(a.token), nil
-	case a.plain.Load():
-		return c.telling(a.via, bearerOf(a.token)), nil
-	}
-	md, asked := c.sent.authorize(a.token)
-	a.sent.Store(c.sent)
-	a.asked.Store(asked)
-	return c.telling(a.via, md), nil
-}
-
-// telling adds to the metadata of a call which workloads it came through, where it goes to a workload.
-func (c *authInfo) telling(via string, md map[string]string) map[string]string {
-	if via == "" || c.workload == "" {
-		return md
-	}
-	md[viaKey] = via
-	return md
-}
-
 // learn takes note of what the answer says about the token. It reports whether the server did not know a reference, and
 // so has not begun the call: it may be made again, with the token itself.
 func (a *attempt) learn(err error) (unknown bool) {
@@ -263,7 +216,7 @@ func (a *attempt) learn(err error) (unknown bool) {
 	if asked := a.asked.Load(); asked > 0 {
 		kept := len(a.trailer[refKey]) > 0
 		if kept || err == nil || errors.Is(err, io.EOF) { // of a call that was refused no token is kept anywhere
-			sent.answered(a.token, asked, kept)
+			sent.answered(a.lastToken(), asked, kept)
 		}
 		return false
 	}

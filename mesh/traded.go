@@ -29,11 +29,13 @@ func newTrade(to Callee) trade {
 }
 
 // tradeKey is what an exchanged token is found by: the whole token that it was got for, as a part of that could stand for
-// another one, and what it was got for.
-type tradeKey struct{ token, trade string }
+// another one, what it was got for, and the digest of the certificate that it is bound to, empty for none.
+type tradeKey struct{ token, trade, certificate string }
 
 // String is the key as one text that no other key has.
-func (k tradeKey) String() string { return strconv.Itoa(len(k.token)) + " " + k.token + k.trade }
+func (k tradeKey) String() string {
+	return strconv.Itoa(len(k.token)) + " " + k.token + strconv.Itoa(len(k.certificate)) + " " + k.certificate + k.trade
+}
 
 // traded is a token that was got for another, or the refusal of it. Times are nanoseconds of the Unix epoch.
 type traded struct {

@@ -129,7 +129,7 @@ func TestPartsThatCallInACircleComeToAnEnd(t *testing.T) {
 // TestOnlyWorkloadsAreToldWhichPartsACallCameThrough has a part call servers of others, as it may by Exchange and AsService.
 func TestOnlyWorkloadsAreToldWhichPartsACallCameThrough(t *testing.T) {
 	iss := meshtest.NewIssuer(t)
-	x, err := mesh.NewExchanges(mesh.ExchangesConfig{Exchanger: iss.Exchanger(t, "customer", "")})
+	x, err := mesh.NewExchanges(mesh.ExchangesConfig{Exchanger: iss.Exchanger(t, "customer")})
 	if err != nil {
 		t.Fatal(err)
 	}

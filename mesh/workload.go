@@ -102,7 +102,8 @@ func isLower(c rune) bool {
 	return 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '.' || c == '-' || c == '_'
 }
 
-// PeerCertificate returns the certificate that the peer of ctx, the context of an RPC, has proven to hold.
+// PeerCertificate returns the certificate that the peer of ctx, the context of an RPC, has proven to hold. It is how to ask: the
+// AuthInfo that package peer has of our connections is a type of ours, and no credentials.TLSInfo.
 func PeerCertificate(ctx context.Context) (*x509.Certificate, bool) {
 	p, ok := peer.FromContext(ctx)
 	if !ok {

@@ -31,25 +31,24 @@ type Exchanger struct {
 	issuer *Issuer
 	part   string
 
-	mu        sync.Mutex
-	certified string
-	err       error
-	life      time.Duration
-	hold      chan struct{}
-	requests  []mesh.ExchangeRequest
+	mu       sync.Mutex
+	err      error
+	life     time.Duration
+	hold     chan struct{}
+	requests []mesh.ExchangeRequest
 }
 
-// Exchanger exchanges tokens as part. A bound token is bound to the certificate with the thumbprint x5t.
-func (iss *Issuer) Exchanger(t testing.TB, part, x5t string) *Exchanger {
+// Exchanger exchanges tokens as part.
+func (iss *Issuer) Exchanger(t testing.TB, part string) *Exchanger {
 	t.Helper()
-	return &Exchanger{issuer: iss, part: part, certified: x5t, life: tokenTTL}
+	return &Exchanger{issuer: iss, part: part, life: tokenTTL}
 }
 
 // Exchange implements [mesh.Exchanger].
 func (x *Exchanger) Exchange(ctx context.Context, req mesh.ExchangeRequest) (mesh.Exchanged, error) {
 	x.mu.Lock()
 	x.requests = append(x.requests, req)
-	failure, hold, life, x5t := x.err, x.hold, x.life, x.certified
+	failure, hold, life := x.err, x.hold, x.life
 	x.mu.Unlock()
 	if hold != nil {
 		select {
@@ -61,10 +60,7 @@ func (x *Exchanger) Exchange(ctx context.Context, req mesh.ExchangeRequest) (mes
 	if failure != nil {
 		return mesh.Exchanged{}, failure
 	}
-	if !req.Bind {
-		x5t = ""
-	}
-	return x.issuer.exchange(x.part, req, life, x5t)
+	return x.issuer.exchange(x.part, req, life)
 }
 
 // Requests are the exchanges that were asked for.
@@ -98,7 +94,7 @@ func (x *Exchanger) Hold() (release func()) {
 }
 
 // exchange gives part a token for another one: no wider, no longer, with part as its actor.
-func (iss *Issuer) exchange(part string, req mesh.ExchangeRequest, life time.Duration, x5t string) (mesh.Exchanged, error) {
+func (iss *Issuer) exchange(part string, req mesh.ExchangeRequest, life time.Duration) (mesh.Exchanged, error) {
 	claims, err := iss.read(req.SubjectToken)
 	if err != nil {
 		return mesh.Exchanged{}, fmt.Errorf("%w: %w", mesh.ErrSubjectToken, err)
@@ -127,8 +123,9 @@ func (iss *Issuer) exchange(part string, req mesh.ExchangeRequest, life time.Dur
 	}
 	claims["act"], claims["jti"], claims["iat"], claims["exp"] = act, rand.Text(), seconds(now.Truncate(time.Millisecond)), seconds(expiry)
 	delete(claims, "cnf")
-	if x5t != "" {
-		claims["cnf"] = map[string]any{"x5t#S256": x5t}
+	if req.Certificate != nil {
+		sum := sha256.Sum256(req.Certificate.Certificate[0])
+		claims["cnf"] = map[string]any{"x5t#S256": base64.RawURLEncoding.EncodeToString(sum[:])}
 	}
 	signed, err := join(iss.header(nil), claims)
 	if err != nil {
@@ -179,7 +176,7 @@ func (iss *Issuer) serveExchange(w http.ResponseWriter, r *http.Request, client 
 	}
 	got, err := iss.exchange(client, mesh.ExchangeRequest{
 		SubjectToken: r.PostFormValue("subject_token"), Audience: r.PostFormValue("audience"), Scopes: strings.Fields(r.PostFormValue("scope")),
-	}, tokenTTL, "")
+	}, tokenTTL)
 	switch {
 	case errors.Is(err, mesh.ErrNoScope):
 		refuseToken(w, http.StatusBadRequest, "invalid_scope")

@@ -3,6 +3,7 @@ package spiffe_test
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -20,13 +21,15 @@ import (
 	"github.com/realguardio/realguardio/mesh/spiffe"
 )
 
-// watch is a service that only the parts may call, and that answers once.
+// watch is a service that only the parts may call, and that answers once: with the serial number of its caller's
+// certificate.
 type watch struct {
 	meshv1.UnsafeRevocationServiceServer
 }
 
 func (watch) Watch(_ *meshv1.WatchRequest, s grpc.ServerStreamingServer[meshv1.WatchResponse]) error {
-	return s.Send(&meshv1.WatchResponse{})
+	shown, _ := mesh.PeerCertificate(s.Context())
+	return s.Send(&meshv1.WatchResponse{Epoch: shown.SerialNumber.String()})
 }
 
 func parse(t *testing.T, form string) mesh.WorkloadIDs {
@@ -64,7 +67,12 @@ func serve(t *testing.T, iss *meshtest.Issuer, s *spiffe.Source, form string) *m
 
 func dial(t *testing.T, iss *meshtest.Issuer, addr string, to mesh.TLSSource) *grpc.ClientConn {
 	t.Helper()
-	conn, err := mesh.Dial(mesh.DialConfig{Target: addr, TLSSource: to, Propagation: mesh.AsService(iss.Source(t, "customer"))})
+	return dialBy(t, addr, to, mesh.AsService(iss.Source(t, "customer")))
+}
+
+func dialBy(t *testing.T, addr string, to mesh.TLSSource, p mesh.Propagation) *grpc.ClientConn {
+	t.Helper()
+	conn, err := mesh.Dial(mesh.DialConfig{Target: addr, TLSSource: to, Propagation: p})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,11 +82,18 @@ func dial(t *testing.T, iss *meshtest.Issuer, addr string, to mesh.TLSSource) *g
 
 // call is let in only where the caller's certificate and its token name the same workload.
 func call(ctx context.Context, conn *grpc.ClientConn) error {
-	stream, err := meshv1.NewRevocationServiceClient(conn).Watch(ctx, &meshv1.WatchRequest{})
-	if err == nil {
-		_, err = stream.Recv()
-	}
+	_, err := known(ctx, conn)
 	return err
+}
+
+// known returns the serial number of the certificate by which the server knows its caller.
+func known(ctx context.Context, conn *grpc.ClientConn) (string, error) {
+	stream, err := meshv1.NewRevocationServiceClient(conn).Watch(ctx, &meshv1.WatchRequest{})
+	if err != nil {
+		return "", err
+	}
+	answer, err := stream.Recv()
+	return answer.GetEpoch(), err
 }
 
 const plain, nested = mesh.WorkloadID, "spiffe://cluster.local/ns/alarms/sa/rg-{part}"
@@ -148,8 +163,9 @@ func TestWhoIsNotOfTheMeshIsRefusedInTheHandshake(t *testing.T) {
 	})
 }
 
-// TestCertificatesAndAuthoritiesAreReplacedWhileCallsGoOn calls over a connection that stays and over new ones, while
-// the agents replace first the authorities, then the certificates, and then forget the old authority.
+// TestCertificatesAndAuthoritiesAreReplacedWhileCallsGoOn calls over connections that stay and over new ones, with bearer
+// tokens and with bound ones, while the agents replace first the authorities, then the certificates, and then forget the
+// old authority.
 func TestCertificatesAndAuthoritiesAreReplacedWhileCallsGoOn(t *testing.T) {
 	iss := meshtest.NewIssuer(t)
 	id := parse(t, plain).ID
@@ -158,10 +174,26 @@ func TestCertificatesAndAuthoritiesAreReplacedWhileCallsGoOn(t *testing.T) {
 	server, client := source(t, tokens, "token", plain), source(t, customers, "customer", plain)
 	srv := serve(t, iss, server, plain)
 	kept := dial(t, iss, srv.Addr, client.To("token"))
+	exchanges, err := mesh.NewExchanges(mesh.ExchangesConfig{Exchanger: iss.Exchanger(t, "customer")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	bound := dialBy(t, srv.Addr, client.To("token"), mesh.ExchangePerCall(exchanges, mesh.Callee{Bind: true}))
 
 	ctx, stop := context.WithCancel(t.Context())
 	var calling sync.WaitGroup
 	var calls atomic.Int64
+	asItself := mesh.WithBearer(t.Context(), iss.Token(t, meshtest.Claims{Subject: "customer", Kind: mesh.KindWorkload}))
+	var shown atomic.Value
+	calling.Go(func() {
+		for ctx.Err() == nil {
+			serial, err := known(asItself, bound)
+			if err != nil {
+				t.Errorf("a call with a bound token: %v", err)
+			}
+			shown.Store(serial)
+		}
+	})
 	for _, fresh := range []bool{false, true} {
 		calling.Go(func() {
 			for ctx.Err() == nil {
@@ -190,6 +222,7 @@ func TestCertificatesAndAuthoritiesAreReplacedWhileCallsGoOn(t *testing.T) {
 			}
 		}
 	}
+	var serial string // of the last one of the client
 	with := func(svid *workload.X509SVID, bundle ...*authority) *workload.X509SVID {
 		svid.Bundle = nil
 		for _, a := range bundle {
@@ -208,9 +241,17 @@ func TestCertificatesAndAuthoritiesAreReplacedWhileCallsGoOn(t *testing.T) {
 			svid := with(step.signer.svid(t, id(part)), step.bundle...)
 			of.agent.set(svid)
 			await(t, of.source, svid)
+			if part == "customer" {
+				own, err := x509.ParseCertificate(svid.GetX509Svid())
+				if err != nil {
+					t.Fatal(err)
+				}
+				serial = own.SerialNumber.String()
+			}
 		}
 		more()
 	}
+	meshtest.Await(t, "the last certificate of the client", func() bool { return t.Failed() || shown.Load() == serial })
 	stop()
 	calling.Wait()
 }

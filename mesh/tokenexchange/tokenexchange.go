@@ -6,7 +6,9 @@
 package tokenexchange
 
 import (
+	"cmp"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,6 +21,7 @@ import (
 
 	"github.com/realguardio/realguardio/mesh"
 	"github.com/realguardio/realguardio/mesh/internal/confidential"
+	"github.com/realguardio/realguardio/mesh/internal/percertificate"
 )
 
 // Names of RFC 8693, sections 2.1 and 3.
@@ -44,8 +47,9 @@ type Config struct {
 	TokenURL string
 	// ClientID and Secret authenticate this process (client_secret_basic). Required.
 	ClientID, Secret string
-	// Binds says that HTTPClient shows this process's certificate, and that the issuer binds to it the tokens that this client
-	// gets (RFC 8705, section 3). Default: what has to be bound is not exchanged.
+	// Binds says that the issuer binds the tokens that this client gets to the certificate which it shows (RFC 8705,
+	// section 3). The certificate is that of the connection which a token is for, so that HTTPClient needs none; its Transport
+	// has to be an *http.Transport. Default: what has to be bound is not exchanged.
 	Binds bool
 	// HTTPClient makes the requests. Default: one with a timeout of 10 seconds. Redirects are never followed.
 	HTTPClient *http.Client
@@ -57,6 +61,8 @@ type Config struct {
 type Exchanger struct {
 	cfg    Config
 	client *http.Client
+	// showing has a client for each certificate that tokens are bound to.
+	showing *percertificate.Set[*http.Client]
 }
 
 var _ mesh.Exchanger = (*Exchanger)(nil)
@@ -82,17 +88,52 @@ func New(cfg Config) (*Exchanger, error) {
 	}
 	client := *cfg.HTTPClient
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return &Exchanger{cfg: cfg, client: &client}, nil
+	x := &Exchanger{cfg: cfg, client: &client}
+	if cfg.Binds {
+		transport, ok := cmp.Or[http.RoundTripper](client.Transport, http.DefaultTransport).(*http.Transport)
+		if !ok {
+			return nil, errors.New("tokenexchange: Binds: the HTTP client has a transport that can be shown no certificate")
+		}
+		x.showing = percertificate.New(func(certificate *tls.Certificate) (*http.Client, error) {
+			return showing(client, transport.Clone(), certificate), nil
+		}, (*http.Client).CloseIdleConnections)
+	}
+	return x, nil
+}
+
+// showing is a client that shows a certificate.
+func showing(client http.Client, transport *http.Transport, certificate *tls.Certificate) *http.Client {
+	if transport.TLSClientConfig == nil {
+		transport.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
+	}
+	transport.TLSClientConfig.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return certificate, nil }
+	client.Transport = transport
+	return &client
+}
+
+// Close ends the connections that show a certificate.
+func (x *Exchanger) Close() error {
+	if x.showing != nil {
+		x.showing.Close()
+	}
+	return nil
 }
 
 // Exchange implements [mesh.Exchanger]. Every scope that is asked for must be one of the token's: an issuer gives all or
 // nothing.
 func (x *Exchanger) Exchange(ctx context.Context, req mesh.ExchangeRequest) (mesh.Exchanged, error) {
-	if req.Bind && !x.cfg.Binds {
-		return mesh.Exchanged{}, errors.New("exchange a token: this issuer is not known to bind tokens to certificates")
+	client := x.client
+	if req.Certificate != nil {
+		if !x.cfg.Binds {
+			return mesh.Exchanged{}, errors.New("exchange a token: this issuer is not known to bind tokens to certificates")
+		}
+		var err error
+		if client, err = x.showing.Get(req.Certificate); err != nil {
+			return mesh.Exchanged{}, fmt.Errorf("exchange a token as %s: %w", x.cfg.ClientID, err)
+		}
 	}
 	asked := x.cfg.Now()
-	status, body, err := x.post(ctx, form(req))
+	status, body, err := x.post(ctx, client, form(req))
 	if err != nil {
 		return mesh.Exchanged{}, fmt.Errorf("exchange a token as %s: %w", x.cfg.ClientID, err)
 	}
@@ -122,7 +163,7 @@ func form(req mesh.ExchangeRequest) url.Values {
 }
 
 // post returns the status and the JSON of the answer. Its errors hold nothing of either body.
-func (x *Exchanger) post(ctx context.Context, f url.Values) (status int, body []byte, err error) {
+func (x *Exchanger) post(ctx context.Context, client *http.Client, f url.Values) (status int, body []byte, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, x.cfg.TokenURL, strings.NewReader(f.Encode()))
 	if err != nil {
 		return 0, nil, err
@@ -130,7 +171,7 @@ func (x *Exchanger) post(ctx context.Context, f url.Values) (status int, body []
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	req.Header.Set("Accept", "application/json")
 	req.SetBasicAuth(url.QueryEscape(x.cfg.ClientID), url.QueryEscape(x.cfg.Secret)) // RFC 6749, section 2.3.1
-	resp, err := x.client.Do(req)
+	resp, err := client.Do(req)
 	if err != nil {
 		return 0, nil, err
 	}

@@ -23,16 +23,16 @@ func (tokenService) Invoke(_ context.Context, _ string, in, out any, _ ...grpc.C
 	return nil
 }
 
-// A part gets, for the token of its caller, one that is for another part alone and good over its own certificate alone.
+// A part gets, for the token of its caller, one that is for another part alone.
 func Example() {
-	exchanger := tokenservice.New(tokenService{})
+	exchanger := tokenservice.New(tokenservice.Config{Conn: tokenService{}})
 
 	// A connection does this by itself: mesh.Dial with mesh.Exchange and exchanges of this exchanger.
 	got, err := exchanger.Exchange(context.Background(), mesh.ExchangeRequest{
-		SubjectToken: "wide", Audience: "urn:realguardio:customer", Scopes: []string{"customer.read"}, Bind: true,
+		SubjectToken: "wide", Audience: "urn:realguardio:customer", Scopes: []string{"customer.read"},
 	})
 	fmt.Println(got.Token, got.Expiry.UTC(), err)
 	// Output:
-	// asked for urn:realguardio:customer [customer.read] bound: true
+	// asked for urn:realguardio:customer [customer.read] bound: false
 	// narrow 2027-01-15 08:00:00 +0000 UTC <nil>
 }

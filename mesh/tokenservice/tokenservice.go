@@ -1,11 +1,12 @@
 // Package tokenservice exchanges tokens at the token service of the trust domain, over gRPC: this process proves itself by
-// its certificate and its own token, and may have tokens bound to that certificate.
+// its certificate and its own token, and may have tokens bound to a certificate of its own.
 //
 // For other issuers there is package tokenexchange. What is remembered of exchanges is mesh.Exchanges'.
 package tokenservice
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 
@@ -15,25 +16,60 @@ import (
 
 	tokenv1 "github.com/realguardio/realguardio/gen/go/realguardio/token/v1"
 	"github.com/realguardio/realguardio/mesh"
+	"github.com/realguardio/realguardio/mesh/internal/percertificate"
 )
 
 // reasonSubjectToken is what the service says of a token that it does not exchange.
 const reasonSubjectToken = "SUBJECT_TOKEN"
 
+// Config says how the token service is reached.
+type Config struct {
+	// Conn leads to the token service and was dialled with [mesh.AsService]. Required.
+	Conn grpc.ClientConnInterface
+	// Dial makes a connection like Conn that shows a certificate, by [mesh.DialConfig.Certificate]: the service binds a token to
+	// the certificate of the connection by which it is asked for it. Default: tokens are not bound.
+	Dial func(*tls.Certificate) (*grpc.ClientConn, error)
+}
+
 // Exchanger asks the token service. It is safe for concurrent use.
-type Exchanger struct{ service tokenv1.TokenServiceClient }
+type Exchanger struct {
+	cfg Config
+	// showing has a connection for each certificate that tokens are bound to.
+	showing *percertificate.Set[*grpc.ClientConn]
+}
 
 var _ mesh.Exchanger = (*Exchanger)(nil)
 
-// New makes an exchanger. conn leads to the token service and was dialled with [mesh.AsService].
-func New(conn grpc.ClientConnInterface) *Exchanger {
-	return &Exchanger{tokenv1.NewTokenServiceClient(conn)}
+// New makes an exchanger.
+func New(cfg Config) *Exchanger {
+	return &Exchanger{cfg, percertificate.New(cfg.Dial, func(conn *grpc.ClientConn) { _ = conn.Close() })}
+}
+
+// Close ends the connections that it has made.
+func (x *Exchanger) Close() error {
+	x.showing.Close()
+	return nil
+}
+
+// conn is by which a request is made.
+func (x *Exchanger) conn(req mesh.ExchangeRequest) (grpc.ClientConnInterface, error) {
+	switch {
+	case req.Certificate == nil:
+		return x.cfg.Conn, nil
+	case x.cfg.Dial == nil:
+		return nil, errors.New("there is no connection by which a token could be bound")
+	}
+	return x.showing.Get(req.Certificate)
 }
 
 // Exchange implements [mesh.Exchanger].
 func (x *Exchanger) Exchange(ctx context.Context, req mesh.ExchangeRequest) (mesh.Exchanged, error) {
-	got, err := x.service.Exchange(ctx, &tokenv1.ExchangeRequest{
-		SubjectToken: req.SubjectToken, Audience: req.Audience, Scopes: req.Scopes, BindToCertificate: req.Bind,
+	conn, err := x.conn(req)
+	if err != nil {
+		return mesh.Exchanged{}, fmt.Errorf("exchange a token: %w", err)
+	}
+	got, err := tokenv1.NewTokenServiceClient(conn).Exchange(ctx, &tokenv1.ExchangeRequest{
+		SubjectToken: req.SubjectToken, Audience: req.Audience, Scopes: req.Scopes, BindToCertificate: req.Certificate != nil,
 	})
 	switch {
 	case err == nil && got.GetExpireTime().CheckValid() != nil:

@@ -2,6 +2,7 @@ package token_test
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"net/http"
 	"net/url"
@@ -220,8 +221,17 @@ func TestWhatAPartIsToldOfAnExchange(t *testing.T) {
 	oneStore(t, func(t *testing.T, st stores) {
 		s := start(t, st).exchangers()
 		r := s.serveRPC()
-		x := tokenservice.New(r.connect(t, "customer"))
+		x := tokenservice.New(tokenservice.Config{Conn: r.connect(t, "customer"), Dial: func(shown *tls.Certificate) (*grpc.ClientConn, error) {
+			return r.showing(t, "customer", shown), nil
+		}})
 		subject := s.tokens().str("access_token")
+		for range 2 { // the second while the first replaces another
+			certificate := r.ca.Certificate(t, "customer")
+			got, err := x.Exchange(t.Context(), mesh.ExchangeRequest{SubjectToken: subject, Certificate: &certificate})
+			if err != nil || claims(t, got.Token)["cnf"].(map[string]any)["x5t#S256"] != mesh.Thumbprint(certificate.Leaf) {
+				t.Errorf("it is not bound to what was asked for: %v", err)
+			}
+		}
 		got, err := x.Exchange(t.Context(), mesh.ExchangeRequest{SubjectToken: subject, Audience: of("customer"), Scopes: []string{"securitysystem.read"}})
 		said := claims(t, got.Token)
 		if err != nil || got.Expiry.Unix() != int64(said["exp"].(float64)) || said["scope"] != "securitysystem.read" {
@@ -248,11 +258,13 @@ func TestWhatAPartIsToldOfAnExchange(t *testing.T) {
 }
 
 // connect connects as a part does.
-func (r *rpc) connect(t *testing.T, name string) *grpc.ClientConn {
+func (r *rpc) connect(t *testing.T, name string) *grpc.ClientConn { return r.showing(t, name, nil) }
+
+// showing connects with a certificate; nil for any that is the part's.
+func (r *rpc) showing(t *testing.T, name string, shown *tls.Certificate) *grpc.ClientConn {
 	t.Helper()
-	conn, err := mesh.Dial(mesh.DialConfig{Target: r.addr, TLS: r.ca.Client(t, name), Propagation: mesh.AsService(ownToken(sync.OnceValue(func() string {
-		return r.machine(name, serviceSecret).str("access_token")
-	})))})
+	own := mesh.AsService(ownToken(sync.OnceValue(func() string { return r.machine(name, serviceSecret).str("access_token") })))
+	conn, err := mesh.Dial(mesh.DialConfig{Target: r.addr, TLS: r.ca.Client(t, name), Certificate: shown, Propagation: own})
 	if err != nil {
 		t.Fatal(err)
 	}

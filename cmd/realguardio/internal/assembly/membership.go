@@ -133,12 +133,20 @@ func (m *membership) followRevocations(env Environment) error {
 	if err := m.metrics.Revocations(m.revocations); err != nil {
 		return err
 	}
-	conn, err := m.dialAsService(Token, env.Peers.Token)
+	own, err := m.own(Token)
 	if err != nil {
 		return err
 	}
+	conn, err := m.dial(Token, env.Peers.Token, mesh.AsService(own))
+	if err != nil {
+		return err
+	}
+	exchanger := tokenservice.New(tokenservice.Config{Conn: conn, Dial: func(shown *tls.Certificate) (*grpc.ClientConn, error) {
+		return m.connect(Token, env.Peers.Token, mesh.AsService(own), shown)
+	}})
+	m.part.onClose(exchanger.Close)
 	if m.exchanges, err = mesh.NewExchanges(mesh.ExchangesConfig{
-		Exchanger: tokenservice.New(conn), Revocations: m.revocations, Logger: m.part.log, Now: env.Now,
+		Exchanger: exchanger, Revocations: m.revocations, Logger: m.part.log, Now: env.Now,
 	}); err != nil {
 		return err
 	}
@@ -159,9 +167,20 @@ func (m *membership) followRevocations(env Environment) error {
 	return nil
 }
 
-// dial makes a connection to another part.
+// dial makes a connection to another part, until this part is closed.
 func (m *membership) dial(part, address string, p mesh.Propagation) (*grpc.ClientConn, error) {
-	cfg := mesh.DialConfig{Target: address, TLSSource: m.proof.To(part), WorkloadIDs: m.ids, Propagation: p, Logger: m.part.log}
+	conn, err := m.connect(part, address, p, nil)
+	if err == nil {
+		m.part.onClose(conn.Close)
+	}
+	return conn, err
+}
+
+// connect makes a connection that shows a certificate; nil for the one that the part has now.
+func (m *membership) connect(part, address string, p mesh.Propagation, shown *tls.Certificate) (*grpc.ClientConn, error) {
+	cfg := mesh.DialConfig{
+		Target: address, TLSSource: m.proof.To(part), Certificate: shown, WorkloadIDs: m.ids, Propagation: p, Logger: m.part.log,
+	}
 	m.metrics.Client(&cfg)
 	m.part.tracer.Client(&cfg)
 	dial := mesh.Dial
@@ -172,7 +191,6 @@ func (m *membership) dial(part, address string, p mesh.Propagation) (*grpc.Clien
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", part, err)
 	}
-	m.part.onClose(conn.Close)
 	return conn, nil
 }
 
