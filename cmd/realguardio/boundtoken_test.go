@@ -5,6 +5,9 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"google.golang.org/grpc"
@@ -66,6 +69,50 @@ func checkBoundToken(t *testing.T, s *stand) {
 		ListSecuritySystems(withToken(t.Context(), token), &securitysystemv1.ListSecuritySystemsRequest{})
 	if status.Code(err) != codes.Unauthenticated {
 		t.Errorf("at the service itself: %v", err)
+	}
+}
+
+// checkBoundTokenByCommands does the same by the commands that go with curl.
+func checkBoundTokenByCommands(t *testing.T, s *stand) {
+	dir := t.TempDir()
+	key, tokenFile, url := filepath.Join(dir, "dpop.pem"), filepath.Join(dir, "token"), s.Gateway+"/api/v1/securitysystems"
+	said := func(args ...string) string {
+		code, out, problems := run(t, nil, args...)
+		if code != 0 {
+			t.Fatalf("%v: exit code %d: %s", args, code, problems)
+		}
+		return strings.TrimSpace(out)
+	}
+	token := said("access-token", "--ready-file", s.path, "--client", "demo-service", "--dpop-key", key)
+	if info, err := os.Stat(key); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the key's file: %v, %v", info, err)
+	}
+	if err := os.WriteFile(tokenFile, []byte(token+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	with := func(proof string) func(*http.Request) {
+		return func(r *http.Request) {
+			r.Header.Set("Authorization", "DPoP "+token)
+			r.Header.Set("DPoP", proof)
+		}
+	}
+	proof := func(method, nonce string) func(*http.Request) {
+		return with(said("dpop-proof", method, url, "--dpop-key", key, "--token-file", tokenFile, "--nonce", nonce))
+	}
+	const path = "/api/v1/securitysystems"
+	refused := s.api(t, http.StatusUnauthorized, http.MethodGet, path, nil, proof(http.MethodGet, ""))
+	nonce := refused.header.Get("DPoP-Nonce")
+	first := proof(http.MethodGet, nonce)
+	s.api(t, http.StatusOK, http.MethodGet, path, nil, first)
+	s.api(t, http.StatusUnauthorized, http.MethodGet, path, nil, first) // it was used
+	s.api(t, http.StatusUnauthorized, http.MethodGet, path, nil, proof(http.MethodPost, nonce))
+	s.api(t, http.StatusUnauthorized, http.MethodGet, path, nil, bearer(token))
+
+	if code, out, _ := run(t, nil, "access-token", "--ready-file", s.path, "--dpop-key", filepath.Join(dir, "none.pem")); code != 2 || out != "" {
+		t.Errorf("for who is signed in: %d %s", code, out)
+	}
+	if code, out, _ := run(t, nil, "access-token", "--ready-file", s.path, "--client", "demo-service", "--dpop-key", tokenFile); code == 0 || out != "" {
+		t.Errorf("with a file that is no key: %d %s", code, out)
 	}
 }
 

@@ -44,6 +44,7 @@ func TestDev(t *testing.T) {
 	t.Run("an API key opens REST in both its forms and nothing else does", func(t *testing.T) { checkAPIKey(t, s) })
 	t.Run("an opaque token opens what its JWT would, until it is revoked", func(t *testing.T) { checkOpaque(t, s) })
 	t.Run("a token that is bound to a key opens what others do, to who proves the key", func(t *testing.T) { checkBoundToken(t, s) })
+	t.Run("and so does one that the commands get, with their proofs", func(t *testing.T) { checkBoundTokenByCommands(t, s) })
 	t.Run("the request flow of the article, step by step", func(t *testing.T) { checkRequestFlow(t, s) })
 	t.Run("an RPC that is not for the outside does not exist there", func(t *testing.T) { checkInternal(t, s) })
 	t.Run("an alarm of the panel reaches people by mail", func(t *testing.T) { checkAlarm(t, s) })

@@ -90,7 +90,7 @@ What is unknown is refused, and all problems are reported at once. Secrets are r
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
-		newDev(w), newServe(w), newSetup(w), newMigrate(w), newKeys(w), newCerts(w), newLogin(w), newLogout(w), newAccessToken(w), newClients(w), newWorkloads(w), newUsers(w), newAPIKeys(w),
+		newDev(w), newServe(w), newSetup(w), newMigrate(w), newKeys(w), newCerts(w), newLogin(w), newLogout(w), newAccessToken(w), newDPoPProof(w), newClients(w), newWorkloads(w), newUsers(w), newAPIKeys(w),
 		newSessions(w), newConsents(w), newAudit(w), newAuthz(w), newPanel(w), newVersion(),
 	)
 	root.Args = cobra.ArbitraryArgs // so that an unknown command gets to refuseUnknown

@@ -15,6 +15,7 @@ import (
 	"github.com/realguardio/realguardio/cmd/realguardio/internal/remote"
 	"github.com/realguardio/realguardio/cmd/realguardio/internal/settings"
 	"github.com/realguardio/realguardio/cmd/realguardio/internal/signin"
+	"github.com/realguardio/realguardio/mesh/dpop"
 )
 
 // defaultReadyFile is where `realguardio dev` without flags leaves what a command needs to call it.
@@ -32,7 +33,9 @@ type target struct {
 	// told says that the command line itself names what to call.
 	told   bool
 	logins signin.File
-	http   *http.Client
+	// key is what a token is bound to; nil for nothing.
+	key  *dpop.Key
+	http *http.Client
 }
 
 func (t *target) declare(s *settings.Set) {
@@ -146,7 +149,7 @@ func (t *target) token(ctx context.Context, defaultClient, defaultUser string) (
 }
 
 func (t *target) credentials(defaultClient, defaultUser string) (remote.Credentials, error) {
-	c := remote.Credentials{ClientID: t.ClientID, Username: t.User, Scopes: t.Scopes}
+	c := remote.Credentials{ClientID: t.ClientID, Username: t.User, Scopes: t.Scopes, Key: t.key}
 	if c.ClientID == "" {
 		if c.ClientID = defaultClient; c.Username == "" {
 			c.Username = defaultUser

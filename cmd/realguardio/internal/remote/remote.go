@@ -17,6 +17,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"github.com/realguardio/realguardio/mesh/dpop"
 )
 
 const (
@@ -56,6 +58,8 @@ type Credentials struct {
 	Username, Password string
 	// Scopes asked for. Empty: what the client has by default.
 	Scopes []string
+	// Key is what the token shall be bound to (RFC 9449). Nil: nothing, it is a bearer token.
+	Key *dpop.Key
 }
 
 // Issuer is what is read of an issuer's discovery document (RFC 8414).
@@ -99,7 +103,20 @@ func Token(ctx context.Context, client *http.Client, issuer string, c Credential
 	if c.ClientSecret == "" {
 		form.Set("client_id", c.ClientID)
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, discovery.TokenEndpoint, strings.NewReader(form.Encode()))
+	token, err := c.ask(ctx, client, discovery.TokenEndpoint, form, "")
+	var refused *Problem
+	if errors.As(err, &refused) && refused.Code == "use_dpop_nonce" && c.Key != nil {
+		token, err = c.ask(ctx, client, discovery.TokenEndpoint, form, refused.nonce)
+	}
+	if err != nil {
+		return "", fmt.Errorf("cannot get a token: %w", err)
+	}
+	return token, nil
+}
+
+// ask posts a form to the token endpoint. nonce is what its last refusal named, if it did.
+func (c Credentials) ask(ctx context.Context, client *http.Client, endpoint string, form url.Values, nonce string) (string, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, strings.NewReader(form.Encode()))
 	if err != nil {
 		return "", fmt.Errorf("ask for a token: %w", err)
 	}
@@ -107,11 +124,24 @@ func Token(ctx context.Context, client *http.Client, issuer string, c Credential
 	if c.ClientSecret != "" { // RFC 6749, section 2.3.1: both are form-encoded first
 		request.SetBasicAuth(url.QueryEscape(c.ClientID), url.QueryEscape(c.ClientSecret))
 	}
+	wanted := ""
+	if c.Key != nil {
+		proof, err := c.Key.Proof(dpop.Target{Method: http.MethodPost, URL: endpoint, Nonce: nonce})
+		if err != nil {
+			return "", err
+		}
+		request.Header.Set("DPoP", proof)
+		wanted = "DPoP"
+	}
 	var answer struct {
 		AccessToken string `json:"access_token"`
+		TokenType   string `json:"token_type"`
 	}
 	if err := exchange(client, request, &answer); err != nil {
-		return "", fmt.Errorf("cannot get a token: %w", err)
+		return "", err
+	}
+	if wanted != "" && !strings.EqualFold(answer.TokenType, wanted) {
+		return "", errors.New("the issuer has not bound the token to the key")
 	}
 	return answer.AccessToken, nil
 }
@@ -158,6 +188,8 @@ type Problem struct {
 		Field       string `json:"field"`
 		Description string `json:"description"`
 	} `json:"errors"`
+	// nonce is what a DPoP proof has to name the next time.
+	nonce string
 }
 
 func (p *Problem) Error() string {
@@ -193,7 +225,7 @@ func exchange(client *http.Client, request *http.Request, out any) error {
 	if response.StatusCode/100 != 2 {
 		problem := &Problem{}
 		_ = json.Unmarshal(body, problem) // whatever it is, the status is known
-		problem.Status = response.StatusCode
+		problem.Status, problem.nonce = response.StatusCode, response.Header.Get("DPoP-Nonce")
 		return problem
 	}
 	if out == nil {
