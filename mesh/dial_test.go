@@ -19,6 +19,7 @@ import (
 
 	"github.com/realguardio/realguardio/mesh"
 	"github.com/realguardio/realguardio/mesh/meshtest"
+	"github.com/realguardio/realguardio/mesh/revocation"
 )
 
 // chain is a part "customer" whose Say calls Say of a part "echo" over conn, and the connection to it.
@@ -280,21 +281,29 @@ func TestACallFailsAtOnceWhileNobodyListens(t *testing.T) {
 
 func TestALongStreamOfThePartsOwnEndsWithItsTokenQuietly(t *testing.T) {
 	iss := meshtest.NewIssuer(t)
-	srv := meshtest.Serve(t, iss, meshtest.Part{Name: "echo"}, (&echo{stream: func(s grpc.ServerStream) error {
+	set := revocation.NewSet(revocation.Config{})
+	srv := meshtest.Serve(t, iss, meshtest.Part{Name: "echo", Configure: func(c *mesh.ServerConfig) { c.Revocations = set }}, (&echo{stream: func(s grpc.ServerStream) error {
 		if err := s.SendMsg(newNote("hello").Message); err != nil {
 			return err
 		}
 		<-s.Context().Done()
 		return nil
 	}}).register)
-	source := &shortLived{token: iss.Token(t, meshtest.Claims{Subject: "c", Kind: mesh.KindClient, Expiry: time.Now().Add(2 * time.Second)})}
+	source := &shortLived{token: iss.Token(t, meshtest.Claims{Subject: "c", Kind: mesh.KindClient, TokenID: "t1"})}
 	lines := &logs{}
 	conn, err := mesh.Dial(mesh.DialConfig{Target: srv.Addr, TLS: iss.CA.Client(t, "customer"), Propagation: mesh.AsService(source), Logger: lines.logger()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	if err := end(open(t, t.Context(), conn, "Watch")); status.Code(err) != codes.Unavailable {
+	stream := open(t, t.Context(), conn, "Watch")
+	if err := stream.RecvMsg(newNote("").Message); err != nil {
+		t.Fatal(err)
+	}
+	if err := set.Add(revocation.Entry{Kind: revocation.Token, Value: "t1"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := end(stream); status.Code(err) != codes.Unavailable {
 		t.Errorf("got %v", err)
 	}
 	if source.refused.Load() != 0 || lines.String() != "" {
