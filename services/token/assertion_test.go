@@ -11,7 +11,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"math/big"
 	"net/http"
 	"net/url"
 	"strings"
@@ -24,10 +23,7 @@ import (
 	"github.com/lestrrat-go/jwx/v2/jwa"
 	"github.com/lestrrat-go/jwx/v2/jwk"
 	"github.com/lestrrat-go/jwx/v2/jws"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 
-	tokenv1 "github.com/realguardio/realguardio/gen/go/realguardio/token/v1"
 	"github.com/realguardio/realguardio/services/token"
 	"github.com/realguardio/realguardio/services/token/oauth"
 )
@@ -347,109 +343,6 @@ func TestAnAssertionIsUsedOnce(t *testing.T) {
 		refused(t, got, http.StatusServiceUnavailable, "temporarily_unavailable")
 		if err := f.redis.Do(t.Context(), "CONFIG", "SET", "maxmemory", "0").Err(); err != nil {
 			t.Fatal(err)
-		}
-	})
-}
-
-// TestKeysThatProveNothingAreNotRegistered tries sets that a client could bring.
-func TestKeysThatProveNothingAreNotRegistered(t *testing.T) {
-	b64 := base64.RawURLEncoding.EncodeToString
-	rsaKey := func(n *big.Int, e int64) string {
-		return fmt.Sprintf(`{"kty":"RSA","n":%q,"e":%q}`, b64(n.Bytes()), b64(big.NewInt(e).Bytes()))
-	}
-	set := func(keys ...string) string { return `{"keys":[` + strings.Join(keys, ",") + `]}` }
-	odd := func(bits uint) *big.Int {
-		n := new(big.Int).Lsh(big.NewInt(1), bits-1)
-		return n.Add(n, big.NewInt(4221)) // of no particular form
-	}
-	h := newKeyHolder(t, "holder")
-	one := func(kid string) string {
-		public, _ := jwk.FromRaw(h.private[kid].Public())
-		raw, _ := json.Marshal(public)
-		return string(raw)
-	}
-	private, _ := jwk.FromRaw(h.private["ec"])
-	secretEC, _ := json.Marshal(private)
-	p384, _ := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
-	public384, _ := jwk.FromRaw(p384.Public())
-	large, _ := json.Marshal(public384)
-	// The form of the broken generator: a product of 65537^a mod M, M the product of small primes, and multiples of M.
-	m := big.NewInt(1)
-	for p := int64(2); p <= 167; p++ {
-		if big.NewInt(p).ProbablyPrime(20) {
-			m.Mul(m, big.NewInt(p))
-		}
-	}
-	roca := new(big.Int).Exp(big.NewInt(65537), big.NewInt(123456789), m)
-	roca.Add(roca, new(big.Int).Mul(m, new(big.Int).Lsh(big.NewInt(1), 2048-uint(m.BitLen())))) // odd, as M is even
-	client := func(jwks string) error {
-		c := oauth.Client{ID: "c", Name: "C", Kind: oauth.KindApplication, Grants: []string{"client_credentials"}, JWKS: jwks}
-		return c.Validate()
-	}
-	weak := map[string]string{
-		"no set":                        `[]`,
-		"no keys":                       `{}`,
-		"an empty set":                  set(),
-		"one key outside of a set":      one("ec"),
-		"an address of keys":            `{"jwks_uri":"https://client.example.com/keys"}`,
-		"a set twice":                   `{"keys":[],"keys":[` + one("ec") + `]}`,
-		"more after the set":            set(one("ec")) + `x`,
-		"nine keys":                     set(strings.Split(strings.Repeat(one("ec")+"|", 9), "|")[:9]...),
-		"two keys without ids":          set(one("ec"), one("ed")),
-		"a private key":                 set(string(secretEC)),
-		"a shared key":                  set(`{"kty":"oct","k":"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"}`),
-		"a curve of no algorithm here":  set(string(large)),
-		"a point that is not on it":     set(`{"kty":"EC","crv":"P-256","x":"AQ","y":"AQ"}`),
-		"X25519":                        set(`{"kty":"OKP","crv":"X25519","x":"` + b64(bytes.Repeat([]byte{9}, 32)) + `"}`),
-		"RSA of 1024 bits":              set(rsaKey(odd(1024), 65537)),
-		"RSA of 16384 bits":             set(rsaKey(odd(16384), 65537)),
-		"RSA with the exponent one":     set(rsaKey(odd(2048), 1)),
-		"RSA with the exponent three":   set(rsaKey(odd(2048), 3)),
-		"RSA with an even exponent":     set(rsaKey(odd(2048), 65538)),
-		"RSA with a huge exponent":      set(rsaKey(odd(2048), 1<<40+1)),
-		"RSA with an even modulus":      set(rsaKey(new(big.Int).Add(odd(2048), big.NewInt(1)), 65537)),
-		"RSA of the broken generator":   set(rsaKey(roca, 65537)),
-		"a key to encrypt with":         set(strings.Replace(one("ec"), "{", `{"use":"enc",`, 1)),
-		"an algorithm of another type":  set(strings.Replace(one("ec"), "{", `{"alg":"RS256",`, 1)),
-		"an algorithm that is a secret": set(strings.Replace(one("rsa"), "{", `{"alg":"HS256",`, 1)),
-	}
-	for name, bad := range weak {
-		var metadata *oauth.MetadataError
-		if err := client(bad); err == nil {
-			t.Errorf("%s is registered", name)
-		} else if metadata, _ = err.(*oauth.MetadataError); metadata == nil || metadata.Field != "jwks" {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-	for _, good := range []string{set(one("ec")), set(one("rsa")), set(one("ed")), h.jwks} {
-		if err := client(good); err != nil {
-			t.Errorf("%v: %s", err, good)
-		}
-	}
-	oneStore(t, func(t *testing.T, st stores) {
-		a := start(t, st).serveRPC().administered()
-		create := func(jwks string) error {
-			_, err := a.admin.CreateClient(a.ctx, &tokenv1.CreateClientRequest{Name: "Reports", GrantTypes: []string{"client_credentials"}, Scopes: []string{"customer.read"}, Jwks: jwks})
-			return err
-		}
-		if err := create(set(one("ec"))); err != nil {
-			t.Fatalf("a good key: %v", err)
-		}
-		listed := func() int {
-			all, err := a.admin.ListClients(a.ctx, &tokenv1.ListClientsRequest{PageSize: 100})
-			if err != nil {
-				t.Fatal(err)
-			}
-			return len(all.GetClients())
-		}
-		before := listed()
-		for name, bad := range weak {
-			if err := create(bad); status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), "jwks") {
-				t.Errorf("%s by an admin: %v", name, err)
-			}
-		}
-		if after := listed(); after != before {
-			t.Errorf("%d clients became %d", before, after)
 		}
 	})
 }
