@@ -66,6 +66,10 @@ var echoFile = sync.OnceValue(func() protoreflect.FileDescriptor {
 	return file
 })
 
+func echoDescriptor(method string) protoreflect.MethodDescriptor {
+	return echoFile().Services().Get(0).Methods().ByName(protoreflect.Name(method))
+}
+
 // method describes a method from Note to Note; its name says how it streams.
 func method(name string, rule *meshv1.Rule) *descriptorpb.MethodDescriptorProto {
 	m := &descriptorpb.MethodDescriptorProto{

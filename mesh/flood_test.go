@@ -36,6 +36,7 @@ func countOf(s, part string) int { return strings.Count(s, part) }
 // wire is a connection on which a test writes the frames of HTTP/2 itself.
 type wire struct {
 	*http2.Framer
+	conn  *tls.Conn
 	t     *testing.T
 	token string
 	next  uint32
@@ -56,7 +57,7 @@ func newWire(t *testing.T, iss *meshtest.Issuer, srv *meshtest.Server) *wire {
 	if _, err := io.WriteString(conn, http2.ClientPreface); err != nil {
 		t.Fatal(err)
 	}
-	w := &wire{Framer: http2.NewFramer(conn, conn), t: t, token: iss.Token(t, meshtest.Claims{}), next: 1}
+	w := &wire{Framer: http2.NewFramer(conn, conn), conn: conn, t: t, token: iss.Token(t, meshtest.Claims{}), next: 1}
 	w.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
 	if err := w.WriteSettings(); err != nil {
 		t.Fatal(err)
@@ -66,21 +67,29 @@ func newWire(t *testing.T, iss *meshtest.Issuer, srv *meshtest.Server) *wire {
 
 // begin opens a stream with the headers of a call, and returns its number.
 func (w *wire) begin(method string, more ...string) (uint32, error) {
+	id := w.next
+	w.next += 2
+	block := w.headers(method, append([]string{"authorization", "Bearer " + w.token}, more...)...)
+	return id, w.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: block, EndHeaders: true})
+}
+
+// headers are those of a call, written so that the next ones need not know of these.
+func (w *wire) headers(method string, more ...string) []byte {
 	var block bytes.Buffer
 	encoder := hpack.NewEncoder(&block)
 	fields := append([]string{
-		":method", "POST", ":scheme", "https", ":path", method, ":authority", "localhost", "content-type", "application/grpc",
-		"te", "trailers", "authorization", "Bearer " + w.token,
+		":method", "POST", ":scheme", "https", ":path", method, ":authority", "localhost", "content-type", "application/grpc", "te", "trailers",
 	}, more...)
 	for i := 0; i < len(fields); i += 2 {
-		if err := encoder.WriteField(hpack.HeaderField{Name: fields[i], Value: fields[i+1]}); err != nil {
+		if err := encoder.WriteField(hpack.HeaderField{Name: fields[i], Value: fields[i+1], Sensitive: true}); err != nil {
 			w.t.Fatal(err)
 		}
 	}
-	id := w.next
-	w.next += 2
-	return id, w.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: block.Bytes(), EndHeaders: true})
+	return block.Bytes()
 }
+
+// close ends the sending side: what the server has answered can still be read.
+func (w *wire) close() { _ = w.conn.CloseWrite() }
 
 // message is one message as it stands in frames of data.
 func message(compressed byte, content []byte) []byte {

@@ -2,6 +2,7 @@ package mesh_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
@@ -13,6 +14,7 @@ import (
 	"golang.org/x/net/http2"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	"github.com/realguardio/realguardio/mesh"
@@ -169,31 +171,122 @@ func TestAPanicWhileATokenIsVerifiedLetsNobodyIn(t *testing.T) {
 	}
 }
 
-// TestAMegabyteOfHeadersIsNotKept sends one credential of 1 MB in pieces, several times.
+// spent runs f and returns how many bytes were allocated meanwhile, by the test as well, and how many are still held after.
+func spent(f func()) (allocated, kept int64) {
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	f()
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	return int64(after.TotalAlloc - before.TotalAlloc), int64(after.HeapAlloc) - int64(before.HeapAlloc)
+}
+
+// TestAMegabyteOfHeadersIsNotKept sends one credential of 1 MB in pieces, to every method, several times; and all at once,
+// without an end, where all that has been sent would be held.
 func TestAMegabyteOfHeadersIsNotKept(t *testing.T) {
 	iss := meshtest.NewIssuer(t)
 	srv := meshtest.Serve(t, iss, meshtest.Part{Name: "echo"}, nobody(t).register)
 	piece := []byte(strings.Repeat("A", 16<<10))
-	// A literal field without indexing (RFC 7541, section 6.2.2): its name, then a value of 1 MB, not compressed.
-	first := append(append([]byte{0x00, 13}, "authorization"...), 0x7f, 0x81, 0xff, 0x3f)
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	for range 10 {
-		w := newWire(t, iss, srv)
+	send := func(w *wire, method string, pieces int, end bool) {
+		// A literal field without indexing (RFC 7541, section 6.2.2): its name, then a value of 1 MB, not compressed.
+		first := append(append(w.headers(method), 0x00, 13), append([]byte("authorization"), 0x7f, 0x81, 0xff, 0x3f)...)
 		err := w.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: first})
-		for i := 0; err == nil && i < 64; i++ {
-			err = w.WriteContinuation(1, i == 63, piece)
-		}
-		if !w.refused() {
-			t.Error("not refused")
+		for i := 0; err == nil && i < pieces; i++ {
+			err = w.WriteContinuation(1, end && i == pieces-1, piece)
 		}
 	}
-	runtime.ReadMemStats(&after)
-	if grown := int64(after.TotalAlloc - before.TotalAlloc); grown > 8<<20 {
-		t.Errorf("%d KB were allocated for 10 MB", grown>>10)
+	sent := 0
+	allocated, kept := spent(func() {
+		for _, method := range echoMethods {
+			for range 3 {
+				w := newWire(t, iss, srv)
+				if send(w, "/test.mesh.v1.Echo/"+method, 64, true); !w.refused() {
+					t.Errorf("%s: not refused", method)
+				}
+				w.close()
+				sent++
+			}
+		}
+	})
+	if allocated > int64(sent)*512<<10 || kept > 2<<20 {
+		t.Errorf("%d KB were allocated and %d KB kept for %d MB", allocated>>10, kept>>10, sent)
+	}
+	const many = 40
+	var open []*wire
+	_, kept = spent(func() {
+		for range many {
+			w := newWire(t, iss, srv)
+			send(w, "/test.mesh.v1.Echo/Watch", 63, false)
+			open = append(open, w)
+		}
+	})
+	if kept > many*256<<10 {
+		t.Errorf("%d KB are held for %d headers without an end", kept>>10, many)
 	}
 	if _, err := healthCheck(t.Context(), srv.Dial(t)); err != nil {
 		t.Errorf("others: %v", err)
+	}
+	for _, w := range open {
+		if w.close(); w.refused() {
+			continue
+		}
+		t.Error("a header without an end was waited for")
+	}
+}
+
+// TestWhatStrangersSendIsNotKept sends tokens that are as large as may be, each another one, to every method.
+func TestWhatStrangersSendIsNotKept(t *testing.T) {
+	iss := meshtest.NewIssuer(t)
+	srv := meshtest.Serve(t, iss, meshtest.Part{Name: "echo"}, nobody(t).register)
+	conn := srv.Dial(t)
+	var sealed []string
+	for _, bad := range iss.BadCredentials(t) {
+		if strings.HasPrefix(bad.Name, "encrypted") {
+			sealed = append(sealed, bad.Authorization[0])
+		}
+	}
+	if len(sealed) < 10 {
+		t.Fatalf("%d are encrypted", len(sealed))
+	}
+	good := iss.Token(t, meshtest.Claims{})
+	try := func(method, credential string) error {
+		ctx := metadata.NewOutgoingContext(t.Context(), metadata.Pairs("authorization", credential))
+		if echoDescriptor(method).IsStreamingServer() {
+			return open(t, ctx, conn, method).RecvMsg(newNote("").Message)
+		}
+		_, err := say(ctx, conn, method, "")
+		return err
+	}
+	for name, credential := range map[string]func(i int) string{
+		"a good one with a signature of its own": func(i int) string { return fmt.Sprintf("Bearer %s%08d", good[:len(good)-8], i) },
+		"the longest that is looked at":          func(i int) string { return fmt.Sprintf("Bearer %s.%08d", strings.Repeat("A", 8000), i) },
+		"more than is looked at":                 func(i int) string { return fmt.Sprintf("Bearer %s.%08d", strings.Repeat("A", 12<<10), i) },
+		"one that is encrypted":                  func(i int) string { return sealed[i%len(sealed)] },
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := 0
+			round := func() {
+				for _, method := range echoMethods {
+					if echoRules[method].GetPublic() {
+						continue
+					}
+					for range 20 {
+						if err := try(method, credential(n)); status.Code(err) != codes.Unauthenticated {
+							t.Fatalf("%s: %v", method, err)
+						}
+						n++
+					}
+				}
+			}
+			round() // what is made once is made
+			allocated, kept := spent(func() { round(); round() })
+			// The client that sends them has a share in this.
+			if each := allocated / int64(n*2/3); each > 128<<10 || kept > 1<<20 {
+				t.Errorf("%d KB were allocated for each, %d KB kept of %d", each>>10, kept>>10, n)
+			}
+			t.Logf("%d tokens: %d KB allocated for each, %d KB kept", n, allocated/int64(n*2/3)>>10, kept>>10)
+		})
 	}
 }
 

@@ -245,6 +245,8 @@ func TestSingleSignOn(t *testing.T) {
 			{"a hint of the same person", []string{"id_token_hint", hint, "prompt", "none"}, "code"},
 			{"a forged hint", []string{"id_token_hint", hint[:len(hint)-4] + "AAAA", "prompt", "none"}, "login_required"},
 			{"an access token as hint", []string{"id_token_hint", first.str("access_token"), "prompt", "none"}, "login_required"},
+			{"an access token as hint, where a page may be shown", []string{"id_token_hint", first.str("access_token")}, "login_required"},
+			{"a refresh token as hint", []string{"id_token_hint", first.str("refresh_token")}, "login_required"},
 		} {
 			t.Run(tc.name, func(t *testing.T) {
 				s.clock.Advance(time.Second)
@@ -311,8 +313,17 @@ func TestLogout(t *testing.T) {
 		if page := logout(url.Values{}); page.status != http.StatusOK || !strings.Contains(page.body, "Sign out?") || !alive() {
 			t.Fatalf("without a hint: %d, alive %v", page.status, alive())
 		}
-		if page := logout(url.Values{"id_token_hint": {"x.y.z"}}); page.status != http.StatusBadRequest || !alive() {
-			t.Errorf("bad hint: %d, alive %v", page.status, alive())
+		for name, hint := range map[string]string{
+			"nonsense":                    "x.y.z",
+			"an access token":             tokens.str("access_token"),
+			"a refresh token":             tokens.str("refresh_token"),
+			"a part's access token":       s.machine("service", serviceSecret).str("access_token"),
+			"one whose signature is gone": tokens.str("id_token")[:strings.LastIndexByte(tokens.str("id_token"), '.')+1],
+		} {
+			page := logout(url.Values{"id_token_hint": {hint}, "post_logout_redirect_uri": {"https://app.example.com/bye"}})
+			if page.status != http.StatusBadRequest || page.header.Get("Location") != "" || !alive() {
+				t.Errorf("%s for a hint: %d to %q, alive %v", name, page.status, page.header.Get("Location"), alive())
+			}
 		}
 		if r := b.submit("/oauth2/logout/confirm", url.Values{"proof": {"guess"}}); r.status != http.StatusForbidden || !alive() {
 			t.Errorf("forged confirmation: %d", r.status)
