@@ -6,17 +6,19 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"google.golang.org/grpc/credentials"
 )
 
 var errTooManyConnections = errors.New("mesh: too many connections")
 
-// connections is transport security that bounds how many connections a server has.
+// connections is transport security that bounds how many connections a server has, and what may come on each to no purpose.
 type connections struct {
 	credentials.TransportCredentials
 	limits Limits
 	shed   func(what string)
+	now    func() time.Time
 
 	open atomic.Int64
 	mu   sync.Mutex
@@ -41,7 +43,8 @@ func (c *connections) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthI
 		c.open.Add(-1)
 		return nil, nil, err
 	}
-	return &counted{Conn: conn, open: &c.open}, info, nil
+	flooded := func() { c.shed(ShedFlood) }
+	return &counted{Conn: newFrames(conn, c.now, flooded), open: &c.open}, info, nil
 }
 
 // handshake is a connection in its handshake.

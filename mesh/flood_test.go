@@ -13,7 +13,6 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -122,83 +121,6 @@ func (w *wire) answer(id uint32) string {
 			}
 		}
 	}
-}
-
-func TestAFloodOfPingsEndsTheConnection(t *testing.T) {
-	iss := meshtest.NewIssuer(t)
-	srv := meshtest.Serve(t, iss, meshtest.Part{Name: "echo"}, (&echo{unary: whoami}).register)
-	w := newWire(t, iss, srv)
-	for range 10 {
-		if w.WritePing(false, [8]byte{1}) != nil {
-			break // it has been ended already
-		}
-	}
-	for {
-		frame, err := w.ReadFrame()
-		if err != nil {
-			t.Fatalf("no GOAWAY: %v", err)
-		}
-		if goAway, ok := frame.(*http2.GoAwayFrame); ok {
-			if goAway.ErrCode != http2.ErrCodeEnhanceYourCalm {
-				t.Errorf("GOAWAY with %v", goAway.ErrCode)
-			}
-			break
-		}
-	}
-	if _, err := say(t.Context(), srv.Dial(t), "Open", ""); err != nil {
-		t.Errorf("others: %v", err)
-	}
-}
-
-// TestCallsThatAreResetAtOnceStillCount opens calls and resets them, as fast as it can: the server works at no more of
-// them than one connection may have, however many are begun.
-func TestCallsThatAreResetAtOnceStillCount(t *testing.T) {
-	iss := meshtest.NewIssuer(t)
-	var inside, most atomic.Int64
-	release := make(chan struct{})
-	srv := meshtest.Serve(t, iss, meshtest.Part{Name: "echo", Configure: func(c *mesh.ServerConfig) { c.MaxStreams = 5 }},
-		(&echo{unary: func(context.Context, note) (note, error) {
-			if n := inside.Add(1); n > most.Load() {
-				most.Store(n)
-			}
-			<-release // a handler that does not notice that nobody waits
-			inside.Add(-1)
-			return newNote(""), nil
-		}}).register)
-	w := newWire(t, iss, srv)
-	if err := w.WriteSettingsAck(); err != nil {
-		t.Fatal(err)
-	}
-	written := make(chan int, 1)
-	go func() {
-		for n := range 500 {
-			id, err := w.begin("/test.mesh.v1.Echo/Say")
-			if err == nil {
-				err = w.WriteData(id, true, message(0, nil))
-			}
-			if err == nil {
-				err = w.WriteRSTStream(id, http2.ErrCodeCancel)
-			}
-			if err != nil {
-				written <- n
-				return
-			}
-		}
-		written <- 500
-	}()
-	conn := srv.Dial(t)
-	for range 3 { // meanwhile others are served
-		if _, err := healthCheck(t.Context(), conn); err != nil {
-			t.Errorf("others: %v", err)
-		}
-	}
-	if n := <-written; n < 50 {
-		t.Logf("the connection was ended after %d calls", n)
-	}
-	if most.Load() > 5 {
-		t.Errorf("%d calls of one connection at a time", most.Load())
-	}
-	close(release)
 }
 
 func TestDeadlinesThatMakeNoSense(t *testing.T) {

@@ -49,6 +49,8 @@ const (
 	ShedStream     = "stream"
 	ShedConnection = "connection"
 	ShedHandshake  = "handshake"
+	// ShedFlood is a connection that was ended for what came on it: no end of frames that carry nothing.
+	ShedFlood = "flood"
 )
 
 // causeOverloaded is the cause of what is refused for lack of room.

@@ -317,7 +317,7 @@ func (s *Server) transport() credentials.TransportCredentials {
 	if s.cfg.TLS != nil {
 		security = newTLS(s.cfg.TLS)
 	}
-	return referring{&connections{TransportCredentials: security, limits: s.cfg.Limits, shed: s.cfg.Shed}, s.cfg.WorkloadIDs}
+	return referring{&connections{TransportCredentials: security, limits: s.cfg.Limits, shed: s.cfg.Shed, now: s.cfg.Now}, s.cfg.WorkloadIDs}
 }
 
 // minPing is how often a client may ask whether the server lives.

@@ -41,14 +41,14 @@ func New(registerer prometheus.Registerer) (*Metrics, error) {
 		}, []string{"method", "decision", "cause"}),
 		shed: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "mesh_shed_total",
-			Help: "Calls, streams, connections and handshakes that a server refused because it had too much to do.",
+			Help: "Calls, streams, connections and handshakes that a server refused because it had too much to do, and connections that it ended for a flood of frames.",
 		}, []string{"what"}),
 		ejections: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "mesh_ejections_total",
 			Help: "Times that a replica failed so often that it was passed over for a while, by the target that it is a replica of.",
 		}, []string{"target"}),
 	}
-	for _, what := range []string{mesh.ShedCall, mesh.ShedStream, mesh.ShedConnection, mesh.ShedHandshake} {
+	for _, what := range []string{mesh.ShedCall, mesh.ShedStream, mesh.ShedConnection, mesh.ShedHandshake, mesh.ShedFlood} {
 		m.shed.WithLabelValues(what) // a zero until it happens, so that the first time is an increase
 	}
 	for _, c := range []prometheus.Collector{m.server, m.client, m.decisions, m.shed, m.ejections} {
