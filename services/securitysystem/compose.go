@@ -77,7 +77,8 @@ func New(cfg Config) (*Service, error) {
 	store, customers := sqlStore{cfg.DB}, customerService{cfg.Customers}
 	return &Service{
 		systems: store, places: store, rights: customers, directory: customers, panels: store, relay: relay,
-		feed: newFeed(cfg.Redis, "securitysystem", cfg.Logger, now), log: cfg.Logger, now: now,
+		feed: newFeed(cfg.Redis, "securitysystem", cfg.Logger, now), shared: newSharedRights(customers, now),
+		positions: &positions{store: store}, log: cfg.Logger, now: now,
 		credentials: &credentials{
 			accounts: cfg.Accounts, store: store, log: cfg.Logger, now: now, nudge: make(chan struct{}, 1),
 		},

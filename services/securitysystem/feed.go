@@ -171,13 +171,15 @@ type look struct {
 	whole  bool
 	// more is closed when there is more to see.
 	more <-chan struct{}
+	// read is when the stream was last read: all of events are from before.
+	read time.Time
 }
 
 // after returns what has happened since a position, or errFeedDown.
 func (f *feed) after(p outbox.Position) (look, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	l := look{at: f.at, more: f.more}
+	l := look{at: f.at, more: f.more, read: f.read}
 	if f.read.IsZero() || f.now().Sub(f.read) > feedPatience {
 		return l, errFeedDown
 	}

@@ -2,7 +2,6 @@ package securitysystem
 
 import (
 	"crypto/sha256"
-	"encoding/base64"
 	"fmt"
 	"maps"
 	"slices"
@@ -58,8 +57,13 @@ func RightsFrom(grants []Grant) Rights {
 	return r
 }
 
+// digestSize is that of a [Rights.Digest], in bytes.
+const digestSize = 12
+
+type digest [digestSize]byte
+
 // Digest is the same for the same rights, and for others another one.
-func (r Rights) Digest() string {
+func (r Rights) Digest() digest {
 	hash := sha256.New()
 	fmt.Fprintf(hash, "%t\n", r.platform)
 	for _, id := range slices.Sorted(maps.Keys(r.customers)) {
@@ -68,7 +72,7 @@ func (r Rights) Digest() string {
 	for _, id := range slices.Sorted(maps.Keys(r.locations)) {
 		fmt.Fprintf(hash, "l %q %q %d\n", id, r.locations[id].CustomerID, r.locations[id].Roles)
 	}
-	return base64.RawURLEncoding.EncodeToString(hash.Sum(nil)[:12])
+	return digest(hash.Sum(nil)[:digestSize])
 }
 
 // at returns the roles held at the system's location.

@@ -34,6 +34,8 @@ type Service struct {
 	credentials *credentials
 	relay       *outbox.Relay
 	feed        *feed
+	shared      *sharedRights
+	positions   *positions
 	log         *slog.Logger
 	now         func() time.Time
 }

@@ -2,8 +2,8 @@ package securitysystem
 
 import (
 	"context"
+	"crypto/cipher"
 	"errors"
-	"strings"
 	"time"
 
 	"google.golang.org/grpc"
@@ -13,8 +13,8 @@ import (
 	"github.com/realguardio/realguardio/services/internal/outbox"
 )
 
-// rightsEvery is how often the rights of who watches are asked for while nothing happens. They are asked for again for every
-// change that is told.
+// rightsEvery is how often the rights of who watches are asked for while nothing happens, for all of their streams at once.
+// They are asked for again for every change that is told.
 const rightsEvery = 600 * time.Millisecond
 
 // watch is one call of WatchSecuritySystems.
@@ -22,10 +22,15 @@ type watch struct {
 	*Service
 	stream grpc.ServerStreamingServer[securitysystemv1.WatchSecuritySystemsResponse]
 	caller mesh.Identity
+	// shared asks for the rights of the caller.
+	shared *watcher
 	rights Rights
 	// digest is that of the rights.
-	digest string
+	digest digest
+	// again is when to ask for them again.
+	again  *time.Timer
 	at     outbox.Position
+	sealer cipher.AEAD
 }
 
 // WatchSecuritySystems implements SecuritySystemService. That it ends with its caller's token is the guard's doing.
@@ -42,11 +47,16 @@ func (s *Service) WatchSecuritySystems(req *securitysystemv1.WatchSecuritySystem
 		return errNothingToWatch()
 	}
 	w.digest = w.rights.Digest()
+	if w.sealer, err = s.positions.ready(ctx); err != nil {
+		return s.failure(ctx, err)
+	}
+	w.shared = s.shared.enter(w.caller)
+	defer w.shared.leave()
+	w.again = time.NewTimer(rightsEvery)
+	defer w.again.Stop()
 	if err := w.begin(req.GetPosition()); err != nil {
 		return err
 	}
-	tick := time.NewTicker(rightsEvery)
-	defer tick.Stop()
 	for {
 		more, err := w.tell(ctx)
 		if err != nil {
@@ -56,8 +66,9 @@ func (s *Service) WatchSecuritySystems(req *securitysystemv1.WatchSecuritySystem
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-more:
-		case <-tick.C:
-			if err := w.check(ctx); err != nil {
+		case <-w.again.C:
+			// What another stream of theirs has asked for in the meantime is good: from then on both ask together.
+			if err := w.check(ctx, s.now().Add(-rightsEvery/2)); err != nil {
 				return err
 			}
 		}
@@ -72,17 +83,16 @@ func errUnfollowed() error { return mesh.Unavailable("the stream of changes") }
 
 // begin goes on from a position where that is one of a stream with the same rights, and else from now.
 func (w *watch) begin(position string) error {
-	events, rights, _ := strings.Cut(position, "~")
-	at, err := outbox.ParsePosition(events)
-	if position != "" && err != nil {
+	from, wellFormed, ours := unseal(w.sealer, position)
+	if position != "" && !wellFormed {
 		return mesh.InvalidField("position", "must be one that an earlier message has told")
 	}
-	l, err := w.feed.after(at)
+	l, err := w.feed.after(from.at)
 	if err != nil {
 		return errUnfollowed()
 	}
-	if position != "" && l.whole && rights == w.digest {
-		w.at = at
+	if ours && l.whole && from.rights == w.digest {
+		w.at = from.at
 		return w.send(nil)
 	}
 	w.at = l.at
@@ -107,7 +117,7 @@ func (w *watch) tell(ctx context.Context) (more <-chan struct{}, err error) {
 		}
 	}
 	if len(last) > 0 {
-		if err := w.check(ctx); err != nil {
+		if err := w.check(ctx, l.read); err != nil {
 			return nil, err
 		}
 	}
@@ -122,20 +132,21 @@ func (w *watch) tell(ctx context.Context) (more <-chan struct{}, err error) {
 	return l.more, nil
 }
 
-// check asks for the caller's rights, ends the stream when none is left, and has the caller list again when they are others.
-func (w *watch) check(ctx context.Context) error {
-	rights, err := w.Service.rights.RightsOf(ctx, w.caller)
+// check learns the caller's rights as of a time or later, ends the stream when none is left, and has the caller list again
+// when they are others.
+func (w *watch) check(ctx context.Context, since time.Time) error {
+	now, err := w.shared.since(ctx, w.caller, since)
 	if err != nil {
 		return err
 	}
-	if MayWatch(rights) != Allowed {
+	w.again.Reset(rightsEvery - w.now().Sub(now.begun))
+	if MayWatch(now.rights) != Allowed {
 		return errNothingToWatch()
 	}
-	digest := rights.Digest()
-	if digest == w.digest {
+	if now.digest == w.digest {
 		return nil
 	}
-	w.rights, w.digest = rights, digest
+	w.rights, w.digest = now.rights, now.digest
 	return w.listAgain()
 }
 
@@ -161,11 +172,11 @@ func (w *watch) listAgain() error {
 	})
 }
 
-// send sends a message with the position, which holds for these rights only.
+// send sends a message with the position, which holds for these rights only, and which only this service can read.
 func (w *watch) send(message *securitysystemv1.WatchSecuritySystemsResponse) error {
 	if message == nil {
 		message = &securitysystemv1.WatchSecuritySystemsResponse{}
 	}
-	message.Position = w.at.String() + "~" + w.digest
+	message.Position = seal(w.sealer, place{w.at, w.digest})
 	return w.stream.Send(message)
 }

@@ -2,6 +2,7 @@ package securitysystem_test
 
 import (
 	"context"
+	"encoding/base64"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -18,6 +19,7 @@ import (
 	"github.com/realguardio/realguardio/mesh"
 	"github.com/realguardio/realguardio/mesh/meshtest"
 	"github.com/realguardio/realguardio/services/internal/outbox"
+	"github.com/realguardio/realguardio/services/securitysystem"
 )
 
 // bound is within how long a change of systems or rights is to be noticed.
@@ -98,8 +100,8 @@ func (w *world) follows() {
 		if entries := w.redis.XRevRangeN(w.Context(), outbox.Stream("securitysystem"), "+", "-", 1).Val(); len(entries) > 0 {
 			end = entries[0].ID
 		}
-		told, position := w.watch(w.as("admin"), "").next()
-		return unpublished == 0 && told == "list again" && strings.HasPrefix(position, end+"~")
+		told, _ := w.watch(w.as("admin"), "").next()
+		return unpublished == 0 && told == "list again" && securitysystem.Followed(w.service) == end
 	})
 }
 
@@ -246,10 +248,20 @@ func TestAWatchGoesOnWhereItStopped(t *testing.T) {
 	w.watch(w.as("alice"), position).wants("nothing", "hayward ARMED DISARM", "oakland DISARMED ARM")
 	again := w.watch(w.as("alice"), position)
 	again.wants("nothing")
+	moved := func(to string, without bool) string {
+		t.Helper()
+		position, err := securitysystem.Moved(t.Context(), w.service, position, to, without)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return position
+	}
+	w.watch(w.as("alice"), moved("", false)).wants("nothing")
 	for name, ended := range map[string]string{
-		"of a caller with other rights": position[:strings.Index(position, "~")] + "~",
-		"that is too old":               "1-1" + position[strings.Index(position, "~"):],
-		"that is yet to come":           "99999999999999-1" + position[strings.Index(position, "~"):],
+		"of a caller with other rights": moved("", true),
+		"that is too old":               moved("1-1", false),
+		"that is yet to come":           moved("99999999999999-1", false),
+		"that nobody has told":          strings.Repeat("A", len(position)),
 	} {
 		t.Run("from a position "+name, func(t *testing.T) {
 			w := w.in(t)
@@ -257,6 +269,70 @@ func TestAWatchGoesOnWhereItStopped(t *testing.T) {
 		})
 	}
 	w.watch(w.as("mary"), position).wants("list again")
+}
+
+// TestAPositionTellsNothing: neither where in the stream it stands, nor whether anything has happened since another one.
+func TestAPositionTellsNothing(t *testing.T) {
+	w := newWorld(t, options{})
+	w.follows()
+	one, two := w.watch(w.as("alice"), "").wants("list again"), w.watch(w.as("alice"), "").wants("list again")
+	first, err := base64.RawURLEncoding.DecodeString(one)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := base64.RawURLEncoding.DecodeString(two)
+	if err != nil || len(first) != len(second) {
+		t.Fatalf("%d and %d bytes, %v", len(first), len(second), err)
+	}
+	same := 0
+	for i := range first {
+		if first[i] == second[i] {
+			same++
+		}
+	}
+	if same > len(first)/8 { // of random bytes one in 256 is
+		t.Errorf("%d of %d bytes are the same where nothing has happened", same, len(first))
+	}
+}
+
+// TestTheRightsOfWhoWatchesAreAskedForOnce: for all streams of a person, and not of somebody else.
+func TestTheRightsOfWhoWatchesAreAskedForOnce(t *testing.T) {
+	w := newWorld(t, options{})
+	oakland := w.install("oakland").GetId()
+	w.follows()
+	var alice []*watching
+	for range 12 {
+		alice = append(alice, w.watch(w.as("alice"), ""))
+	}
+	victor := w.watch(w.as("victor"), "")
+	for _, each := range append(alice, victor) {
+		each.wants("list again")
+	}
+	asked := func(user string) (n int) {
+		w.customers.mu.Lock()
+		defer w.customers.mu.Unlock()
+		for _, c := range w.customers.callers {
+			if c.Subject == user {
+				n++
+			}
+		}
+		return n
+	}
+	before := asked("alice")
+	meshtest.Await(t, "they ask together", func() bool {
+		since, victors := asked("alice"), asked("victor")
+		meshtest.Await(t, "victor has asked three times more", func() bool { return asked("victor") >= victors+3 })
+		return asked("alice")-since <= 5
+	})
+	if asked("alice") == before {
+		t.Error("nobody asks about alice")
+	}
+	w.customers.withdraw("alice")
+	w.armAs("mary", oakland)
+	for _, each := range alice {
+		each.wants("PermissionDenied ROLE_MISSING")
+	}
+	victor.wants("oakland ARMED ")
 }
 
 func TestAWatchSeesWhatAnotherReplicaDid(t *testing.T) {
@@ -269,7 +345,12 @@ func TestAWatchSeesWhatAnotherReplicaDid(t *testing.T) {
 	alice := two.watch(two.as("alice"), "")
 	alice.wants("list again")
 	one.armAs("mary", oakland)
-	alice.wants("oakland ARMED DISARM")
+	position := alice.wants("oakland ARMED DISARM")
+	meshtest.Await(t, "the other has followed as well", func() bool {
+		return securitysystem.Followed(one.service) == securitysystem.Followed(two.service)
+	})
+	one.disarmAs("mary", oakland)
+	one.watch(one.as("alice"), position).wants("nothing", "oakland DISARMED ARM") // where the other has stopped
 }
 
 func TestAWatchDoesNotHideThatEventsAreMissing(t *testing.T) {
