@@ -129,6 +129,14 @@ describe("the login flow", () => {
       assert.ok(later.some((path) => path.startsWith("/assets/") && path.endsWith(".js")));
       assert.ok(later.includes("/api/auth/session"));
       assert.ok(later.includes("/api/v1/securitysystems"));
+      const calls = traffic.filter((each) => each.url.pathname.startsWith("/api/v1/") && each.traceparent);
+      const traces = new Set(calls.map((each) => each.traceparent.match(/^00-([0-9a-f]{32})-[0-9a-f]{16}-01$/)?.[1]));
+      assert.ok(calls.length > 0 && traces.size === calls.length && !traces.has(undefined), "each call begins a trace");
+      assert.deepEqual(
+        traffic.filter((each) => each.traceparent && each.url.origin !== stand.gateway),
+        [],
+        "which nobody else is told",
+      );
       await page.getByRole("article", { name: "Oakland" }).waitFor();
       await shot(page, "flow-11-home");
     });
@@ -143,6 +151,7 @@ function record(page) {
     const entry = {
       method: request.method(),
       url: new URL(request.url()),
+      traceparent: request.headers().traceparent,
       body: decodeURIComponent((request.postData() ?? "").replaceAll("+", " ")),
       navigation: request.isNavigationRequest(),
       after: known.get(request.redirectedFrom()),

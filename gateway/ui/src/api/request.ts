@@ -1,4 +1,5 @@
 import { getCsrfToken } from "next-auth/react";
+import { newTraceparent } from "./trace";
 
 /** Problem is a refused or failed call: an RFC 9457 document of the gateway, or status 0 when no answer came at all. */
 export class Problem extends Error {
@@ -25,7 +26,7 @@ type Method = "GET" | "POST" | "PATCH" | "DELETE";
  * Calls that change something carry the anti-CSRF proof. It throws a Problem, or an AbortError when signal fired.
  */
 export async function request<T>(method: Method, path: string, body?: unknown, signal?: AbortSignal): Promise<T> {
-  const headers = new Headers({ Accept: "application/json" });
+  const headers = new Headers({ Accept: "application/json", traceparent: newTraceparent() });
   if (body !== undefined) headers.set("Content-Type", "application/json");
   if (method !== "GET") headers.set("X-CSRF-Token", (await getCsrfToken()) ?? "");
 
