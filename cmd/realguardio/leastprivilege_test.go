@@ -6,13 +6,17 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc/codes"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
 
+	"github.com/realguardio/realguardio/cmd/realguardio/internal/authority"
 	"github.com/realguardio/realguardio/cmd/realguardio/internal/remote"
 	customerv1 "github.com/realguardio/realguardio/gen/go/realguardio/customer/v1"
 	securitysystemv1 "github.com/realguardio/realguardio/gen/go/realguardio/securitysystem/v1"
+	"github.com/realguardio/realguardio/mesh"
 )
 
 // leastPrivilege tells every part by settings alone to call the others with tokens that are for them, and to take no others.
@@ -24,12 +28,13 @@ var leastPrivilege = map[string]string{
 	"token":          "  own-audience: true\n",
 }
 
-// TestLeastPrivilegeInSeparateProcesses goes two hops deep through an installation in which a token is for one part alone.
+// TestLeastPrivilegeInSeparateProcesses goes two hops deep through an installation in which a token is for one part alone, and
+// a part gets its certificate from a SPIFFE Workload API.
 func TestLeastPrivilegeInSeparateProcesses(t *testing.T) {
 	if testing.Short() {
 		t.Skip("needs PostgreSQL and Redis")
 	}
-	c := startCluster(t, leastPrivilege)
+	c := startCluster(t, byWorkloadAPI, leastPrivilege)
 	browser := c.signIn(t, "ada")
 	proof := func(r *http.Request) { r.Header.Set("X-CSRF-Token", c.csrfToken(t, browser)) }
 	var made struct {
@@ -51,10 +56,21 @@ func TestLeastPrivilegeInSeparateProcesses(t *testing.T) {
 	ada := c.user(t, "ada")
 	token := c.token(t, remote.Credentials{ClientID: made.Client.ClientID, ClientSecret: made.ClientSecret, Username: ada.Username, Password: ada.Password})
 
-	var customer, oakland struct{ ID string }
+	var customer, oakland, system struct{ ID string }
 	created("/api/v1/customers", map[string]string{"name": "Example", "adminEmail": ada.Username, "adminName": "Ada Quinn"}, &customer)
 	c.api(t, http.StatusCreated, http.MethodPost, "/api/v1/customers/"+customer.ID+"/locations", map[string]string{"name": "Oakland"}, bearer(token)).decode(t, &oakland)
-	c.api(t, http.StatusCreated, http.MethodPost, "/api/v1/securitysystems", map[string]string{"locationId": oakland.ID}, bearer(token))
+	c.api(t, http.StatusCreated, http.MethodPost, "/api/v1/securitysystems", map[string]string{"locationId": oakland.ID}, bearer(token)).decode(t, &system)
+
+	t.Run("a system is armed by an API key", func(t *testing.T) {
+		var key struct {
+			APIKey struct{ ID string }
+			Secret string
+		}
+		created("/api/v1/customers/"+customer.ID+"/apikeys", map[string]any{"name": "Panel", "scopes": []string{"securitysystem.read", "securitysystem.arm"}}, &key)
+		var grant struct{ ID string }
+		created("/api/v1/customers/"+customer.ID+"/grants", map[string]string{"apiKeyId": key.APIKey.ID, "role": "SECURITY_SYSTEM_ARMER"}, &grant)
+		c.api(t, http.StatusOK, http.MethodPost, "/api/v1/securitysystems/"+system.ID+":arm", struct{}{}, basic(key.APIKey.ID, key.Secret))
+	})
 
 	t.Run("the last part knows the person, the client and every part between", func(t *testing.T) {
 		said := c.logged(t, "customer", "/realguardio.customer.v1.CustomerService/LookupLocation")
@@ -87,6 +103,31 @@ func TestLeastPrivilegeInSeparateProcesses(t *testing.T) {
 		call(t, browser, http.MethodGet, c.Gateway+"/api/v1/me", nil).decode(t, &me)
 		if me.Email != ada.Username {
 			t.Errorf("me: %+v", me)
+		}
+	})
+	t.Run("a workload that is not of the mesh is refused in the handshake", func(t *testing.T) {
+		foreign, err := authority.Open(t.TempDir(), time.Now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		stranger, err := foreign.Issue("gateway")
+		if err != nil {
+			t.Fatal(err)
+		}
+		stranger.CA = c.CAFile           // it knows the parts; they do not know it
+		for _, part := range parts[:4] { // the gateway has its public port there
+			for files, want := range map[mesh.TLSFiles]codes.Code{
+				stranger: codes.Unavailable, {CA: c.CAFile, Cert: c.ClientCertFile, Key: c.ClientKeyFile}: codes.OK,
+			} {
+				conn, err := mesh.Dial(mesh.DialConfig{Target: c.GRPC[part], TLSSource: files, Propagation: mesh.Anonymous()})
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer conn.Close()
+				if _, err := healthv1.NewHealthClient(conn).Check(t.Context(), &healthv1.HealthCheckRequest{}); status.Code(err) != want {
+					t.Errorf("%s answers who shows %s: %v", part, files.Cert, err)
+				}
+			}
 		}
 	})
 	t.Run("a part takes no token that is for all of them", func(t *testing.T) {

@@ -46,8 +46,9 @@ type cluster struct {
 	part  map[string]*process
 }
 
-// startCluster sets an installation up and starts its parts. more has further lines of settings by part.
-func startCluster(t *testing.T, more map[string]string) *cluster {
+// startCluster sets an installation up and starts its parts. proof has the settings by which a part proves itself, more
+// further lines of settings by part.
+func startCluster(t *testing.T, proof func(t *testing.T, dir, part string) string, more map[string]string) *cluster {
 	t.Helper()
 	path, err := binary()
 	if err != nil {
@@ -60,15 +61,15 @@ func startCluster(t *testing.T, more map[string]string) *cluster {
 	c.redis, redis = startRedis(t)
 	file := readyfile.File{CAFile: dir + "/ca.pem", ClientCertFile: dir + "/client.pem", ClientKeyFile: dir + "/client-key.pem", GRPC: map[string]string{}, Ops: map[string]string{}}
 	var config strings.Builder
-	fmt.Fprintf(&config, "insecure-plaintext: true\nmesh-ca-file: %s/ca.pem\nredis-url: redis://%s\nlog-level: warn\n", dir, redis)
+	fmt.Fprintf(&config, "insecure-plaintext: true\nredis-url: redis://%s\nlog-level: warn\n", redis)
 	for _, part := range parts {
 		grpc, ops := freeAddress(t), freeAddress(t)
 		file.GRPC[part], file.Ops[part] = grpc, "http://"+ops
 		if part != "gateway" {
 			fmt.Fprintf(&config, "%s-address: %s\n", part, grpc)
 		}
-		fmt.Fprintf(&config, "%s:\n  grpc-listen: %s\n  ops-listen: %s\n  mesh-cert-file: %s/%s.pem\n  mesh-key-file: %s/%s-key.pem\n  client-secret-file: %s/secrets/%s-client-secret\n",
-			part, grpc, ops, dir, part, dir, part, dir, part)
+		fmt.Fprintf(&config, "%s:\n  grpc-listen: %s\n  ops-listen: %s\n%s  client-secret-file: %s/secrets/%s-client-secret\n",
+			part, grpc, ops, proof(t, dir, part), dir, part)
 		switch part {
 		case "token":
 			http := freeAddress(t)
@@ -167,7 +168,7 @@ func TestSeparateProcesses(t *testing.T) {
 	if testing.Short() {
 		t.Skip("needs PostgreSQL and Redis")
 	}
-	c := startCluster(t, nil)
+	c := startCluster(t, byFiles, nil)
 	browser := c.signIn(t, "ada")
 	proof := func(r *http.Request) { r.Header.Set("X-CSRF-Token", c.csrfToken(t, browser)) }
 	session := func(t *testing.T, want int, method, path string, body any) answer {
