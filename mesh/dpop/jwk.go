@@ -63,6 +63,15 @@ func readKey(raw json.RawMessage) (*publicKey, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := k.checkMembers(m, own); err != nil {
+		return nil, err
+	}
+	return k, nil
+}
+
+// checkMembers refuses a key with other members than own, those of its type, and harmless ones, and what these say where it
+// does not hold for a key that signs.
+func (k *publicKey) checkMembers(m map[string]json.RawMessage, own []string) error {
 	known := 0
 	for _, name := range own {
 		if m[name] != nil {
@@ -75,19 +84,19 @@ func readKey(raw json.RawMessage) (*publicKey, error) {
 		}
 	}
 	if known != len(m) {
-		return nil, errors.New("it has members that a public key has not")
+		return errors.New("it has members that a public key has not")
 	}
 	if m["alg"] != nil {
 		if alg, _ := jose.Text(m, "alg"); !k.fits(alg) {
-			return nil, errors.New("its alg is not the one for its type")
+			return errors.New("its alg is not the one for its type")
 		}
 	}
 	if m["use"] != nil {
 		if use, _ := jose.Text(m, "use"); use != "sig" {
-			return nil, errors.New("its use is not sig")
+			return errors.New("its use is not sig")
 		}
 	}
-	return k, nil
+	return nil
 }
 
 func p256(m map[string]json.RawMessage) (*publicKey, error) {
