@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -70,53 +71,76 @@ func New(cfg Config) (*Gateway, error) {
 	cfg.Logger = cfg.Logger.With("part", cfg.Part)
 	g := &Gateway{cfg: cfg, meshLog: meshLog, cookies: bff.Cookies{Secure: public.Scheme == "https"}, problems: problem.Writer{Logger: cfg.Logger},
 		streams: places.New(maxStreams, maxStreamsEach), calls: places.New(maxCalls, maxCallsEach)}
-	if g.vault, err = vault.New(vault.Config{Redis: cfg.Sessions.Redis, Keys: cfg.Sessions.Keys, Now: cfg.Now, Logger: cfg.Logger}); err != nil {
-		return nil, fmt.Errorf("gateway: %w", err)
+	for _, open := range []func(public *url.URL) error{g.openSessions, g.openCredentials, g.openServices, g.openSite} {
+		if err := open(public); err != nil {
+			return nil, fmt.Errorf("gateway: %w", err)
+		}
 	}
-	if g.issuer, g.provider, err = newParties(cfg, public.String()); err != nil {
-		return nil, fmt.Errorf("gateway: %w", err)
+	return g, nil
+}
+
+// openSessions makes what people sign in by.
+func (g *Gateway) openSessions(public *url.URL) (err error) {
+	cfg := &g.cfg
+	if g.vault, err = vault.New(vault.Config{Redis: cfg.Sessions.Redis, Keys: cfg.Sessions.Keys, Now: cfg.Now, Logger: cfg.Logger}); err != nil {
+		return err
+	}
+	if g.issuer, g.provider, err = newParties(g.cfg, public.String()); err != nil {
+		return err
 	}
 	if g.sessions, err = session.New(session.Config{
 		Vault: g.vault, Refresher: g.provider, Revocations: cfg.Revocations,
 		IdleFor: cfg.Sessions.Idle, LiveFor: cfg.Sessions.Life, Now: cfg.Now, Logger: cfg.Logger,
 	}); err != nil {
-		return nil, fmt.Errorf("gateway: %w", err)
-	}
-	if g.credentials, err = credential.New(credential.Config{
-		Verifier: cfg.Verifier, Revocations: cfg.Revocations, Exchanger: g.issuer, Introspector: g.issuer, Now: cfg.Now, Logger: cfg.Logger,
-	}); err != nil {
-		return nil, fmt.Errorf("gateway: %w", err)
-	}
-	if g.possession, err = possession.New(possession.Config{
-		Vault: g.vault, Secrets: cfg.Sessions.Keys, Origins: append([]string{public.String()}, cfg.Origins.API...), Now: cfg.Now,
-	}); err != nil {
-		return nil, fmt.Errorf("gateway: %w", err)
+		return err
 	}
 	g.bff = bff.New(bff.Config{
 		PublicURL: public, Sessions: g.sessions, Provider: g.provider, Vault: g.vault, CSRF: csrf.New(cfg.Sessions.Keys[0]),
 		Cookies: g.cookies, Style: ui.Style(), Problems: g.problems, Logger: cfg.Logger, Now: cfg.Now,
 	})
-	if g.rest, err = rest.New(context.Background(), g.problems, g.upstreams()...); err != nil {
-		return nil, fmt.Errorf("gateway: %w", err)
-	}
-	if g.live, err = live.New(live.Config{
-		Upstreams: g.liveUpstreams(), Caller: g.listener, Admit: g.mayListen, Places: g.streams, Problems: g.problems, Heartbeat: cfg.LiveHeartbeat,
+	return nil
+}
+
+// openCredentials makes what API clients are known by.
+func (g *Gateway) openCredentials(public *url.URL) (err error) {
+	cfg := &g.cfg
+	if g.credentials, err = credential.New(credential.Config{
+		Verifier: cfg.Verifier, Revocations: cfg.Revocations, Exchanger: g.issuer, Introspector: g.issuer, Now: cfg.Now, Logger: cfg.Logger,
 	}); err != nil {
-		return nil, fmt.Errorf("gateway: %w", err)
+		return err
 	}
-	if g.ui, err = ui.NewHandler(cfg.Site.UI, g.provider.Origin()); err != nil {
-		return nil, fmt.Errorf("gateway: %w", err)
+	g.possession, err = possession.New(possession.Config{
+		Vault: g.vault, Secrets: cfg.Sessions.Keys, Origins: append([]string{public.String()}, cfg.Origins.API...), Now: cfg.Now,
+	})
+	return err
+}
+
+// openServices makes the ways to the services.
+func (g *Gateway) openServices(*url.URL) (err error) {
+	if g.rest, err = rest.New(context.Background(), g.problems, g.upstreams()...); err != nil {
+		return err
 	}
-	if g.docs, err = newDocs(cfg.Site.OpenAPI); err != nil {
-		return nil, fmt.Errorf("gateway: %w", err)
+	g.live, err = live.New(live.Config{
+		Upstreams: g.liveUpstreams(), Caller: g.listener, Admit: g.mayListen, Places: g.streams, Problems: g.problems, Heartbeat: g.cfg.LiveHeartbeat,
+	})
+	return err
+}
+
+// openSite makes what is served from here, and what all HTTP goes through.
+func (g *Gateway) openSite(public *url.URL) (err error) {
+	if g.ui, err = ui.NewHandler(g.cfg.Site.UI, g.provider.Origin()); err != nil {
+		return err
+	}
+	if g.docs, err = newDocs(g.cfg.Site.OpenAPI); err != nil {
+		return err
 	}
 	if g.handler, err = g.newEdge(public); err != nil {
-		return nil, fmt.Errorf("gateway: %w", err)
+		return err
 	}
-	if err := g.show(cfg.Registerer); err != nil {
-		return nil, fmt.Errorf("gateway: metrics: %w", err)
+	if err := g.show(g.cfg.Registerer); err != nil {
+		return fmt.Errorf("metrics: %w", err)
 	}
-	return g, nil
+	return nil
 }
 
 // newParties makes the gateway a client of the issuer and of where people sign in: one and the same, unless there is

@@ -138,24 +138,9 @@ func (p *Party) accept(ctx context.Context, pr *provider, token *oauth2.Token, c
 	if raw == "" {
 		return tokens, nil
 	}
-	id, err := pr.verifier.Verify(p.client(ctx), raw)
+	id, username, err := p.idToken(ctx, pr, raw, token.AccessToken)
 	if err != nil {
-		return session.Tokens{}, fmt.Errorf("verifying the ID token: %w", err)
-	}
-	var said struct {
-		AuthorizedParty string `json:"azp"`
-		Username        string `json:"preferred_username"`
-	}
-	if err := id.Claims(&said); err != nil {
-		return session.Tokens{}, fmt.Errorf("reading the ID token: %w", err)
-	}
-	if len(id.Audience) > 1 && said.AuthorizedParty == "" || said.AuthorizedParty != "" && said.AuthorizedParty != p.cfg.ClientID {
-		return session.Tokens{}, fmt.Errorf("%w: azp", ErrForged)
-	}
-	if id.AccessTokenHash != "" {
-		if err := id.VerifyAccessToken(token.AccessToken); err != nil {
-			return session.Tokens{}, fmt.Errorf("%w: at_hash", ErrForged)
-		}
+		return session.Tokens{}, err
 	}
 	person, err := p.person(id)
 	if err != nil {
@@ -168,11 +153,35 @@ func (p *Party) accept(ctx context.Context, pr *provider, token *oauth2.Token, c
 		return session.Tokens{}, err
 	}
 	tokens.ID = raw
-	tokens.Person = session.Person{Subject: person.Subject, Email: firstOf(person.Email, identity.Email), Name: firstOf(person.Name, identity.Name, said.Username)}
+	tokens.Person = session.Person{Subject: person.Subject, Email: firstOf(person.Email, identity.Email), Name: firstOf(person.Name, identity.Name, username)}
 	if identity.SessionID == "" { // of some providers only the ID token names it
 		tokens.Identity.SessionID = person.SessionID
 	}
 	return tokens, nil
+}
+
+// idToken verifies one that came with an access token, for us and with that token (OpenID Connect Core, sections 3.1.3.7 and
+// 3.1.3.8), and returns it with the name that its subject signs in by.
+func (p *Party) idToken(ctx context.Context, pr *provider, raw, access string) (id *oidc.IDToken, username string, err error) {
+	if id, err = pr.verifier.Verify(p.client(ctx), raw); err != nil {
+		return nil, "", fmt.Errorf("verifying the ID token: %w", err)
+	}
+	var said struct {
+		AuthorizedParty string `json:"azp"`
+		Username        string `json:"preferred_username"`
+	}
+	if err := id.Claims(&said); err != nil {
+		return nil, "", fmt.Errorf("reading the ID token: %w", err)
+	}
+	if len(id.Audience) > 1 && said.AuthorizedParty == "" || said.AuthorizedParty != "" && said.AuthorizedParty != p.cfg.ClientID {
+		return nil, "", fmt.Errorf("%w: azp", ErrForged)
+	}
+	if id.AccessTokenHash != "" {
+		if err := id.VerifyAccessToken(access); err != nil {
+			return nil, "", fmt.Errorf("%w: at_hash", ErrForged)
+		}
+	}
+	return id, said.Username, nil
 }
 
 // person is whom a verified ID token or logout token speaks of.

@@ -67,28 +67,7 @@ func NewGateway(ctx context.Context, cfg GatewayConfig, l Listeners) (_ *Part, e
 	if err != nil {
 		return nil, err
 	}
-	sessions, err := p.openRedis(cfg.RedisURL, true)
-	if err != nil {
-		return nil, err
-	}
-	backends, err := in.backends(cfg.Peers)
-	if err != nil {
-		return nil, err
-	}
-	edge, err := gateway.New(gateway.Config{
-		PublicURL: cfg.PublicURL,
-		Origins:   gateway.Origins{API: cfg.Bound.Origins, GRPC: cfg.Bound.GRPCOrigins, CORS: cfg.CORSOrigins},
-		Proxies:   gateway.Proxies{Trusted: cfg.TrustedProxies, Vouching: cfg.Bound.Proxies},
-		Provider: gateway.Provider{
-			Issuer: cfg.Issuer, ClientID: WebClient, ClientSecret: cfg.WebClientSecret,
-			IntrospectionClientID: Gateway, IntrospectionClientSecret: cfg.Secret, HTTPClient: in.issuer,
-		},
-		SignIn: cfg.SignIn, Sessions: gateway.Sessions{Redis: sessions, Keys: cfg.SessionKeys},
-		Backends: backends, Verifier: in.verifier, Revocations: in.revocations,
-		Site: gateway.Site{UI: ui.FS(), OpenAPI: openapi.JSON, Extra: cfg.Extra},
-		GRPC: gateway.GRPC{TLS: cfg.GRPCTLS, Insecure: cfg.GRPCTLS == nil, Instrument: in.instrument},
-		Part: Gateway, Tracer: p.tracer, Registerer: p.Ops.Registry, Logger: p.meshLog, Now: cfg.Now,
-	})
+	edge, err := p.newEdge(cfg, in)
 	if err != nil {
 		return nil, err
 	}
@@ -111,6 +90,31 @@ func NewGateway(ctx context.Context, cfg GatewayConfig, l Listeners) (_ *Part, e
 	}
 	p.serveOps(l.Ops)
 	return p, nil
+}
+
+func (p *Part) newEdge(cfg GatewayConfig, in *membership) (*gateway.Gateway, error) {
+	sessions, err := p.openRedis(cfg.RedisURL, true)
+	if err != nil {
+		return nil, err
+	}
+	backends, err := in.backends(cfg.Peers)
+	if err != nil {
+		return nil, err
+	}
+	return gateway.New(gateway.Config{
+		PublicURL: cfg.PublicURL,
+		Origins:   gateway.Origins{API: cfg.Bound.Origins, GRPC: cfg.Bound.GRPCOrigins, CORS: cfg.CORSOrigins},
+		Proxies:   gateway.Proxies{Trusted: cfg.TrustedProxies, Vouching: cfg.Bound.Proxies},
+		Provider: gateway.Provider{
+			Issuer: cfg.Issuer, ClientID: WebClient, ClientSecret: cfg.WebClientSecret,
+			IntrospectionClientID: Gateway, IntrospectionClientSecret: cfg.Secret, HTTPClient: in.issuer,
+		},
+		SignIn: cfg.SignIn, Sessions: gateway.Sessions{Redis: sessions, Keys: cfg.SessionKeys},
+		Backends: backends, Verifier: in.verifier, Revocations: in.revocations,
+		Site: gateway.Site{UI: ui.FS(), OpenAPI: openapi.JSON, Extra: cfg.Extra},
+		GRPC: gateway.GRPC{TLS: cfg.GRPCTLS, Insecure: cfg.GRPCTLS == nil, Instrument: in.instrument},
+		Part: Gateway, Tracer: p.tracer, Registerer: p.Ops.Registry, Logger: p.meshLog, Now: cfg.Now,
+	})
 }
 
 // backends is where requests go on to, and by which generated code. This is the one place to add a service to.
