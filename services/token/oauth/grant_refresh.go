@@ -51,29 +51,39 @@ func (s *Server) authenticRefreshToken(ctx context.Context, token string) (Grant
 	return g, generation, nil
 }
 
-// proveByRefreshToken renews (RFC 6749, section 6).
-func (s *Server) proveByRefreshToken(ctx context.Context, client *Client, scopes []string, req TokenRequest) (claim, error) {
-	token := req.Form.Get("refresh_token")
-	if token == "" {
-		return claim{}, refuse(CodeInvalidRequest, "refresh_token is missing")
-	}
+// renewable returns the grant of a refresh token that is authentic and not known to be revoked, and the generation that the
+// token is of. Its refusals are Errors.
+func (s *Server) renewable(ctx context.Context, token string) (Grant, int64, error) {
 	id, _, ok := splitRefreshToken(token)
 	if !ok {
-		return claim{}, errInvalidGrant()
+		return Grant{}, 0, errInvalidGrant()
 	}
 	marked, err := s.Marks.MarkedRevoked(ctx, id)
 	if err != nil {
 		s.Logger.WarnContext(ctx, "the memory of revoked grants cannot be asked; asking the database", "error", err)
 	}
 	if marked {
-		return claim{}, errInvalidGrant()
+		return Grant{}, 0, errInvalidGrant()
 	}
 	g, generation, err := s.authenticRefreshToken(ctx, token)
 	if errors.Is(err, ErrNotFound) {
-		return claim{}, errInvalidGrant()
+		return Grant{}, 0, errInvalidGrant()
 	}
 	if err != nil {
-		return claim{}, fmt.Errorf("looking up a grant: %w", err)
+		return Grant{}, 0, fmt.Errorf("looking up a grant: %w", err)
+	}
+	return g, generation, nil
+}
+
+// proveByRefreshToken renews (RFC 6749, section 6).
+func (s *Server) proveByRefreshToken(ctx context.Context, client *Client, scopes []string, req TokenRequest) (claim, error) {
+	token := req.Form.Get("refresh_token")
+	if token == "" {
+		return claim{}, refuse(CodeInvalidRequest, "refresh_token is missing")
+	}
+	g, generation, err := s.renewable(ctx, token)
+	if err != nil {
+		return claim{}, err
 	}
 	now := s.Now()
 	// Whoever brings it without its key has it from somewhere else, and can do nothing with it, nor to it.

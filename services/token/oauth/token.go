@@ -71,15 +71,9 @@ func (s *Server) Token(ctx context.Context, req TokenRequest) (TokenResponse, er
 		return TokenResponse{}, err
 	}
 	grantType := req.Form.Get("grant_type")
-	if grantType == "" {
-		return TokenResponse{}, refuse(CodeInvalidRequest, "grant_type is missing")
-	}
-	prove, ok := s.grants[grantType]
-	if !ok {
-		return TokenResponse{}, refuse(CodeUnsupportedGrantType, "this grant type is not supported")
-	}
-	if !client.Allows(grantType) {
-		return TokenResponse{}, refuse(CodeUnauthorizedClient, "this client is not registered for this grant type")
+	prove, err := s.prover(&client, grantType)
+	if err != nil {
+		return TokenResponse{}, err
 	}
 	if req.resources, err = targets(req.Form["resource"]); err != nil {
 		return TokenResponse{}, err
@@ -112,6 +106,20 @@ func (s *Server) Token(ctx context.Context, req TokenRequest) (TokenResponse, er
 		s.KeyUsed(client.ID)
 	}
 	return response, err
+}
+
+// prover is the step of a grant that the client may use.
+func (s *Server) prover(client *Client, grantType string) (prover, error) {
+	prove, ok := s.grants[grantType]
+	switch {
+	case grantType == "":
+		return nil, refuse(CodeInvalidRequest, "grant_type is missing")
+	case !ok:
+		return nil, refuse(CodeUnsupportedGrantType, "this grant type is not supported")
+	case !client.Allows(grantType):
+		return nil, refuse(CodeUnauthorizedClient, "this client is not registered for this grant type")
+	}
+	return prove, nil
 }
 
 func (s *Server) issue(client *Client, c claim, audience []string) (TokenResponse, error) {
