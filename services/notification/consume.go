@@ -55,43 +55,21 @@ func (c *consumer) step(ctx context.Context) (more bool, err error) {
 	if err != nil {
 		return false, fmt.Errorf("read stream %s: %w", c.stream, err)
 	}
-	taken := len(answer[0].Messages)
-	var notices []Notice
-	var spans []tracing.Span
+	b := batch{position: position}
 	for _, message := range answer[0].Messages {
-		envelope, at, err := outbox.Decode(message)
-		if at == (outbox.Position{}) {
+		if err := c.read(ctx, &b, message); err != nil {
 			return false, err
 		}
-		if position != (outbox.Position{}) && !at.Follows(position) {
-			// Its source publishes again what it still has, so this was purged there: it will not come any more.
-			c.metrics.events.WithLabelValues("lost").Inc()
-			c.log.ErrorContext(ctx, "events were lost from the stream", "stream", c.stream,
-				"after", position.String(), "before", at.String())
-		}
-		position = at
-		notice, ok, noticeErr := noticeOf(envelope)
-		switch {
-		case err != nil || noticeErr != nil:
-			// Nobody will ever be able to read it.
-			taken--
-			c.metrics.events.WithLabelValues("unreadable").Inc()
-			c.log.ErrorContext(ctx, "an event cannot be read and is skipped", "stream", c.stream, "position", at.String(),
-				"error", errors.Join(err, noticeErr))
-		case ok:
-			notices = append(notices, notice)
-			spans = append(spans, c.begin(ctx, notice))
-		}
 	}
-	err = c.store.Take(ctx, c.stream, position, notices, c.now())
-	for _, span := range spans {
+	err = c.store.Take(ctx, c.stream, b.position, b.notices, c.now())
+	for _, span := range b.spans {
 		span.End(err)
 	}
 	if err != nil {
 		return false, err
 	}
-	c.metrics.events.WithLabelValues("taken").Add(float64(taken))
-	if len(notices) > 0 {
+	c.metrics.events.WithLabelValues("taken").Add(float64(b.taken))
+	if len(b.notices) > 0 {
 		c.taken()
 	}
 	more = len(answer[0].Messages) == takeBatch
@@ -99,6 +77,44 @@ func (c *consumer) step(ctx context.Context) (more bool, err error) {
 		c.metrics.caughtUp.Store(asked.UnixNano())
 	}
 	return more, nil
+}
+
+// batch is what was read and is taken at once.
+type batch struct {
+	// position is that of the last event that was read.
+	position outbox.Position
+	// taken counts the events that could be read, whether they are of use to anybody or not.
+	taken   int
+	notices []Notice
+	spans   []tracing.Span
+}
+
+// read adds an event to b. It fails where it cannot be told where in the stream the event stands.
+func (c *consumer) read(ctx context.Context, b *batch, message redis.XMessage) error {
+	envelope, at, err := outbox.Decode(message)
+	if at == (outbox.Position{}) {
+		return err
+	}
+	if b.position != (outbox.Position{}) && !at.Follows(b.position) {
+		// Its source publishes again what it still has, so this was purged there: it will not come any more.
+		c.metrics.events.WithLabelValues("lost").Inc()
+		c.log.ErrorContext(ctx, "events were lost from the stream", "stream", c.stream,
+			"after", b.position.String(), "before", at.String())
+	}
+	b.position = at
+	notice, ok, noticeErr := noticeOf(envelope)
+	if err := errors.Join(err, noticeErr); err != nil {
+		// Nobody will ever be able to read it.
+		c.metrics.events.WithLabelValues("unreadable").Inc()
+		c.log.ErrorContext(ctx, "an event cannot be read and is skipped", "stream", c.stream, "position", at.String(), "error", err)
+		return nil
+	}
+	b.taken++
+	if ok {
+		b.notices = append(b.notices, notice)
+		b.spans = append(b.spans, c.begin(ctx, notice))
+	}
+	return nil
 }
 
 // begin begins the span of taking an event, in the trace of what caused it.

@@ -20,37 +20,9 @@ const defaultPoolSize = 16
 var schemaName = regexp.MustCompile(`^[a-z_][a-z0-9_]{0,62}$`)
 
 func openPostgres(ctx context.Context, rawURL string) (*DB, error) {
-	u, err := url.Parse(rawURL)
-	if err != nil {
-		// The parser's error would repeat the URL, with its password.
-		return nil, errors.New("PostgreSQL database URL is malformed")
-	}
-	params, err := url.ParseQuery(u.RawQuery)
-	if err != nil {
-		return nil, errors.New("parameters of the PostgreSQL database URL are malformed")
-	}
-	schema := params.Get("schema")
-	if schema != "" && !schemaName.MatchString(schema) {
-		return nil, fmt.Errorf("PostgreSQL schema %q must be lower-case letters, digits and underscores", schema)
-	}
-	size, err := poolSize(params.Get("pool_max_conns"))
+	config, schema, size, err := parsePostgres(rawURL)
 	if err != nil {
 		return nil, err
-	}
-	params.Del("schema")
-	params.Del("pool_max_conns")
-	bare := *u
-	bare.RawQuery = params.Encode()
-
-	config, err := pgx.ParseConfig(bare.String())
-	if err != nil {
-		return nil, fmt.Errorf("PostgreSQL database URL: %w", oneLine(err))
-	}
-	if schema != "" {
-		config.RuntimeParams["search_path"] = schema
-	}
-	if config.ConnectTimeout == 0 {
-		config.ConnectTimeout = 5 * time.Second
 	}
 	pool := stdlib.OpenDB(*config)
 	pool.SetMaxOpenConns(size)
@@ -64,6 +36,40 @@ func openPostgres(ctx context.Context, rawURL string) (*DB, error) {
 		return nil, errors.Join(fmt.Errorf("open PostgreSQL database %s: %w", where, oneLine(err)), pool.Close())
 	}
 	return db, nil
+}
+
+// parsePostgres reads a URL, with the parameters that are ours: the schema, and how many connections there may be.
+func parsePostgres(rawURL string) (config *pgx.ConnConfig, schema string, size int, err error) {
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		// The parser's error would repeat the URL, with its password.
+		return nil, "", 0, errors.New("PostgreSQL database URL is malformed")
+	}
+	params, err := url.ParseQuery(u.RawQuery)
+	if err != nil {
+		return nil, "", 0, errors.New("parameters of the PostgreSQL database URL are malformed")
+	}
+	schema = params.Get("schema")
+	if schema != "" && !schemaName.MatchString(schema) {
+		return nil, "", 0, fmt.Errorf("PostgreSQL schema %q must be lower-case letters, digits and underscores", schema)
+	}
+	if size, err = poolSize(params.Get("pool_max_conns")); err != nil {
+		return nil, "", 0, err
+	}
+	params.Del("schema")
+	params.Del("pool_max_conns")
+	bare := *u
+	bare.RawQuery = params.Encode()
+	if config, err = pgx.ParseConfig(bare.String()); err != nil {
+		return nil, "", 0, fmt.Errorf("PostgreSQL database URL: %w", oneLine(err))
+	}
+	if schema != "" {
+		config.RuntimeParams["search_path"] = schema
+	}
+	if config.ConnectTimeout == 0 {
+		config.ConnectTimeout = 5 * time.Second
+	}
+	return config, schema, size, nil
 }
 
 func poolSize(text string) (int, error) {
