@@ -3,6 +3,7 @@ package main_test
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -70,15 +71,20 @@ func (p *process) stop(t *testing.T, signal syscall.Signal) {
 	}
 }
 
-// freeAddress returns a loopback address that nobody listens on now.
+// freeAddress returns a loopback address that nobody listens on now. Its port is below those that the system gives out:
+// one of these might be given to somebody else before the child has it, or while it is stopped.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for tries := 1; ; tries++ {
+		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(20_000+rand.IntN(10_000))))
+		if err == nil {
+			defer l.Close()
+			return l.Addr().String()
+		}
+		if tries == 20 {
+			t.Fatalf("find a free port: %v", err)
+		}
 	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // reachable waits until somebody listens at an address.

@@ -2,6 +2,8 @@ package storetest
 
 import (
 	"context"
+	"fmt"
+	"math/rand/v2"
 	"net"
 	"strconv"
 	"time"
@@ -42,12 +44,16 @@ func startRedis() (*redisServer, error) {
 	})
 }
 
-// freeAddr returns a loopback address that nobody listens on now.
+// freeAddr returns a loopback address that nobody listens on now. Its port is below those that the system gives out: one
+// of these might be given to a listener or a connection of another test before the server has it.
 func freeAddr() (string, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
+	for tries := 1; ; tries++ {
+		listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(20_000+rand.IntN(10_000))))
+		if err == nil {
+			return listener.Addr().String(), listener.Close()
+		}
+		if tries == 20 {
+			return "", fmt.Errorf("find a free port: %w", err)
+		}
 	}
-	port := listener.Addr().(*net.TCPAddr).Port
-	return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), listener.Close()
 }
