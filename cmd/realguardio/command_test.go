@@ -193,7 +193,7 @@ func TestCommandLine(t *testing.T) {
 		{"an unknown part", nil, []string{"serve", "tokne"}, 2, `unknown command "tokne"`},
 		{"an unknown flag", nil, []string{"dev", "--no-demos"}, 2, "unknown flag: --no-demos"},
 		{"an unknown variable", []string{"REALGUARDIO_NODEMO=1"}, []string{"dev"}, 2, "unknown environment variable REALGUARDIO_NODEMO"},
-		{"an argument too many", nil, []string{"version", "now"}, 2, "unknown command"},
+		{"an argument too many", nil, []string{"version", "now"}, 2, "it is written realguardio version"},
 		{"a command that needs another", nil, []string{"serve"}, 2, "realguardio serve needs one of its commands"},
 		{"and its help", nil, []string{"serve"}, 2, "The identity provider: accounts, clients, tokens"},
 		{"no command at all", nil, nil, 0, "the place to start"},

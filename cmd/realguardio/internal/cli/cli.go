@@ -118,11 +118,11 @@ func refuseUnknown(c *cobra.Command) {
 	}
 }
 
-// asUsage makes refused arguments a usage error.
+// asUsage makes refused arguments a usage error that shows how the command is written.
 func asUsage(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
 		if err := check(c, args); err != nil {
-			return usageError{err}
+			return usageError{fmt.Errorf("%w; it is written %s", err, c.UseLine())}
 		}
 		return nil
 	}
