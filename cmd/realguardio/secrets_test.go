@@ -69,6 +69,13 @@ func checkNoSecretComesOut(t *testing.T, s *stand, c *traces, bolt partner) {
 			t.Errorf("%s has %q...", where, found)
 		}
 	}
+	for _, person := range s.Users {
+		for where, text := range map[string]string{"the traces": string(c.raw), "the metrics": metrics} {
+			if strings.Contains(text, person.Username) || strings.Contains(text, person.Sub) {
+				t.Errorf("%s name %s", where, person.Username)
+			}
+		}
+	}
 	if len(h.refusals) < 15 || h.secrets.Len() < 60 {
 		t.Errorf("only %d refusals and %d secrets", len(h.refusals), h.secrets.Len())
 	}
