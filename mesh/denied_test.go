@@ -1,6 +1,8 @@
 package mesh_test
 
 import (
+	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -92,5 +94,45 @@ func TestADeniedStreamIsTold(t *testing.T) {
 	}
 	if d := <-denied; d.Method != "/test.mesh.v1.Echo/Recent" || d.Caller.Subject != "u-alice" || d.Reason != mesh.ReasonStepUp {
 		t.Errorf("%+v", d)
+	}
+}
+
+// TestWhatAHandlerDeniesIsTold has it deny something to somebody whom the rule admits, and fail otherwise.
+func TestWhatAHandlerDeniesIsTold(t *testing.T) {
+	iss := meshtest.NewIssuer(t)
+	denied := make(chan mesh.Denial, 10)
+	var answer error
+	srv := meshtest.Serve(t, iss, meshtest.Part{Name: "echo", Configure: func(c *mesh.ServerConfig) {
+		c.Denied = func(d mesh.Denial) { denied <- d }
+	}}, (&echo{
+		unary:  func(context.Context, note) (note, error) { return newNote(""), answer },
+		stream: func(grpc.ServerStream) error { return answer },
+	}).register)
+	conn := srv.DialAs(t, "gateway")
+	ctx := meshtest.As(t.Context(), iss.Token(t, meshtest.Claims{Subject: "u-alice"}))
+	for _, tt := range []struct {
+		name   string
+		answer error
+		method string
+		told   int
+	}{
+		{"it denies", mesh.PermissionDenied("NOT_YOURS", "no"), "Say", 2},
+		{"it hides", mesh.NotFound("system", "1"), "Say", 0},
+		{"it fails over a denial that it has met", fmt.Errorf("ask: %w", mesh.PermissionDenied("NOT_YOURS", "no")), "Say", 0},
+		{"nobody is known", mesh.PermissionDenied("NOT_YOURS", "no"), "Open", 0},
+	} {
+		answer = tt.answer
+		_, _ = say(ctx, conn, tt.method, "")
+		if tt.method == "Say" {
+			_, _ = watch(ctx, conn)
+		}
+		if len(denied) != tt.told {
+			t.Errorf("%s: told of %d", tt.name, len(denied))
+		}
+		for range len(denied) {
+			if d := <-denied; d.Reason != "NOT_YOURS" || d.Cause != "object" || d.Caller.Subject != "u-alice" || !cmp.Equal(d.Via, []string{"gateway"}) {
+				t.Errorf("%s: %+v", tt.name, d)
+			}
+		}
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 )
 
 // guardConfig is what a [guard] decides by. Its fields are as in [ServerConfig].
@@ -60,7 +62,11 @@ func (g *guard) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, 
 	if err != nil {
 		return nil, err
 	}
-	return next(ctx, req)
+	resp, err := next(ctx, req)
+	if err != nil {
+		g.refused(ctx, info.FullMethod, err)
+	}
+	return resp, err
 }
 
 // known keeps methods that do not exist from interceptors that count by method: with a pass-through their names are the
@@ -110,6 +116,17 @@ func (g *guard) deny(ctx context.Context, c *caller, d Decision, err error) {
 		Time: g.cfg.Now(), Method: d.Method, Reason: Reason(err), Cause: d.Cause, Caller: &c.identity, Via: Via(ctx), RequestID: RequestID(ctx),
 	})
 }
+
+// refused tells that a handler has denied its caller something, which the rule of the method could not know.
+func (g *guard) refused(ctx context.Context, method string, err error) {
+	s, ok := err.(interface{ GRPCStatus() *status.Status }) //nolint:errorlint // only what is a status is an answer
+	if c := callerFrom(ctx); c != nil && ok && s.GRPCStatus().Code() == codes.PermissionDenied {
+		g.deny(ctx, c, Decision{Method: method, Cause: causeObject}, err)
+	}
+}
+
+// causeObject is the cause of refusing somebody whom the rule admits.
+const causeObject = "object"
 
 // decide returns the caller, or nil for a public method. With an error it returns whom the rule was not good for, and nil
 // where nobody is known.

@@ -59,6 +59,9 @@ func (l *lifetime) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServer
 	if errors.As(context.Cause(ctx), &why) {
 		return why
 	}
+	if err != nil {
+		l.guard.refused(ctx, info.FullMethod, err)
+	}
 	return err
 }
 
