@@ -91,6 +91,14 @@ func TestLeastPrivilegeInSeparateProcesses(t *testing.T) {
 			t.Errorf("%+v", log.Entries)
 		}
 	})
+	t.Run("so does the audit log of the last part", func(t *testing.T) {
+		var log struct{ Entries []recorded }
+		call(t, browser, http.MethodGet, c.Gateway+"/api/v1/audit/customer?action=location.create&target="+oakland.ID, nil).decode(t, &log)
+		if len(log.Entries) != 1 || log.Entries[0].Actor != ada.Sub || log.Entries[0].ClientID != made.Client.ClientID ||
+			!slices.Equal(log.Entries[0].Actors, []string{"gateway"}) || log.Entries[0].Via != "gateway" {
+			t.Errorf("%+v", log.Entries)
+		}
+	})
 	t.Run("narrowed scopes are enough for what a person may do", func(t *testing.T) {
 		if got := names(c.systems(t, bearer(token))); !slices.Equal(got, []string{"Oakland"}) {
 			t.Errorf("systems: %v", got)

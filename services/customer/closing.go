@@ -78,7 +78,10 @@ func (s *Service) removeClosed(ctx context.Context, req *customerv1.RemoveLocati
 		if !l.ClosingUntil.Equal(mark) {
 			return mesh.Aborted("CLOSING_LAPSED", "removing the location took too long: try again")
 		}
-		return v.RemoveLocation(ctx, l.ID)
+		if err := v.RemoveLocation(ctx, l.ID); err != nil {
+			return err
+		}
+		return v.did(ctx, "location.remove", l.ID, nil)
 	})
 }
 

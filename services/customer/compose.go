@@ -4,13 +4,18 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 
 	customerv1 "github.com/realguardio/realguardio/gen/go/realguardio/customer/v1"
+	"github.com/realguardio/realguardio/mesh"
+	"github.com/realguardio/realguardio/services/internal/audit"
 	"github.com/realguardio/realguardio/services/internal/sqldb"
+	"github.com/realguardio/realguardio/services/internal/trail"
 )
 
 // Config is what a [Service] needs.
@@ -21,6 +26,10 @@ type Config struct {
 	Accounts Accounts
 	// SecuritySystems is the security system service, called as this service. Required.
 	SecuritySystems SecuritySystems
+	// Registerer takes the metrics. Default: they are not shown.
+	Registerer prometheus.Registerer
+	// DenialGathering is how long calls that were refused wait to be recorded together. Default: a second.
+	DenialGathering time.Duration
 	// Logger is for what no caller learns. Default: slog.Default().
 	Logger *slog.Logger
 	// Now tells the time. Default: time.Now.
@@ -29,7 +38,10 @@ type Config struct {
 
 // Migrate brings the database of the service up to date.
 func Migrate(ctx context.Context, db *sqldb.DB) error {
-	return sqldb.Migrate(ctx, db, "customer", schema)
+	if err := sqldb.Migrate(ctx, db, "customer", schema); err != nil {
+		return err
+	}
+	return audit.Migrate(ctx, db)
 }
 
 // New returns a service, or an error that names what config lacks.
@@ -42,7 +54,15 @@ func New(config Config) (*Service, error) {
 	case config.SecuritySystems == nil:
 		return nil, errors.New("customer: SecuritySystems is required")
 	}
+	log, err := trail.New(trail.Config{
+		DB: config.DB, Part: "customer", Gather: config.DenialGathering, Registerer: config.Registerer,
+		Logger: cmp.Or(config.Logger, slog.Default()), Now: config.Now,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("customer: %w", err)
+	}
 	s := &Service{
+		trail:    log,
 		store:    newSQLStore(config.DB),
 		accounts: config.Accounts,
 		systems:  config.SecuritySystems,
@@ -57,7 +77,14 @@ func New(config Config) (*Service, error) {
 	return s, nil
 }
 
-// Register serves the RPCs of the service at registrar.
+// Register serves the RPCs of the service, and AuditService, at registrar.
 func (s *Service) Register(registrar grpc.ServiceRegistrar) {
 	customerv1.RegisterCustomerServiceServer(registrar, s)
+	s.trail.Register(registrar)
 }
+
+// Denied has it recorded that the server of the RPCs refused somebody. It does not block.
+func (s *Service) Denied(d mesh.Denial) { s.trail.Denied(d) }
+
+// Run records who was refused, until ctx ends.
+func (s *Service) Run(ctx context.Context) error { return s.trail.Run(ctx) }

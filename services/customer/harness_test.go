@@ -68,13 +68,21 @@ func worldOver(t *testing.T, db *sqldb.DB) *world {
 		SecuritySystems: securitysystemv1.NewSecuritySystemServiceClient(w.dependency("securitysystem", func(r grpc.ServiceRegistrar) {
 			securitysystemv1.RegisterSecuritySystemServiceServer(r, w.systems)
 		})),
+		DenialGathering: time.Millisecond,
+
 		Logger: meshtest.Logger(t),
 		Now:    w.clock.Now,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.server = meshtest.Serve(t, w.issuer, meshtest.Part{Name: "customer"}, service.Register)
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { _ = service.Run(ctx) })
+	t.Cleanup(func() { cancel(); running.Wait() })
+	w.server = meshtest.Serve(t, w.issuer, meshtest.Part{Name: "customer", Configure: func(c *mesh.ServerConfig) {
+		c.Denied = service.Denied
+	}}, service.Register)
 	w.client = customerv1.NewCustomerServiceClient(w.server.Dial(t))
 	return w
 }

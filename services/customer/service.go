@@ -15,6 +15,7 @@ import (
 	customerv1 "github.com/realguardio/realguardio/gen/go/realguardio/customer/v1"
 	"github.com/realguardio/realguardio/mesh"
 	"github.com/realguardio/realguardio/services/internal/resourceid"
+	"github.com/realguardio/realguardio/services/internal/trail"
 )
 
 // Service implements the RPCs of CustomerService.
@@ -24,6 +25,7 @@ type Service struct {
 	store    Store
 	accounts Accounts
 	systems  SecuritySystems
+	trail    *trail.Trail
 	log      *slog.Logger
 	now      func() time.Time
 }

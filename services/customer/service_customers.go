@@ -40,7 +40,11 @@ func (s *Service) CreateCustomer(ctx context.Context, req *customerv1.CreateCust
 		if err := r.AddEmployee(ctx, admin); err != nil {
 			return err
 		}
-		return r.AddGrant(ctx, grant)
+		if err := r.AddGrant(ctx, grant); err != nil {
+			return err
+		}
+		return r.Note(ctx, Deed{Action: "customer.create", Target: c.ID, CustomerID: c.ID, Time: c.CreateTime,
+			More: map[string]string{"employee": admin.ID, "user": userID}})
 	})
 	if err != nil {
 		return nil, err
@@ -97,7 +101,10 @@ func (s *Service) UpdateCustomer(ctx context.Context, req *customerv1.UpdateCust
 			return err
 		}
 		c.Name, c.Record = req.GetName(), v.changed(c.Record)
-		return fresh(v.ReplaceCustomer(ctx, c))
+		if err := fresh(v.ReplaceCustomer(ctx, c)); err != nil {
+			return err
+		}
+		return v.did(ctx, "customer.update", c.ID, nil)
 	})
 	if err != nil {
 		return nil, err
@@ -126,7 +133,10 @@ func (s *Service) RemoveCustomer(ctx context.Context, req *customerv1.RemoveCust
 		if errors.Is(err, errInUse) {
 			return mesh.Aborted("CONCURRENT_CHANGE", "an API key was made meanwhile: try again")
 		}
-		return err
+		if err != nil {
+			return err
+		}
+		return v.did(ctx, "customer.remove", v.who.CustomerID, nil)
 	})
 	if err != nil {
 		return nil, err

@@ -60,7 +60,10 @@ func (s *Service) CreateEmployee(ctx context.Context, req *customerv1.CreateEmpl
 			return err
 		}
 		e.CustomerID, e.Record = v.who.CustomerID, v.made()
-		return unique(v.AddEmployee(ctx, e), anEmployee, "the customer has an employee with that e-mail")
+		if err := unique(v.AddEmployee(ctx, e), anEmployee, "the customer has an employee with that e-mail"); err != nil {
+			return err
+		}
+		return v.did(ctx, "employee.create", e.ID, map[string]string{"user": e.UserID})
 	})
 	if err != nil {
 		return nil, err
@@ -111,7 +114,10 @@ func (s *Service) UpdateEmployee(ctx context.Context, req *customerv1.UpdateEmpl
 			return err
 		}
 		e.Name, e.Record = req.GetName(), v.changed(e.Record)
-		return fresh(v.ReplaceEmployee(ctx, e))
+		if err := fresh(v.ReplaceEmployee(ctx, e)); err != nil {
+			return err
+		}
+		return v.did(ctx, "employee.update", e.ID, map[string]string{"user": e.UserID})
 	})
 	if err != nil {
 		return nil, err
@@ -129,7 +135,10 @@ func (s *Service) RemoveEmployee(ctx context.Context, req *customerv1.RemoveEmpl
 		if err := v.RemoveEmployee(ctx, e.ID); err != nil {
 			return err
 		}
-		return v.keepsAdmin(ctx)
+		if err := v.keepsAdmin(ctx); err != nil {
+			return err
+		}
+		return v.did(ctx, "employee.remove", e.ID, map[string]string{"user": e.UserID})
 	})
 	if err != nil {
 		return nil, err

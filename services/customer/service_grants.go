@@ -64,8 +64,11 @@ func (s *Service) CreateGrant(ctx context.Context, req *customerv1.CreateGrantRe
 			return err
 		}
 		g.CustomerID, g.Record = v.who.CustomerID, v.made()
-		return unique(v.AddGrant(ctx, g), aGrant,
-			"the subject was granted that role there already: change when, or remove it first")
+		if err := unique(v.AddGrant(ctx, g), aGrant,
+			"the subject was granted that role there already: change when, or remove it first"); err != nil {
+			return err
+		}
+		return v.did(ctx, "grant.create", g.ID, g.more())
 	})
 	if err != nil {
 		return nil, err
@@ -151,7 +154,10 @@ func (s *Service) UpdateGrant(ctx context.Context, req *customerv1.UpdateGrantRe
 		if err := fresh(v.ReplaceGrant(ctx, g)); err != nil {
 			return err
 		}
-		return v.keepsAdmin(ctx)
+		if err := v.keepsAdmin(ctx); err != nil {
+			return err
+		}
+		return v.did(ctx, "grant.update", g.ID, g.more())
 	})
 	if err != nil {
 		return nil, err
@@ -169,7 +175,10 @@ func (s *Service) RemoveGrant(ctx context.Context, req *customerv1.RemoveGrantRe
 		if err := v.RemoveGrant(ctx, g.ID); err != nil {
 			return err
 		}
-		return v.keepsAdmin(ctx)
+		if err := v.keepsAdmin(ctx); err != nil {
+			return err
+		}
+		return v.did(ctx, "grant.remove", g.ID, g.more())
 	})
 	if err != nil {
 		return nil, err

@@ -98,7 +98,10 @@ func (s *Service) CreateApiKey(ctx context.Context, req *customerv1.CreateApiKey
 		if err := managed(DecideContents(v.who), aCustomer, v.who.CustomerID); err != nil {
 			return err
 		}
-		return v.AddKey(ctx, KeyLink{KeyID: keyID, CustomerID: v.who.CustomerID, CreateTime: v.now, CreatedBy: v.who.ID})
+		if err := v.AddKey(ctx, KeyLink{KeyID: keyID, CustomerID: v.who.CustomerID, CreateTime: v.now, CreatedBy: v.who.ID}); err != nil {
+			return err
+		}
+		return v.did(ctx, "key.create", keyID, nil)
 	})
 	if err != nil {
 		return nil, s.undoKey(ctx, req.GetCustomerId(), keyID, err)
@@ -150,6 +153,7 @@ func (s *Service) RotateApiKey(ctx context.Context, req *customerv1.RotateApiKey
 	})
 	switch status.Code(err) {
 	case codes.OK:
+		s.rotated(ctx, v, req.GetApiKeyId())
 		return &customerv1.RotateApiKeyResponse{ApiKey: keyProto(answer.GetApiKey()), Secret: answer.GetSecret()}, nil
 	case codes.NotFound:
 		return nil, mesh.NotFound(aKey, req.GetApiKeyId())
@@ -159,6 +163,18 @@ func (s *Service) RotateApiKey(ctx context.Context, req *customerv1.RotateApiKey
 		return nil, mesh.Aborted("SECRET_ROTATED", "somebody else rotated the API key at this moment")
 	}
 	return nil, remote(ctx, "the identity provider", "rotate an API key", err)
+}
+
+// rotated records that a key has another secret. That has happened, and its secret is shown once: where it cannot be recorded
+// the log of the identity provider alone has it, by the request id.
+func (s *Service) rotated(ctx context.Context, v view, keyID string) {
+	err := s.store.Tx(ctx, func(r Records) error {
+		return r.Note(ctx, Deed{Action: "key.rotate", Target: keyID, CustomerID: v.who.CustomerID, Time: s.now()})
+	})
+	if err != nil {
+		s.log.ErrorContext(ctx, "it was not recorded who rotated an API key", slog.String("key", keyID),
+			slog.String("request_id", mesh.RequestID(ctx)), slog.String("error", err.Error()))
+	}
 }
 
 // RevokeApiKey ends the key at the identity provider first: rights without a key are harmless.
@@ -186,7 +202,12 @@ func (s *Service) revokeKey(ctx context.Context, customerID, keyID string) (*tok
 	if err != nil {
 		return nil, remote(ctx, "the identity provider", "revoke an API key", err)
 	}
-	return answer.GetApiKey(), s.store.RemoveKey(ctx, customerID, keyID)
+	return answer.GetApiKey(), s.store.Tx(ctx, func(r Records) error {
+		if err := r.RemoveKey(ctx, customerID, keyID); err != nil {
+			return err
+		}
+		return r.Note(ctx, Deed{Action: "key.revoke", Target: keyID, CustomerID: customerID, Time: s.now()})
+	})
 }
 
 // revokeAllKeys ends every key of the customer.

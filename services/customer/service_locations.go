@@ -50,7 +50,10 @@ func (s *Service) CreateLocation(ctx context.Context, req *customerv1.CreateLoca
 			return err
 		}
 		l.CustomerID, l.Record = v.who.CustomerID, v.made()
-		return unique(v.AddLocation(ctx, l), aLocation, locationNameTaken)
+		if err := unique(v.AddLocation(ctx, l), aLocation, locationNameTaken); err != nil {
+			return err
+		}
+		return v.did(ctx, "location.create", l.ID, nil)
 	})
 	if err != nil {
 		return nil, err
@@ -133,7 +136,10 @@ func (s *Service) UpdateLocation(ctx context.Context, req *customerv1.UpdateLoca
 			return err
 		}
 		l.Name, l.Address, l.Record = req.GetName(), req.GetAddress(), v.changed(l.Record)
-		return unique(v.ReplaceLocation(ctx, l), aLocation, locationNameTaken)
+		if err := unique(v.ReplaceLocation(ctx, l), aLocation, locationNameTaken); err != nil {
+			return err
+		}
+		return v.did(ctx, "location.update", l.ID, nil)
 	})
 	if err != nil {
 		return nil, err

@@ -50,7 +50,10 @@ func (s *Service) CreateTeam(ctx context.Context, req *customerv1.CreateTeamRequ
 			return err
 		}
 		t.CustomerID, t.Record = v.who.CustomerID, v.made()
-		return unique(v.AddTeam(ctx, t), aTeam, teamNameTaken)
+		if err := unique(v.AddTeam(ctx, t), aTeam, teamNameTaken); err != nil {
+			return err
+		}
+		return v.did(ctx, "team.create", t.ID, nil)
 	})
 	if err != nil {
 		return nil, err
@@ -104,7 +107,10 @@ func (s *Service) UpdateTeam(ctx context.Context, req *customerv1.UpdateTeamRequ
 			return err
 		}
 		t.Name, t.Record = req.GetName(), v.changed(t.Record)
-		return unique(v.ReplaceTeam(ctx, t), aTeam, teamNameTaken)
+		if err := unique(v.ReplaceTeam(ctx, t), aTeam, teamNameTaken); err != nil {
+			return err
+		}
+		return v.did(ctx, "team.update", t.ID, nil)
 	})
 	if err != nil {
 		return nil, err
@@ -119,7 +125,10 @@ func (s *Service) RemoveTeam(ctx context.Context, req *customerv1.RemoveTeamRequ
 		if err != nil {
 			return err
 		}
-		return v.RemoveTeam(ctx, t.ID)
+		if err := v.RemoveTeam(ctx, t.ID); err != nil {
+			return err
+		}
+		return v.did(ctx, "team.remove", t.ID, nil)
 	})
 	if err != nil {
 		return nil, err
@@ -129,7 +138,7 @@ func (s *Service) RemoveTeam(ctx context.Context, req *customerv1.RemoveTeamRequ
 
 // AddTeamMember changes the team's etag, unless the employee is a member already.
 func (s *Service) AddTeamMember(ctx context.Context, req *customerv1.AddTeamMemberRequest) (*customerv1.AddTeamMemberResponse, error) {
-	t, err := s.changeMember(ctx, req.GetCustomerId(), req.GetTeamId(), req.GetEmployeeId(), Records.AddMember)
+	t, err := s.changeMember(ctx, req.GetCustomerId(), req.GetTeamId(), req.GetEmployeeId(), "team.member.add", Records.AddMember)
 	if err != nil {
 		return nil, err
 	}
@@ -138,7 +147,7 @@ func (s *Service) AddTeamMember(ctx context.Context, req *customerv1.AddTeamMemb
 
 // RemoveTeamMember changes the team's etag, unless the employee is no member.
 func (s *Service) RemoveTeamMember(ctx context.Context, req *customerv1.RemoveTeamMemberRequest) (*customerv1.RemoveTeamMemberResponse, error) {
-	t, err := s.changeMember(ctx, req.GetCustomerId(), req.GetTeamId(), req.GetEmployeeId(), Records.RemoveMember)
+	t, err := s.changeMember(ctx, req.GetCustomerId(), req.GetTeamId(), req.GetEmployeeId(), "team.member.remove", Records.RemoveMember)
 	if err != nil {
 		return nil, err
 	}
@@ -146,7 +155,7 @@ func (s *Service) RemoveTeamMember(ctx context.Context, req *customerv1.RemoveTe
 }
 
 func (s *Service) changeMember(
-	ctx context.Context, customerID, teamID, employeeID string,
+	ctx context.Context, customerID, teamID, employeeID, action string,
 	apply func(Records, context.Context, Team, string) (bool, error),
 ) (t Team, err error) {
 	err = s.change(ctx, customerID, func(v view) error {
@@ -165,8 +174,10 @@ func (s *Service) changeMember(
 		if err := fresh(v.ReplaceTeam(ctx, t)); err != nil {
 			return err
 		}
-		t, err = v.Team(ctx, t.ID)
-		return err
+		if t, err = v.Team(ctx, t.ID); err != nil {
+			return err
+		}
+		return v.did(ctx, action, t.ID, map[string]string{"employee": e.ID})
 	})
 	return t, err
 }

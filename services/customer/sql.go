@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/realguardio/realguardio/services/internal/audit"
 	"github.com/realguardio/realguardio/services/internal/sqldb"
 )
 
@@ -18,15 +19,16 @@ var schema embed.FS
 // sqlStore is a [Store] in a database.
 type sqlStore struct {
 	records
-	db *sqldb.DB
+	// writer runs all transactions: most record who did something.
+	writer *audit.Writer
 }
 
-func newSQLStore(db *sqldb.DB) *sqlStore { return &sqlStore{records{db}, db} }
+func newSQLStore(db *sqldb.DB) *sqlStore { return &sqlStore{records{db}, audit.NewWriter(db)} }
 
 // Tx implements [Store].
 func (s *sqlStore) Tx(ctx context.Context, f func(Records) error) error {
 	var refusal error
-	err := s.db.Tx(ctx, func(tx sqldb.Tx) error {
+	err := s.writer.Tx(ctx, func(tx sqldb.Tx) error {
 		refusal = f(records{tx})
 		return refusal
 	})

@@ -34,6 +34,7 @@ type Records interface {
 	Teams
 	Grants
 	Keys
+	Deeds
 }
 
 // Rights tells who may do what.
@@ -130,4 +131,11 @@ type Keys interface {
 	AddKey(ctx context.Context, k KeyLink) error
 	// RemoveKey also removes grants to the key. Where there is none it does nothing.
 	RemoveKey(ctx context.Context, customerID, keyID string) error
+}
+
+// Deeds keeps who did what.
+type Deeds interface {
+	// Note writes an entry about a change into the audit log, as the last thing of its transaction: it lets one writer pass
+	// at a time. Outside of a transaction it fails.
+	Note(ctx context.Context, d Deed) error
 }

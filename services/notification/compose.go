@@ -15,10 +15,13 @@ import (
 
 	customerv1 "github.com/realguardio/realguardio/gen/go/realguardio/customer/v1"
 	notificationv1 "github.com/realguardio/realguardio/gen/go/realguardio/notification/v1"
+	"github.com/realguardio/realguardio/mesh"
 	"github.com/realguardio/realguardio/mesh/tracing"
+	"github.com/realguardio/realguardio/services/internal/audit"
 	"github.com/realguardio/realguardio/services/internal/mail"
 	"github.com/realguardio/realguardio/services/internal/outbox"
 	"github.com/realguardio/realguardio/services/internal/sqldb"
+	"github.com/realguardio/realguardio/services/internal/trail"
 )
 
 // MailConfig says which mail server delivers, and for whom.
@@ -66,6 +69,9 @@ func Migrate(ctx context.Context, db *sqldb.DB) error {
 	if err := sqldb.Migrate(ctx, db, "notification", schema); err != nil {
 		return fmt.Errorf("notification: %w", err)
 	}
+	if err := audit.Migrate(ctx, db); err != nil {
+		return fmt.Errorf("notification: %w", err)
+	}
 	return nil
 }
 
@@ -92,8 +98,12 @@ func New(cfg Config) (*Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("notification: %w", err)
 	}
+	log, err := trail.New(trail.Config{DB: cfg.DB, Part: "notification", Registerer: cfg.Registerer, Logger: cfg.Logger, Now: cfg.Now})
+	if err != nil {
+		return nil, fmt.Errorf("notification: %w", err)
+	}
 	store := sqlStore{cfg.DB}
-	return &Service{deliveries: store, log: cfg.Logger, workers: cfg.workers(store, writer, sender, counted)}, nil
+	return &Service{deliveries: store, trail: log, log: cfg.Logger, workers: cfg.workers(store, writer, sender, counted)}, nil
 }
 
 func (cfg Config) withDefaults() Config {
@@ -139,14 +149,19 @@ func (cfg Config) workers(store sqlStore, writer writer, sender Sender, counted 
 	return []*worker{consume, address, deliver, purge}
 }
 
-// Register serves NotificationService.
+// Register serves NotificationService and AuditService.
 func (s *Service) Register(r grpc.ServiceRegistrar) {
 	notificationv1.RegisterNotificationServiceServer(r, s)
+	s.trail.Register(r)
 }
 
-// Run takes events and delivers messages until ctx ends.
+// Denied has it recorded that the server of the RPCs refused somebody. It does not block.
+func (s *Service) Denied(d mesh.Denial) { s.trail.Denied(d) }
+
+// Run takes events, delivers messages, and records who was refused, until ctx ends.
 func (s *Service) Run(ctx context.Context) error {
 	var g errgroup.Group
+	g.Go(func() error { return s.trail.Run(ctx) })
 	for _, w := range s.workers {
 		g.Go(func() error { return w.Run(ctx) })
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/realguardio/realguardio/mesh"
 	"github.com/realguardio/realguardio/services/internal/page"
 	"github.com/realguardio/realguardio/services/internal/sqldb"
+	"github.com/realguardio/realguardio/services/internal/trail"
 )
 
 // Service implements NotificationService, and does its work while Run runs.
@@ -16,6 +17,7 @@ type Service struct {
 
 	deliveries DeliveryStore
 	workers    []*worker
+	trail      *trail.Trail
 	log        *slog.Logger
 }
 

@@ -18,11 +18,13 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	auditv1 "github.com/realguardio/realguardio/gen/go/realguardio/audit/v1"
 	customerv1 "github.com/realguardio/realguardio/gen/go/realguardio/customer/v1"
 	v1 "github.com/realguardio/realguardio/gen/go/realguardio/notification/v1"
 	securitysystemv1 "github.com/realguardio/realguardio/gen/go/realguardio/securitysystem/v1"
 	"github.com/realguardio/realguardio/mesh"
 	"github.com/realguardio/realguardio/mesh/meshtest"
+	"github.com/realguardio/realguardio/services/internal/audit"
 	"github.com/realguardio/realguardio/services/internal/mail/mailtest"
 	"github.com/realguardio/realguardio/services/internal/outbox"
 	"github.com/realguardio/realguardio/services/internal/page"
@@ -109,7 +111,7 @@ func TestOperatorsSeeWhatBecomesOfEventsAndMessages(t *testing.T) {
 			behind := got["behind_seconds"]
 			delete(got, "behind_seconds")
 			return behind < 5 && gocmp.Equal(got, map[string]float64{"events_total taken": 1, "events_total unreadable": 1, "events_total lost": 0,
-				"messages_total sent": 2, "messages_total postponed": 1, "messages_total given_up": 0})
+				"messages_total sent": 2, "messages_total postponed": 1, "messages_total given_up": 0, "realguardio_denials_dropped_total": 0})
 		})
 	})
 }
@@ -270,7 +272,7 @@ func TestPeopleListWhatWasSentToThem(t *testing.T) {
 			w.publish(fmt.Sprintf("evt_%d", i), alarm, "panel_1")
 			w.settled()
 		}
-		server := meshtest.Serve(t, w.iss, meshtest.Part{Name: "notification"}, s.Register)
+		server := meshtest.Serve(t, w.iss, meshtest.Part{Name: "notification", Configure: func(c *mesh.ServerConfig) { c.Denied = s.Denied }}, s.Register)
 		client := v1.NewNotificationServiceClient(server.Dial(t))
 		as := func(subject string) context.Context {
 			return meshtest.As(t.Context(), w.iss.Token(t, meshtest.Claims{Subject: subject, Scopes: []string{"notification.read"}}))
@@ -312,6 +314,15 @@ func TestPeopleListWhatWasSentToThem(t *testing.T) {
 		key := meshtest.As(t.Context(), w.iss.Token(t, meshtest.Claims{Subject: "rgk_1", Kind: mesh.KindClient, Scopes: []string{"notification.read"}}))
 		if _, err := client.ListNotifications(key, &v1.ListNotificationsRequest{}); status.Code(err) != codes.PermissionDenied {
 			t.Errorf("an API key: %v", err)
+		}
+		meshtest.Await(t, "the denial to be recorded", func() bool {
+			got, err := audit.List(t.Context(), w.db, audit.Filter{Action: "call.deny"}, 0, 10)
+			return err == nil && len(got) == 1 && got[0].Actor == "rgk_1" && got[0].Result == mesh.ReasonCallerKind
+		})
+		admin := meshtest.As(t.Context(), w.iss.Token(t, meshtest.Claims{Roles: []string{"REALGUARDIO_ADMIN"}, Scopes: []string{"audit.read"}}))
+		log, err := auditv1.NewAuditServiceClient(server.Dial(t)).ListEntries(admin, &auditv1.ListEntriesRequest{Part: "notification"})
+		if err != nil || len(log.GetEntries()) != 1 {
+			t.Errorf("%v, %v", log, err)
 		}
 	})
 }

@@ -9,6 +9,7 @@ import (
 	securitysystemv1 "github.com/realguardio/realguardio/gen/go/realguardio/securitysystem/v1"
 	"github.com/realguardio/realguardio/services/internal/outbox"
 	"github.com/realguardio/realguardio/services/internal/page"
+	"github.com/realguardio/realguardio/services/internal/trail"
 )
 
 // resource is what errors call a security system.
@@ -33,6 +34,7 @@ type Service struct {
 	directory   Directory
 	credentials *credentials
 	relay       *outbox.Relay
+	trail       *trail.Trail
 	feed        *feed
 	shared      *sharedRights
 	positions   *positions

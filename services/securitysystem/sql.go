@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/realguardio/realguardio/services/internal/audit"
 	"github.com/realguardio/realguardio/services/internal/outbox"
 	"github.com/realguardio/realguardio/services/internal/sqldb"
 )
@@ -17,13 +18,26 @@ import (
 var schema embed.FS
 
 // sqlStore is the [SystemStore], [PlaceStore] and [PanelStore] of the service's database.
-type sqlStore struct{ db *sqldb.DB }
+type sqlStore struct {
+	db    *sqldb.DB
+	deeds *audit.Writer
+}
+
+func newSQLStore(db *sqldb.DB) sqlStore { return sqlStore{db, audit.NewWriter(db)} }
+
+// tx makes a change, in turn where it is recorded who did it.
+func (s sqlStore) tx(ctx context.Context, c Change, f func(tx sqldb.Tx) error) error {
+	if _, deed := deeds[c.Event.Type]; deed {
+		return s.deeds.Tx(ctx, f)
+	}
+	return s.db.Tx(ctx, f)
+}
 
 const systemColumns = `id, customer_id, location_id, location_name, state, mode, alarm, acknowledged, faults,
 	panel_client_id, version, create_time, update_time, updated_by_id, updated_by_name, updated_by_client_id`
 
 func (s sqlStore) Create(ctx context.Context, c Change) error {
-	err := s.db.Tx(ctx, func(tx sqldb.Tx) error {
+	err := s.tx(ctx, c, func(tx sqldb.Tx) error {
 		a := c.After
 		if err := release(ctx, tx, a.LocationID, a.ID); err != nil {
 			return err
@@ -52,7 +66,7 @@ func (s sqlStore) Get(ctx context.Context, id string) (System, error) {
 }
 
 func (s sqlStore) Apply(ctx context.Context, c Change) error {
-	err := s.db.Tx(ctx, func(tx sqldb.Tx) error {
+	err := s.tx(ctx, c, func(tx sqldb.Tx) error {
 		a := c.After
 		n, err := tx.Exec(ctx, `
 			UPDATE security_system SET state = $1, mode = $2, alarm = $3, acknowledged = $4, faults = $5, panel_client_id = $6,
@@ -79,7 +93,7 @@ func (s sqlStore) Apply(ctx context.Context, c Change) error {
 }
 
 func (s sqlStore) Remove(ctx context.Context, c Change) error {
-	err := s.db.Tx(ctx, func(tx sqldb.Tx) error {
+	err := s.tx(ctx, c, func(tx sqldb.Tx) error {
 		n, err := tx.Exec(ctx, `DELETE FROM security_system WHERE id = $1 AND version = $2 AND state = $3`,
 			c.Before.ID, c.Before.Version, c.Before.State)
 		if err != nil {
@@ -96,7 +110,8 @@ func (s sqlStore) Remove(ctx context.Context, c Change) error {
 	return nil
 }
 
-// record writes what every change leaves behind: its event, the same for others, and credentials to be ended.
+// record writes what every change leaves behind: its event, the same for others, credentials to be ended, and who did it if
+// that was somebody.
 func record(ctx context.Context, tx sqldb.Tx, c Change) error {
 	if err := insertEvent(ctx, tx, c.Event); err != nil {
 		return err
@@ -110,7 +125,14 @@ func record(ctx context.Context, tx sqldb.Tx, c Change) error {
 	if err != nil {
 		return err
 	}
-	return outbox.Add(ctx, tx, published)
+	if err := outbox.Add(ctx, tx, published); err != nil {
+		return err
+	}
+	entry, deed := deedOf(c)
+	if !deed {
+		return nil
+	}
+	return audit.Add(ctx, tx, entry) // last: it lets one writer pass at a time
 }
 
 // row is a row of systemColumns.

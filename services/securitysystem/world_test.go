@@ -49,6 +49,8 @@ type options struct {
 	customersAt string
 	redis       string
 	now         func() time.Time
+	// gather is how long refused calls wait to be recorded.
+	gather time.Duration
 }
 
 func newWorld(t *testing.T, o options) *world {
@@ -75,7 +77,7 @@ func newWorld(t *testing.T, o options) *world {
 	w.redis = client
 	var err error
 	w.service, err = securitysystem.New(securitysystem.Config{
-		DB: w.db, Redis: client, Logger: meshtest.Logger(t), Now: o.now,
+		DB: w.db, Redis: client, Logger: meshtest.Logger(t), Now: o.now, DenialGathering: o.gather,
 		Customers: customerv1.NewCustomerServiceClient(customerServer.Connect(t, "securitysystem", mesh.Forward())),
 		Accounts: tokenv1.NewAdminServiceClient(
 			tokenServer.Connect(t, "securitysystem", mesh.AsService(w.iss.Source(t, "securitysystem")))),
@@ -83,7 +85,9 @@ func newWorld(t *testing.T, o options) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.server = meshtest.Serve(t, w.iss, meshtest.Part{Name: "securitysystem"}, w.service.Register)
+	w.server = meshtest.Serve(t, w.iss, meshtest.Part{Name: "securitysystem", Configure: func(c *mesh.ServerConfig) {
+		c.Denied = w.service.Denied
+	}}, w.service.Register)
 	conn := w.server.Dial(t)
 	w.systems = securitysystemv1.NewSecuritySystemServiceClient(conn)
 	w.panels = securitysystemv1.NewPanelServiceClient(conn)

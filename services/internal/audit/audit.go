@@ -103,11 +103,26 @@ func Add(ctx context.Context, tx sqldb.Tx, e Entry) error {
 	return nil
 }
 
+// AddAll writes entries about what has changed nothing in the database of the service: all of them, or none.
+func AddAll(ctx context.Context, db *sqldb.DB, entries []Entry) error {
+	return db.Tx(ctx, func(tx sqldb.Tx) error {
+		for i := range entries {
+			if err := Add(ctx, tx, entries[i]); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
 // completed fills in the defaults, and makes every text one that a column can hold.
 func (e Entry) completed(ctx context.Context) Entry {
-	if e.Actor == "" && e.ClientID == "" {
-		caller := mesh.Caller(ctx)
+	caller := mesh.Caller(ctx)
+	switch {
+	case e.Actor == "" && e.ClientID == "":
 		e.Actor, e.ClientID = caller.Subject, caller.ClientID
+		e.Actors, e.Via = caller.Actors, mesh.Via(ctx)
+	case e.Actor == caller.Subject && e.Actor != "" && len(e.Actors)+len(e.Via) == 0:
 		e.Actors, e.Via = caller.Actors, mesh.Via(ctx)
 	}
 	from := originOf(ctx)

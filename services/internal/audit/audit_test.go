@@ -294,3 +294,36 @@ func TestWhatWasWrittenBeforeIsStillWhole(t *testing.T) {
 		}
 	})
 }
+
+// TestManyWhoWriteInTurnAllSucceed has more of them than transactions are tried again.
+func TestManyWhoWriteInTurnAllSucceed(t *testing.T) {
+	each(t, func(t *testing.T, db *sqldb.DB) {
+		const writers, times = 24, 5
+		w := audit.NewWriter(db)
+		var running sync.WaitGroup
+		for range writers {
+			running.Go(func() {
+				for range times {
+					if err := w.Tx(t.Context(), func(tx sqldb.Tx) error { return audit.Add(t.Context(), tx, some("a")[0]) }); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		running.Wait()
+		if head, err := audit.Verify(t.Context(), db, audit.Head{}); err != nil || head.Number != writers*times {
+			t.Errorf("%v, %v", head, err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		held := w.Tx(t.Context(), func(sqldb.Tx) error {
+			cancel()
+			if err := w.Tx(ctx, func(sqldb.Tx) error { return nil }); !errors.Is(err, context.Canceled) {
+				t.Errorf("who has gone still waits: %v", err)
+			}
+			return nil
+		})
+		if held != nil {
+			t.Error(held)
+		}
+	})
+}

@@ -6,10 +6,12 @@ import (
 	"net/http"
 	"net/netip"
 
+	"google.golang.org/grpc"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/realguardio/realguardio/cmd/realguardio/internal/ops"
 	"github.com/realguardio/realguardio/gateway"
+	"github.com/realguardio/realguardio/gateway/byfield"
 	"github.com/realguardio/realguardio/gateway/rest"
 	"github.com/realguardio/realguardio/gateway/ui"
 	auditv1 "github.com/realguardio/realguardio/gen/go/realguardio/audit/v1"
@@ -120,16 +122,15 @@ func (p *Part) newEdge(cfg GatewayConfig, in *membership) (*gateway.Gateway, err
 // backends is where requests go on to, and by which generated code. This is the one place to add a service to.
 func (in *membership) backends(peers Peers) ([]gateway.Backend, error) {
 	var backends []gateway.Backend
+	sessionsTo, nativeTo := map[string]grpc.ClientConnInterface{}, map[string]grpc.ClientConnInterface{}
 	for _, b := range []struct {
 		part, address string
 		files         []protoreflect.FileDescriptor
 		rest          []rest.Register
 	}{
-		// The one part so far that keeps an audit log.
-		{Token, peers.Token, files(tokenv1.File_realguardio_token_v1_admin_proto, auditv1.File_realguardio_audit_v1_audit_proto), []rest.Register{
+		{Token, peers.Token, files(tokenv1.File_realguardio_token_v1_admin_proto), []rest.Register{
 			rest.Service(tokenv1.RegisterAdminServiceHandlerClient, tokenv1.NewAdminServiceClient),
 			rest.Service(tokenv1.RegisterAccountServiceHandlerClient, tokenv1.NewAccountServiceClient),
-			rest.Service(auditv1.RegisterAuditServiceHandlerClient, auditv1.NewAuditServiceClient),
 		}},
 		{Customer, peers.Customer, files(customerv1.File_realguardio_customer_v1_customer_proto), []rest.Register{
 			rest.Service(customerv1.RegisterCustomerServiceHandlerClient, customerv1.NewCustomerServiceClient),
@@ -150,9 +151,30 @@ func (in *membership) backends(peers Peers) ([]gateway.Backend, error) {
 		if err != nil {
 			return nil, err
 		}
+		sessionsTo[b.part], nativeTo[b.part] = sessions, native
 		backends = append(backends, gateway.Backend{Conn: sessions, Forward: native, Services: services(b.files), REST: b.rest})
 	}
-	return backends, nil
+	logs, err := auditLogs(sessionsTo, nativeTo)
+	if err != nil {
+		return nil, err
+	}
+	return append(backends, logs), nil
+}
+
+// auditLogs is the service that every part has: a request names the part whose log is wanted.
+func auditLogs(sessions, native map[string]grpc.ClientConnInterface) (gateway.Backend, error) {
+	all := services(files(auditv1.File_realguardio_audit_v1_audit_proto))
+	conn, err := byfield.New(all[0], "part", sessions)
+	if err != nil {
+		return gateway.Backend{}, err
+	}
+	forward, err := byfield.New(all[0], "part", native)
+	if err != nil {
+		return gateway.Backend{}, err
+	}
+	return gateway.Backend{Conn: conn, Forward: forward, Services: all, REST: []rest.Register{
+		rest.Service(auditv1.RegisterAuditServiceHandlerClient, auditv1.NewAuditServiceClient),
+	}}, nil
 }
 
 func files(all ...protoreflect.FileDescriptor) []protoreflect.FileDescriptor { return all }

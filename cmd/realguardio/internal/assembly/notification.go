@@ -43,6 +43,7 @@ func NewNotification(ctx context.Context, cfg NotificationConfig, l Listeners) (
 	if err != nil {
 		return nil, err
 	}
+	in.denied = service.Denied
 	p.work("deliveries", service.Run)
 	return p, p.finish(in, cfg.Environment, l, service.Register)
 }

@@ -16,9 +16,9 @@ import (
 // asked are what parts can be asked on behalf of somebody.
 var asked = map[string][]protoreflect.FileDescriptor{
 	Token:          {tokenv1.File_realguardio_token_v1_admin_proto, auditv1.File_realguardio_audit_v1_audit_proto},
-	Customer:       {customerv1.File_realguardio_customer_v1_customer_proto},
-	SecuritySystem: {securitysystemv1.File_realguardio_securitysystem_v1_securitysystem_proto},
-	Notification:   {notificationv1.File_realguardio_notification_v1_notification_proto},
+	Customer:       {customerv1.File_realguardio_customer_v1_customer_proto, auditv1.File_realguardio_audit_v1_audit_proto},
+	SecuritySystem: {securitysystemv1.File_realguardio_securitysystem_v1_securitysystem_proto, auditv1.File_realguardio_audit_v1_audit_proto},
+	Notification:   {notificationv1.File_realguardio_notification_v1_notification_proto, auditv1.File_realguardio_audit_v1_audit_proto},
 }
 
 // personal are the scopes by which the identity provider decides what it shows of a person. No rule names them.

@@ -35,11 +35,13 @@ func NewCustomer(ctx context.Context, env Environment, l Listeners) (_ *Part, er
 	}
 	service, err := customer.New(customer.Config{
 		DB: db, Accounts: tokenv1.NewAdminServiceClient(accounts), SecuritySystems: securitysystemv1.NewSecuritySystemServiceClient(systems),
-		Logger: p.log, Now: env.Now,
+		Registerer: p.Ops.Registry, Logger: p.log, Now: env.Now,
 	})
 	if err != nil {
 		return nil, err
 	}
+	in.denied = service.Denied
+	p.work("audit log", service.Run)
 	return p, p.finish(in, env, l, service.Register)
 }
 
@@ -77,6 +79,7 @@ func NewSecuritySystem(ctx context.Context, env Environment, l Listeners) (_ *Pa
 	if err != nil {
 		return nil, err
 	}
+	in.denied = service.Denied
 	p.work("events", service.Run)
 	return p, p.finish(in, env, l, service.Register)
 }

@@ -23,10 +23,11 @@ func newAuditList(w World) *cobra.Command {
 		Use:   "list",
 		Short: "List entries, the newest first",
 		Example: `  realguardio audit list --action user.
+  realguardio audit list --part securitysystem --action system.
   realguardio audit list --target usr_06h03td30m2a8mycerj5kpyt3r --limit 500 -o json`,
 	}
 	declare := func(s *settings.Set) {
-		s.String(&part, "part", "whose log", settings.OneOf("token"))
+		s.String(&part, "part", "whose log", settings.OneOf("token", "customer", "securitysystem", "notification"))
 		s.String(&actor, "actor", "only what this subject did")
 		s.String(&subject, "target", "only what was done to this")
 		s.String(&action, "action", "only this action; with a dot at the end all that begin so")

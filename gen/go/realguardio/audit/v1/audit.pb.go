@@ -35,7 +35,7 @@ type Entry struct {
 	Actor string `protobuf:"bytes,3,opt,name=actor,proto3" json:"actor,omitempty"`
 	// The client that it was done through.
 	ClientId string `protobuf:"bytes,4,opt,name=client_id,json=clientId,proto3" json:"client_id,omitempty"`
-	// What was done: `user.disable`, `login`, `client.secret.rotate`.
+	// What was done: `user.disable`, `login`, `system.arm`, `grant.create`; `call.deny` for a call that was refused.
 	Action string `protobuf:"bytes,5,opt,name=action,proto3" json:"action,omitempty"`
 	// What it was done to, by its id.
 	Target string `protobuf:"bytes,6,opt,name=target,proto3" json:"target,omitempty"`
@@ -191,7 +191,7 @@ func (x *Entry) GetThrough() []string {
 
 type ListEntriesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Whose log: `token`.
+	// Whose log: `token`, `customer`, `securitysystem` or `notification`.
 	Part string `protobuf:"bytes,1,opt,name=part,proto3" json:"part,omitempty"`
 	// Only what this subject did.
 	Actor string `protobuf:"bytes,2,opt,name=actor,proto3" json:"actor,omitempty"`
@@ -355,9 +355,9 @@ const file_realguardio_audit_v1_audit_proto_rawDesc = "" +
 	"\athrough\x18\x0e \x03(\tR\athrough\x1a:\n" +
 	"\fDetailsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xe7\x01\n" +
-	"\x12ListEntriesRequest\x12 \n" +
-	"\x04part\x18\x01 \x01(\tB\f\xbaH\tr\aR\x05tokenR\x04part\x12\x1d\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x8f\x02\n" +
+	"\x12ListEntriesRequest\x12H\n" +
+	"\x04part\x18\x01 \x01(\tB4\xbaH1r/R\x05tokenR\bcustomerR\x0esecuritysystemR\fnotificationR\x04part\x12\x1d\n" +
 	"\x05actor\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18@R\x05actor\x12 \n" +
 	"\x06target\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\xfe\x01R\x06target\x12\x1f\n" +
 	"\x06action\x18\x04 \x01(\tB\a\xbaH\x04r\x02\x18@R\x06action\x12$\n" +

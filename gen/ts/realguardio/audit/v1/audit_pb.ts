@@ -15,7 +15,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file realguardio/audit/v1/audit.proto.
  */
 export const file_realguardio_audit_v1_audit: GenFile = /*@__PURE__*/
-  fileDesc("CiByZWFsZ3VhcmRpby9hdWRpdC92MS9hdWRpdC5wcm90bxIUcmVhbGd1YXJkaW8uYXVkaXQudjEi3wIKBUVudHJ5Eg4KBm51bWJlchgBIAEoAxIoCgR0aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBINCgVhY3RvchgDIAEoCRIRCgljbGllbnRfaWQYBCABKAkSDgoGYWN0aW9uGAUgASgJEg4KBnRhcmdldBgGIAEoCRIOCgZyZXN1bHQYByABKAkSDwoHYWRkcmVzcxgIIAEoCRISCgpyZXF1ZXN0X2lkGAkgASgJEjkKB2RldGFpbHMYCiADKAsyKC5yZWFsZ3VhcmRpby5hdWRpdC52MS5FbnRyeS5EZXRhaWxzRW50cnkSDAoEaGFzaBgLIAEoDBIOCgZhY3RvcnMYDCADKAkSCwoDdmlhGA0gASgJEg8KB3Rocm91Z2gYDiADKAkaLgoMRGV0YWlsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEitQEKEkxpc3RFbnRyaWVzUmVxdWVzdBIaCgRwYXJ0GAEgASgJQgy6SAlyB1IFdG9rZW4SFgoFYWN0b3IYAiABKAlCB7pIBHICGEASGAoGdGFyZ2V0GAMgASgJQgi6SAVyAxj+ARIXCgZhY3Rpb24YBCABKAlCB7pIBHICGEASGgoJcGFnZV9zaXplGAUgASgFQge6SAQaAigAEhwKCnBhZ2VfdG9rZW4YBiABKAlCCLpIBXIDGIAQIlwKE0xpc3RFbnRyaWVzUmVzcG9uc2USLAoHZW50cmllcxgBIAMoCzIbLnJlYWxndWFyZGlvLmF1ZGl0LnYxLkVudHJ5EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCTK8AQoMQXVkaXRTZXJ2aWNlEqsBCgtMaXN0RW50cmllcxIoLnJlYWxndWFyZGlvLmF1ZGl0LnYxLkxpc3RFbnRyaWVzUmVxdWVzdBopLnJlYWxndWFyZGlvLmF1ZGl0LnYxLkxpc3RFbnRyaWVzUmVzcG9uc2UiR5ACAdrnGCQSAQEaEVJFQUxHVUFSRElPX0FETUlOIgphdWRpdC5yZWFkMAGC0+STAhYSFC9hcGkvdjEvYXVkaXQve3BhcnR9QuABChhjb20ucmVhbGd1YXJkaW8uYXVkaXQudjFCCkF1ZGl0UHJvdG9QAVpGZ2l0aHViLmNvbS9yZWFsZ3VhcmRpby9yZWFsZ3VhcmRpby9nZW4vZ28vcmVhbGd1YXJkaW8vYXVkaXQvdjE7YXVkaXR2MaICA1JBWKoCFFJlYWxndWFyZGlvLkF1ZGl0LlYxygIUUmVhbGd1YXJkaW9cQXVkaXRcVjHiAiBSZWFsZ3VhcmRpb1xBdWRpdFxWMVxHUEJNZXRhZGF0YeoCFlJlYWxndWFyZGlvOjpBdWRpdDo6VjFiBnByb3RvMw", [file_buf_validate_validate, file_google_api_annotations, file_google_protobuf_timestamp, file_realguardio_mesh_v1_policy]);
+  fileDesc("CiByZWFsZ3VhcmRpby9hdWRpdC92MS9hdWRpdC5wcm90bxIUcmVhbGd1YXJkaW8uYXVkaXQudjEi3wIKBUVudHJ5Eg4KBm51bWJlchgBIAEoAxIoCgR0aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBINCgVhY3RvchgDIAEoCRIRCgljbGllbnRfaWQYBCABKAkSDgoGYWN0aW9uGAUgASgJEg4KBnRhcmdldBgGIAEoCRIOCgZyZXN1bHQYByABKAkSDwoHYWRkcmVzcxgIIAEoCRISCgpyZXF1ZXN0X2lkGAkgASgJEjkKB2RldGFpbHMYCiADKAsyKC5yZWFsZ3VhcmRpby5hdWRpdC52MS5FbnRyeS5EZXRhaWxzRW50cnkSDAoEaGFzaBgLIAEoDBIOCgZhY3RvcnMYDCADKAkSCwoDdmlhGA0gASgJEg8KB3Rocm91Z2gYDiADKAkaLgoMRGV0YWlsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEi3QEKEkxpc3RFbnRyaWVzUmVxdWVzdBJCCgRwYXJ0GAEgASgJQjS6SDFyL1IFdG9rZW5SCGN1c3RvbWVyUg5zZWN1cml0eXN5c3RlbVIMbm90aWZpY2F0aW9uEhYKBWFjdG9yGAIgASgJQge6SARyAhhAEhgKBnRhcmdldBgDIAEoCUIIukgFcgMY/gESFwoGYWN0aW9uGAQgASgJQge6SARyAhhAEhoKCXBhZ2Vfc2l6ZRgFIAEoBUIHukgEGgIoABIcCgpwYWdlX3Rva2VuGAYgASgJQgi6SAVyAxiAECJcChNMaXN0RW50cmllc1Jlc3BvbnNlEiwKB2VudHJpZXMYASADKAsyGy5yZWFsZ3VhcmRpby5hdWRpdC52MS5FbnRyeRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkyvAEKDEF1ZGl0U2VydmljZRKrAQoLTGlzdEVudHJpZXMSKC5yZWFsZ3VhcmRpby5hdWRpdC52MS5MaXN0RW50cmllc1JlcXVlc3QaKS5yZWFsZ3VhcmRpby5hdWRpdC52MS5MaXN0RW50cmllc1Jlc3BvbnNlIkeQAgHa5xgkEgEBGhFSRUFMR1VBUkRJT19BRE1JTiIKYXVkaXQucmVhZDABgtPkkwIWEhQvYXBpL3YxL2F1ZGl0L3twYXJ0fULgAQoYY29tLnJlYWxndWFyZGlvLmF1ZGl0LnYxQgpBdWRpdFByb3RvUAFaRmdpdGh1Yi5jb20vcmVhbGd1YXJkaW8vcmVhbGd1YXJkaW8vZ2VuL2dvL3JlYWxndWFyZGlvL2F1ZGl0L3YxO2F1ZGl0djGiAgNSQViqAhRSZWFsZ3VhcmRpby5BdWRpdC5WMcoCFFJlYWxndWFyZGlvXEF1ZGl0XFYx4gIgUmVhbGd1YXJkaW9cQXVkaXRcVjFcR1BCTWV0YWRhdGHqAhZSZWFsZ3VhcmRpbzo6QXVkaXQ6OlYxYgZwcm90bzM", [file_buf_validate_validate, file_google_api_annotations, file_google_protobuf_timestamp, file_realguardio_mesh_v1_policy]);
 
 /**
  * Entry says who did what, to what, when, and what came of it.
@@ -50,7 +50,7 @@ export type Entry = Message<"realguardio.audit.v1.Entry"> & {
   clientId: string;
 
   /**
-   * What was done: `user.disable`, `login`, `client.secret.rotate`.
+   * What was done: `user.disable`, `login`, `system.arm`, `grant.create`; `call.deny` for a call that was refused.
    *
    * @generated from field: string action = 5;
    */
@@ -155,7 +155,7 @@ export type EntryJson = {
   clientId?: string;
 
   /**
-   * What was done: `user.disable`, `login`, `client.secret.rotate`.
+   * What was done: `user.disable`, `login`, `system.arm`, `grant.create`; `call.deny` for a call that was refused.
    *
    * @generated from field: string action = 5;
    */
@@ -239,7 +239,7 @@ export const EntrySchema: GenMessage<Entry, {jsonType: EntryJson}> = /*@__PURE__
  */
 export type ListEntriesRequest = Message<"realguardio.audit.v1.ListEntriesRequest"> & {
   /**
-   * Whose log: `token`.
+   * Whose log: `token`, `customer`, `securitysystem` or `notification`.
    *
    * @generated from field: string part = 1;
    */
@@ -284,7 +284,7 @@ export type ListEntriesRequest = Message<"realguardio.audit.v1.ListEntriesReques
  */
 export type ListEntriesRequestJson = {
   /**
-   * Whose log: `token`.
+   * Whose log: `token`, `customer`, `securitysystem` or `notification`.
    *
    * @generated from field: string part = 1;
    */
