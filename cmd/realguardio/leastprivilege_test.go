@@ -1,10 +1,14 @@
 package main_test
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -17,6 +21,7 @@ import (
 	customerv1 "github.com/realguardio/realguardio/gen/go/realguardio/customer/v1"
 	securitysystemv1 "github.com/realguardio/realguardio/gen/go/realguardio/securitysystem/v1"
 	"github.com/realguardio/realguardio/mesh"
+	"github.com/realguardio/realguardio/mesh/meshtest"
 )
 
 // leastPrivilege tells every part by settings alone to call the others with tokens that are for them, and to take no others.
@@ -70,6 +75,9 @@ func TestLeastPrivilegeInSeparateProcesses(t *testing.T) {
 		var grant struct{ ID string }
 		created("/api/v1/customers/"+customer.ID+"/grants", map[string]string{"apiKeyId": key.APIKey.ID, "role": "SECURITY_SYSTEM_ARMER"}, &grant)
 		c.api(t, http.StatusOK, http.MethodPost, "/api/v1/securitysystems/"+system.ID+":arm", struct{}{}, basic(key.APIKey.ID, key.Secret))
+		t.Run("and while a replica ends, no request fails", func(t *testing.T) {
+			c.drain(t, basic(key.APIKey.ID, key.Secret), "/api/v1/securitysystems/"+system.ID)
+		})
 	})
 
 	t.Run("the last part knows the person, the client and every part between", func(t *testing.T) {
@@ -148,6 +156,63 @@ func TestLeastPrivilegeInSeparateProcesses(t *testing.T) {
 			t.Errorf("securitysystem: %v", err)
 		}
 	})
+}
+
+// drain has one of two replicas of the security system service end, while a system is read and armed without pause.
+func (c *cluster) drain(t *testing.T, with as, system string) {
+	t.Helper()
+	c.second.start(t)
+	c.readyAt(t, "the second replica", c.secondOps)
+	conn := c.dial(t, "securitysystem")
+	watching, err := healthv1.NewHealthClient(conn).Watch(t.Context(), &healthv1.HealthCheckRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	calling, stop := context.WithCancel(t.Context())
+	defer stop()
+	var callers sync.WaitGroup
+	var calls atomic.Int64
+	for caller := range 4 {
+		callers.Go(func() {
+			for calling.Err() == nil {
+				method, path, body := http.MethodGet, system, any(nil)
+				if caller%2 == 0 {
+					method, path, body = http.MethodPost, system+":arm", struct{}{}
+				}
+				if a, err := try(t.Context(), c.http, method, c.Gateway+path, body, with); err != nil || a.status >= http.StatusInternalServerError {
+					t.Errorf("%s %s: %v, %d %s", method, path, err, a.status, a.body)
+					return
+				}
+				calls.Add(1)
+			}
+		})
+	}
+	more := func() {
+		enough := calls.Load() + 40
+		meshtest.Await(t, "more requests", func() bool { return t.Failed() || calls.Load() >= enough })
+	}
+	meshtest.Await(t, "a request that the second replica answers", func() bool {
+		return t.Failed() || strings.Contains(c.second.output.String(), "/ArmSecuritySystem")
+	})
+	more()
+	began := time.Now()
+	c.part["securitysystem"].stop(t, syscall.SIGTERM) // which demands exit code 0
+	if took := time.Since(began); took > 10*time.Second {
+		t.Errorf("it has taken %v, more than a server lets calls go on", took)
+	}
+	more()
+	stop()
+	callers.Wait()
+	for _, want := range []healthv1.HealthCheckResponse_ServingStatus{healthv1.HealthCheckResponse_SERVING, healthv1.HealthCheckResponse_NOT_SERVING} {
+		if said, err := watching.Recv(); err != nil || said.GetStatus() != want {
+			t.Errorf("a stream of it: %v, %v, want %v", said, err, want)
+		}
+	}
+	if _, err := watching.Recv(); status.Code(err) != codes.Unavailable {
+		t.Errorf("a stream of it ends with %v", err)
+	}
+	c.part["securitysystem"].start(t)
+	c.ready(t, "securitysystem")
 }
 
 // callerLogged is what a part's log says of the caller of a method.

@@ -44,6 +44,10 @@ type cluster struct {
 	*stand
 	redis *process
 	part  map[string]*process
+	// second is another replica of the security system service, which the gateway knows of and a test may start, and
+	// secondOps where its operations would be.
+	second    *process
+	secondOps string
 }
 
 // startCluster sets an installation up and starts its parts. proof has the settings by which a part proves itself, more
@@ -62,10 +66,15 @@ func startCluster(t *testing.T, proof func(t *testing.T, dir, part string) strin
 	file := readyfile.File{CAFile: dir + "/ca.pem", ClientCertFile: dir + "/client.pem", ClientKeyFile: dir + "/client-key.pem", GRPC: map[string]string{}, Ops: map[string]string{}}
 	var config strings.Builder
 	fmt.Fprintf(&config, "insecure-plaintext: true\nredis-url: redis://%s\nlog-level: warn\n", redis)
+	second, secondOps := freeAddress(t), freeAddress(t)
 	for _, part := range parts {
 		grpc, ops := freeAddress(t), freeAddress(t)
 		file.GRPC[part], file.Ops[part] = grpc, "http://"+ops
-		if part != "gateway" {
+		switch part {
+		case "gateway":
+		case "securitysystem":
+			fmt.Fprintf(&config, "%s-address: %s,%s\n", part, grpc, second)
+		default:
 			fmt.Fprintf(&config, "%s-address: %s\n", part, grpc)
 		}
 		fmt.Fprintf(&config, "%s:\n  grpc-listen: %s\n  ops-listen: %s\n%s  client-secret-file: %s/secrets/%s-client-secret\n",
@@ -102,6 +111,10 @@ func startCluster(t *testing.T, proof func(t *testing.T, dir, part string) strin
 		c.part[part] = newProcess(t, part, func() *exec.Cmd { return exec.Command(path, "serve", part, "--config", settings) })
 		c.part[part].start(t)
 	}
+	c.secondOps = "http://" + secondOps
+	c.second = newProcess(t, "second securitysystem", func() *exec.Cmd {
+		return exec.Command(path, "serve", "securitysystem", "--config", settings, "--grpc-listen", second, "--ops-listen", secondOps)
+	})
 	for _, part := range parts {
 		c.ready(t, part)
 	}
@@ -131,8 +144,13 @@ func (c *cluster) setUp(t *testing.T, path, settings, dir, public string) readyf
 // ready waits until a part says that it is.
 func (c *cluster) ready(t *testing.T, part string) {
 	t.Helper()
-	eventually(t, part+" is ready", func() error {
-		a, err := try(t.Context(), c.http, http.MethodGet, c.Ops[part]+"/readyz", nil)
+	c.readyAt(t, part, c.Ops[part])
+}
+
+func (c *cluster) readyAt(t *testing.T, what, ops string) {
+	t.Helper()
+	eventually(t, what+" is ready", func() error {
+		a, err := try(t.Context(), c.http, http.MethodGet, ops+"/readyz", nil)
 		if err == nil && a.status != http.StatusOK {
 			err = problem("%d %s", a.status, a.body)
 		}
