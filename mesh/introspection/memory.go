@@ -33,6 +33,14 @@ func (m *memory[V]) get(d digest, now time.Time) (V, bool) {
 	return r.value, true
 }
 
+// holds reports whether there is a value, which may have expired.
+func (m *memory[V]) holds(d digest) bool {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	_, ok := m.of[d]
+	return ok
+}
+
 func (m *memory[V]) put(d digest, value V, until, now time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -86,6 +86,8 @@ type Verifier struct {
 	count   counters
 	good    *memory[mesh.Identity]
 	bad     *memory[error]
+	// strangers counts the bad tokens of each peer.
+	strangers strangers
 
 	// endpoint is the introspection endpoint, empty until it was discovered; discovering is held by who does so.
 	endpoint    atomic.Pointer[string]
@@ -105,7 +107,7 @@ func New(cfg Config) (*Verifier, error) {
 	}
 	v := &Verifier{
 		cfg: cfg, claims: reader, http: discovery.New(cfg.HTTPClient), breaker: breaker{now: cfg.Now}, slots: make(chan struct{}, flights),
-		good: newMemory[mesh.Identity](cfg.CacheSize), bad: newMemory[error](cfg.CacheSize), discovering: make(chan struct{}, 1),
+		good: newMemory[mesh.Identity](cfg.CacheSize), bad: newMemory[error](cfg.CacheSize), strangers: newStrangers(), discovering: make(chan struct{}, 1),
 	}
 	if cfg.URL != "" {
 		v.endpoint.Store(&cfg.URL)
@@ -142,7 +144,8 @@ func (v *Verifier) Known(token string) (mesh.Identity, bool) {
 
 // Verify returns whom token speaks for, and asks its issuer if that is not known. An error wraps [mesh.ErrCannotVerify] or
 // says why the token is refused; it never holds the token. The wait for an issuer that is down is short, and its tokens
-// are not accepted meanwhile.
+// are not accepted meanwhile. From an address that has sent many bad tokens, only those are asked about that were good before:
+// strangers who guess do not become a flood at the issuer, nor keep those out whom it knows.
 func (v *Verifier) Verify(ctx context.Context, token string) (mesh.Identity, error) {
 	d, now := digest(sha256.Sum256([]byte(token))), v.cfg.Now()
 	if id, ok := v.good.get(d, now); ok {
@@ -155,6 +158,10 @@ func (v *Verifier) Verify(ctx context.Context, token string) (mesh.Identity, err
 	}
 	if len(token) > maxToken || len(token) < minToken || strings.Trim(token, tokenCharacters) != "" {
 		return mesh.Identity{}, refused("malformed", "the token cannot be one")
+	}
+	of, stranger := strangerOf(ctx)
+	if stranger && v.strangers.tired(of, now) && !v.good.holds(d) {
+		return mesh.Identity{}, fmt.Errorf("%w: too many bad tokens from one peer", mesh.ErrCannotVerify)
 	}
 	defer v.waiting.Add(-1)
 	if v.waiting.Add(1) > maxWaiting {
@@ -173,6 +180,9 @@ func (v *Verifier) Verify(ctx context.Context, token string) (mesh.Identity, err
 	select {
 	case r := <-done:
 		if r.Err != nil {
+			if stranger && !errors.Is(r.Err, mesh.ErrCannotVerify) {
+				v.strangers.charge(of, now)
+			}
 			return mesh.Identity{}, r.Err
 		}
 		return r.Val.(mesh.Identity), nil

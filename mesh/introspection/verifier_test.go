@@ -10,8 +10,10 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -20,6 +22,7 @@ import (
 
 	"github.com/lestrrat-go/jwx/v2/jwa"
 	"github.com/lestrrat-go/jwx/v2/jwt"
+	"google.golang.org/grpc/peer"
 
 	"github.com/realguardio/realguardio/mesh"
 	"github.com/realguardio/realguardio/mesh/claims"
@@ -388,6 +391,68 @@ func TestStrangersFillNoMemory(t *testing.T) {
 	}
 	if size := v.Remembered(); size > 16 {
 		t.Errorf("%d are remembered", size)
+	}
+}
+
+// from is a call of somebody at an address.
+func from(t *testing.T, address string) context.Context {
+	return peer.NewContext(t.Context(), &peer.Peer{Addr: net.TCPAddrFromAddrPort(netip.MustParseAddrPort(address))})
+}
+
+// TestWhoGuessesTokensIsSoonNotAskedAboutMore: the issuer is spared, and who is known there does not notice, at the same address
+// or another.
+func TestWhoGuessesTokensIsSoonNotAskedAboutMore(t *testing.T) {
+	for name, address := range map[string]struct{ guesser, neighbour, other string }{
+		"IPv4": {"192.0.2.1:1000", "192.0.2.1:2000", "192.0.2.2:1000"},
+		"IPv6": {"[2001:db8::1]:1000", "[2001:db8::2]:1000", "[2001:db8:0:1::1]:1000"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			iss, clock := newIssuer(t), &clock{}
+			v := newVerifier(t, iss, func(c *introspection.Config) { c.Now = clock.now })
+			if _, err := v.Verify(from(t, address.neighbour), good); err != nil {
+				t.Fatal(err)
+			}
+			iss.answers(func(w http.ResponseWriter, r *http.Request) {
+				body := `{"active":false}`
+				if r.PostFormValue("token") == good || strings.HasPrefix(r.PostFormValue("token"), "new-and-good") {
+					body = active(iss.url, nil)
+				}
+				_, _ = w.Write([]byte(body))
+			})
+			before := iss.asked.Load()
+			guess := func(i int) string {
+				_, err := v.Verify(from(t, address.guesser), fmt.Sprintf("a-token-of-a-stranger-%d", i))
+				return cause(err)
+			}
+			for i := range 1000 {
+				if got := guess(i); got != "inactive" && got != "cannot verify" {
+					t.Fatal(got)
+				}
+			}
+			if n := iss.asked.Load() - before; n < 100 || n > 150 {
+				t.Errorf("the issuer was asked %d times about 1000 guesses", n)
+			}
+			if _, err := v.Verify(from(t, address.neighbour), good); err != nil {
+				t.Errorf("a token that is remembered: %v", err)
+			}
+			if _, err := v.Verify(from(t, address.other), "new-and-good-of-another"); err != nil {
+				t.Errorf("a good token from another address: %v", err)
+			}
+			clock.advance(11 * time.Second) // what is remembered has expired; 110 more may be asked about
+			for i := range 1000 {
+				guess(1000 + i)
+			}
+			if _, err := v.Verify(from(t, address.neighbour), good); err != nil {
+				t.Errorf("a token that was good before: %v", err)
+			}
+			if _, err := v.Verify(from(t, address.neighbour), "new-and-good-here"); cause(err) != "cannot verify" {
+				t.Errorf("a token that nobody has seen, from where it is guessed: %v", err)
+			}
+			clock.advance(time.Second)
+			if _, err := v.Verify(from(t, address.neighbour), "new-and-good-here"); err != nil {
+				t.Errorf("a moment later: %v", err)
+			}
+		})
 	}
 }
 
