@@ -32,6 +32,9 @@ type listener struct {
 	caller Caller
 	// position is that of the last event: where another call goes on.
 	position string
+	// recalled is true while position is what a browser says by itself. It cannot say otherwise, so that one which is not
+	// understood must not be refused: after any status but 200 it never comes back (HTML, section 9.2.3).
+	recalled bool
 }
 
 func (e *Events) serve(w http.ResponseWriter, r *http.Request, m method) {
@@ -79,20 +82,33 @@ func (l *listener) asked() (string, error) {
 		}
 	}
 	if last := l.r.Header["Last-Event-Id"]; len(last) > 0 {
-		position = last[0]
-	}
-	for _, c := range []byte(position) {
-		if c < ' ' || c > '~' {
-			return "", mesh.InvalidField("position", "must be printable ASCII")
+		if position, l.recalled = last[0], true; !printable(position) {
+			return "", nil // as if it had not said so
 		}
 	}
+	if !printable(position) {
+		return "", mesh.InvalidField("position", "must be printable ASCII")
+	}
 	return position, nil
+}
+
+func printable(s string) bool {
+	for _, c := range []byte(s) {
+		if c < ' ' || c > '~' {
+			return false
+		}
+	}
+	return true
 }
 
 // listen sends what the service says for as long as the caller's credential is good, by as many calls as it takes.
 func (l *listener) listen(ctx context.Context) error {
 	for {
 		renewed, err := l.call(ctx)
+		if status.Code(err) == codes.InvalidArgument && l.recalled && !l.out.begun {
+			l.position, l.recalled = "", false // from now, which tells the browser to look at everything again
+			continue
+		}
 		if renewed || status.Code(err) == codes.Unauthenticated && mesh.Reason(err) != mesh.ReasonStepUp {
 			// The token is another by now, or has ended: is there one to go on with?
 			before := l.caller.Token
