@@ -171,38 +171,6 @@ func TestABrowserIsToldOfChanges(t *testing.T) {
 	}
 }
 
-// TestWhatABrowserRecallsIsNeverRefused: a browser that is answered with another status than 200 does not come back. Who says
-// a position by themselves is told that it is none.
-func TestWhatABrowserRecallsIsNeverRefused(t *testing.T) {
-	for name, last := range map[string]string{
-		"not a position": "unreadable", "no ASCII": "p\xc3\xa9", "not even text": "p\xff", "a kilobyte": strings.Repeat("unreadable", 100),
-	} {
-		t.Run(name, func(t *testing.T) {
-			w, g, service := liveWorld(t, time.Hour)
-			w.backend.watch = func(req *securitysystemv1.WatchSecuritySystemsRequest, stream watchServer) error {
-				if strings.HasPrefix(req.GetPosition(), "unreadable") {
-					return mesh.InvalidField("position", "must be one that an earlier message has told")
-				}
-				return service.serve(req, stream)
-			}
-			b := g.signedIn(t)
-			l := b.listen(t, header{"Last-Event-ID": last})
-			if l.answer.StatusCode != http.StatusOK {
-				t.Fatalf("answered %d", l.answer.StatusCode)
-			}
-			l.wants("retry: ", `data: {"position":""`)
-			service.changes <- "p1"
-			l.wants("id: p1")
-			if calls := service.calls(); len(calls) != 1 || calls[0].position != "" {
-				t.Errorf("the service was asked %v", calls)
-			}
-			if a := b.get(t, livePath+"?position=unreadable"); a.StatusCode != http.StatusBadRequest {
-				t.Errorf("a position that somebody says: %d", a.StatusCode)
-			}
-		})
-	}
-}
-
 // TestTheTokenUnderAnEventStreamIsRenewed: before the token ends, and, where nobody looked in time, when it has.
 func TestTheTokenUnderAnEventStreamIsRenewed(t *testing.T) {
 	for name, tt := range map[string]struct{ heartbeat, life time.Duration }{
