@@ -9,21 +9,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/url"
-	"os"
 	"slices"
-	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
-	"gopkg.in/yaml.v3"
 
 	"github.com/realguardio/realguardio/mesh/claims"
 	"github.com/realguardio/realguardio/mesh/introspection"
 	"github.com/realguardio/realguardio/mesh/issuers"
 	"github.com/realguardio/realguardio/mesh/jwt"
+	"github.com/realguardio/realguardio/mesh/yamlfile"
 )
 
 // firstKeys is how long a start waits for the keys of each issuer, of all at once.
@@ -46,19 +43,9 @@ type Issuer struct {
 // machines: for a trial, since everybody on the way can change their keys. The error has a line for each thing that is
 // wrong.
 func Read(path string, plaintext bool) ([]Issuer, error) {
-	file, err := os.Open(path)
+	all, err := yamlfile.List[written](path)
 	if err != nil {
 		return nil, err
-	}
-	defer file.Close()
-	decoder := yaml.NewDecoder(file)
-	decoder.KnownFields(true)
-	var all []written
-	if err := decoder.Decode(&all); err != nil && !errors.Is(err, io.EOF) {
-		return nil, yamlProblems(err)
-	}
-	if err := decoder.Decode(&yaml.Node{}); !errors.Is(err, io.EOF) {
-		return nil, errors.New("must be a single YAML document")
 	}
 	if len(all) == 0 {
 		return nil, errors.New("names no issuer")
@@ -73,7 +60,7 @@ func Read(path string, plaintext bool) ([]Issuer, error) {
 		}
 		names[w.Name], urls[w.Issuer] = true, true
 		if err != nil {
-			problems = append(problems, eachLine(fmt.Sprintf("issuer %d (%s): ", n+1, cmp.Or(w.Name, "without a name")), err))
+			problems = append(problems, yamlfile.EachLine(fmt.Sprintf("issuer %d (%s): ", n+1, cmp.Or(w.Name, "without a name")), err))
 		}
 		list = append(list, i)
 	}
@@ -204,28 +191,4 @@ func checkURL(name, value string, plaintext, required bool) error {
 		return fmt.Errorf("%s is not https: its keys would travel in plaintext", name)
 	}
 	return nil
-}
-
-// yamlProblems is one line for each thing that is wrong, in the words of who writes the file.
-func yamlProblems(err error) error {
-	wrong, ok := errors.AsType[*yaml.TypeError](err)
-	if !ok {
-		return errors.New(strings.Join(strings.Fields(err.Error()), " "))
-	}
-	var problems []error
-	for _, text := range wrong.Errors {
-		text, _, _ = strings.Cut(text, " in type ")
-		text = strings.NewReplacer(" field ", " ", " not found", ": unknown setting").Replace(text)
-		problems = append(problems, errors.New(strings.Join(strings.Fields(text), " ")))
-	}
-	return errors.Join(problems...)
-}
-
-// eachLine puts a prefix before each line of an error.
-func eachLine(prefix string, err error) error {
-	var lines []error
-	for line := range strings.Lines(err.Error()) {
-		lines = append(lines, errors.New(prefix+strings.TrimSpace(line)))
-	}
-	return errors.Join(lines...)
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/realguardio/realguardio/cmd/realguardio/internal/settings"
 	"github.com/realguardio/realguardio/gateway"
 	"github.com/realguardio/realguardio/mesh/issuers/issuerfile"
+	"github.com/realguardio/realguardio/mesh/yamlfile"
 )
 
 // trustedIssuers is a setting that names a file with issuers of others, and what is in the file.
@@ -24,7 +25,7 @@ func (t *trustedIssuers) declare(s *settings.Set, plaintext *bool) {
 		}
 		list, err := issuerfile.Read(t.file, *plaintext)
 		if err != nil {
-			return eachLine("--trusted-issuers-file: "+t.file+": ", err)
+			return yamlfile.EachLine("--trusted-issuers-file: "+t.file+": ", err)
 		}
 		t.list = list
 		return nil

@@ -3,13 +3,9 @@ package cli
 import (
 	"errors"
 	"fmt"
-	"io"
-	"os"
-	"strings"
-
-	"gopkg.in/yaml.v3"
 
 	"github.com/realguardio/realguardio/cmd/realguardio/internal/settings"
+	"github.com/realguardio/realguardio/mesh/yamlfile"
 	"github.com/realguardio/realguardio/services/token/account"
 	"github.com/realguardio/realguardio/services/token/upstream"
 )
@@ -41,7 +37,7 @@ func (u *upstreamProviders) declare(s *settings.Set, plaintext *bool) {
 		}
 		list, err := readUpstreams(u.file, *plaintext)
 		if err != nil {
-			return eachLine("--upstream-providers-file: "+u.file+": ", err)
+			return yamlfile.EachLine("--upstream-providers-file: "+u.file+": ", err)
 		}
 		u.list = list
 		return nil
@@ -50,19 +46,9 @@ func (u *upstreamProviders) declare(s *settings.Set, plaintext *bool) {
 
 // readUpstreams reads the list and the secrets that it names.
 func readUpstreams(path string, plaintext bool) ([]upstream.Provider, error) {
-	file, err := os.Open(path)
+	written, err := yamlfile.List[upstreamProvider](path)
 	if err != nil {
 		return nil, err
-	}
-	defer file.Close()
-	decoder := yaml.NewDecoder(file)
-	decoder.KnownFields(true)
-	var written []upstreamProvider
-	if err := decoder.Decode(&written); err != nil && !errors.Is(err, io.EOF) {
-		return nil, yamlProblems(err)
-	}
-	if err := decoder.Decode(&yaml.Node{}); !errors.Is(err, io.EOF) {
-		return nil, errors.New("must be a single YAML document")
 	}
 	var list []upstream.Provider
 	var problems []error
@@ -78,7 +64,7 @@ func readUpstreams(path string, plaintext bool) ([]upstream.Provider, error) {
 			p.ClientSecret = "unreadable" // so that what is wrong is said once
 		}
 		if err := errors.Join(err, p.Validate(plaintext)); err != nil {
-			problems = append(problems, eachLine(fmt.Sprintf("provider %d: ", n+1), err))
+			problems = append(problems, yamlfile.EachLine(fmt.Sprintf("provider %d: ", n+1), err))
 		}
 		list = append(list, p)
 	}
@@ -87,28 +73,4 @@ func readUpstreams(path string, plaintext bool) ([]upstream.Provider, error) {
 		problems = append(problems, err)
 	}
 	return list, errors.Join(problems...)
-}
-
-// yamlProblems is one line for each thing that is wrong, in the words of who writes the file.
-func yamlProblems(err error) error {
-	wrong, ok := errors.AsType[*yaml.TypeError](err)
-	if !ok {
-		return errors.New(strings.Join(strings.Fields(err.Error()), " "))
-	}
-	var problems []error
-	for _, text := range wrong.Errors {
-		text, _, _ = strings.Cut(text, " in type ")
-		text = strings.NewReplacer(" field ", " ", " not found", ": unknown setting").Replace(text)
-		problems = append(problems, errors.New(strings.Join(strings.Fields(text), " ")))
-	}
-	return errors.Join(problems...)
-}
-
-// eachLine puts a prefix before each line of an error.
-func eachLine(prefix string, err error) error {
-	var lines []error
-	for line := range strings.Lines(err.Error()) {
-		lines = append(lines, errors.New(prefix+strings.TrimSpace(line)))
-	}
-	return errors.Join(lines...)
 }
