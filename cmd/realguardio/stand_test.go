@@ -255,7 +255,11 @@ type system struct {
 func (s *stand) systems(t *testing.T, with ...as) map[string]system {
 	t.Helper()
 	var list struct{ SecuritySystems []system }
-	s.api(t, http.StatusOK, http.MethodGet, "/api/securitysystems", nil, with...).decode(t, &list)
+	a := s.unhurried(t, restRoute{http.MethodGet, "/api/securitysystems"}, with...)
+	if a.status != http.StatusOK {
+		t.Fatalf("answered %d\n%s", a.status, a.body)
+	}
+	a.decode(t, &list)
 	byName := map[string]system{}
 	for _, one := range list.SecuritySystems {
 		byName[one.LocationName] = one
