@@ -119,8 +119,8 @@ func TestAuthzExplainNamesWhatIsMissing(t *testing.T) {
 
 // explainAccess asks a running installation why mary may or may not, by her real token and by her real grants.
 func explainAccess(t *testing.T, s *stand) {
-	token := filepath.Join(t.TempDir(), "token")
-	if err := os.WriteFile(token, []byte(s.tokenOf(t, "mary")), 0o600); err != nil {
+	mary, token := s.tokenOf(t, "mary"), filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(token, []byte(mary), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	forged := filepath.Join(t.TempDir(), "forged")
@@ -163,4 +163,11 @@ func explainAccess(t *testing.T, s *stand) {
 	if code, stdout, stderr := run(t, nil, s.here("authz", "explain", "ArmSecuritySystem", "--as-token-file", forged)...); code != 1 || stdout != "" || !strings.Contains(stderr, "the token is not good") {
 		t.Errorf("a forged token: exit code %d: %s%s", code, stdout, stderr)
 	}
+	s.revoke(t, mary)
+	eventually(t, "a token that was revoked is told from a good one", func() error {
+		if code, stdout, stderr := run(t, nil, s.here("authz", "explain", "ArmSecuritySystem", "--as-token-file", token)...); code != 1 || stdout != "" || !strings.Contains(stderr, "the token is not good") {
+			return problem("exit code %d: %s%s", code, stdout, stderr)
+		}
+		return nil
+	})
 }

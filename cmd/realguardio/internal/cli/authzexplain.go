@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/realguardio/realguardio/cmd/realguardio/internal/demo"
+	"github.com/realguardio/realguardio/cmd/realguardio/internal/remote"
 	"github.com/realguardio/realguardio/cmd/realguardio/internal/settings"
 	"github.com/realguardio/realguardio/mesh"
 	"github.com/realguardio/realguardio/mesh/jwt"
@@ -72,7 +73,20 @@ func (p *supposed) identity(ctx context.Context, t *target) (mesh.Identity, erro
 	if err != nil {
 		return mesh.Identity{}, fmt.Errorf("the token is not good, so every RPC that is not public refuses it: %w", err)
 	}
-	return id, nil
+	return id, ended(ctx, t, id, token)
+}
+
+// ended returns an error for a token that was ended before its time, which only the parts of the mesh are told: the gateway
+// is asked, where one is known. A bound token is not shown to it, as without a proof it is refused for that.
+func ended(ctx context.Context, t *target, id mesh.Identity, token string) error {
+	if t.Gateway == "" || id.Confirmation.Bound() {
+		return nil
+	}
+	err := remote.Gateway{URL: t.Gateway, Token: token, HTTP: t.http}.Call(ctx, http.MethodGet, path("/me/grants"), nil, &object{})
+	if problem := (*remote.Problem)(nil); errors.As(err, &problem) && problem.Status == http.StatusUnauthorized {
+		return fmt.Errorf("the token is not good, so every RPC that is not public refuses it: %w", err)
+	}
+	return nil
 }
 
 // explanation is what is said of one RPC and one caller.
@@ -145,7 +159,8 @@ func newAuthzExplain(w World) *cobra.Command {
 		Use:   "explain RPC",
 		Short: "Say which part of an RPC's rule a caller meets, and which grants they have on an object",
 		Long: `Say which part of an RPC's rule a caller meets, and which is missing, by the checks of the guard itself. The caller is the bearer of
---as-token-file, which the issuer must have signed, or one that the other flags make up: then nothing is asked of anybody.
+--as-token-file, which the issuer must have signed, or one that the other flags make up: then nothing is asked of anybody. Whether
+the token was ended before its time (a sign-out, a revocation) is known where --gateway or --ready-file says whom to ask.
 The rule speaks of the token alone. Objects are decided in addition: with --customer the customer service is asked which grants
 somebody holds at a place, or why none of them counts there. It tells as much as the asker may see.`,
 		Example: `  realguardio authz explain ArmSecuritySystem --scope securitysystem.read
