@@ -42,7 +42,7 @@ func TestLogoutAndKeys(t *testing.T) {
 		type key struct{ ID, Alg, Status, RetireTime string }
 		var before, rotated, after, revoked []key
 		runJSON(t, &before, "keys", "list", "--ready-file", s.path, "-o", "json")
-		token := s.tokenOf(t, "alice")
+		token, browser := s.tokenOf(t, "alice"), s.signIn(t, "mary")
 		runJSON(t, &rotated, "keys", "rotate", "--ready-file", s.path, "--alg", "ES256", "-o", "json")
 		if len(before) != 6 || len(rotated) != 1 || rotated[0].Alg != "ES256" || rotated[0].Status != "active" {
 			t.Fatalf("of %v, %v signs now", before, rotated)
@@ -62,6 +62,12 @@ func TestLogoutAndKeys(t *testing.T) {
 		}
 		eventually(t, "what it signed is refused", func() error {
 			if got := call(t, s.http, http.MethodGet, s.Gateway+"/api/v1/securitysystems", nil, bearer(token)); got.status != http.StatusUnauthorized {
+				return fmt.Errorf("answered %d", got.status)
+			}
+			return nil
+		})
+		eventually(t, "who is signed in stays so, by another token", func() error {
+			if got := call(t, browser, http.MethodGet, s.Gateway+"/api/v1/securitysystems", nil); got.status != http.StatusOK {
 				return fmt.Errorf("answered %d", got.status)
 			}
 			return nil

@@ -128,8 +128,8 @@ type AdminServiceClient interface {
 	ListSigningKeys(ctx context.Context, in *ListSigningKeysRequest, opts ...grpc.CallOption) (*ListSigningKeysResponse, error)
 	// RotateSigningKeys makes the next key of each algorithm asked for the one that signs. Tokens signed before stay valid.
 	RotateSigningKeys(ctx context.Context, in *RotateSigningKeysRequest, opts ...grpc.CallOption) (*RotateSigningKeysResponse, error)
-	// RevokeSigningKey ends a key that somebody else may have, with every token that it signed, at once. It signs everybody
-	// out, so that whoever asks must have signed in within the last quarter of an hour.
+	// RevokeSigningKey ends a key that somebody else may have, with every token that it signed, at once. Sessions stay, and get
+	// other tokens; who has only a token is out, so that whoever asks must have signed in within the last quarter of an hour.
 	RevokeSigningKey(ctx context.Context, in *RevokeSigningKeyRequest, opts ...grpc.CallOption) (*RevokeSigningKeyResponse, error)
 }
 
@@ -545,8 +545,8 @@ type AdminServiceServer interface {
 	ListSigningKeys(context.Context, *ListSigningKeysRequest) (*ListSigningKeysResponse, error)
 	// RotateSigningKeys makes the next key of each algorithm asked for the one that signs. Tokens signed before stay valid.
 	RotateSigningKeys(context.Context, *RotateSigningKeysRequest) (*RotateSigningKeysResponse, error)
-	// RevokeSigningKey ends a key that somebody else may have, with every token that it signed, at once. It signs everybody
-	// out, so that whoever asks must have signed in within the last quarter of an hour.
+	// RevokeSigningKey ends a key that somebody else may have, with every token that it signed, at once. Sessions stay, and get
+	// other tokens; who has only a token is out, so that whoever asks must have signed in within the last quarter of an hour.
 	RevokeSigningKey(context.Context, *RevokeSigningKeyRequest) (*RevokeSigningKeyResponse, error)
 	mustEmbedUnimplementedAdminServiceServer()
 }

@@ -4452,8 +4452,8 @@ export const AdminService: GenService<{
     output: typeof RotateSigningKeysResponseSchema;
   },
   /**
-   * RevokeSigningKey ends a key that somebody else may have, with every token that it signed, at once. It signs everybody
-   * out, so that whoever asks must have signed in within the last quarter of an hour.
+   * RevokeSigningKey ends a key that somebody else may have, with every token that it signed, at once. Sessions stay, and get
+   * other tokens; who has only a token is out, so that whoever asks must have signed in within the last quarter of an hour.
    *
    * @generated from rpc realguardio.token.v1.AdminService.RevokeSigningKey
    */
