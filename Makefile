@@ -72,7 +72,7 @@ $(CLIENTS)/node/node_modules/.package-lock.json: $(CLIENTS)/node/package.json $(
 	touch $@
 
 .PHONY: bench
-bench: ## what the guard, a session and a token cost, as ratios against a bare baseline; fails when one misses its bound
+bench: system-packages ## what the guard, a session and a token cost, as ratios against a bare baseline; fails when one misses its bound
 	go test -run '^$$' -bench . -benchtime 1x -timeout 30m ./cmd/bench
 	go test -run '^$$' -bench . ./mesh ./mesh/jwt ./mesh/revocation
 
