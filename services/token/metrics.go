@@ -85,21 +85,6 @@ func (m *metrics) watch(registerer prometheus.Registerer, stats func() revocatio
 	return errors.Join(problems...)
 }
 
-// watchDenials shows how many denials the audit log lacks.
-func (m *metrics) watchDenials(registerer prometheus.Registerer, dropped func() uint64) error {
-	if registerer == nil {
-		return nil
-	}
-	c := prometheus.NewCounterFunc(prometheus.CounterOpts{
-		Namespace: "realguardio", Name: "denials_dropped_total",
-		Help: "Calls refused to callers who are known, but not recorded in the audit log: too many that differ came at once.",
-	}, func() float64 { return float64(dropped()) })
-	if err := registerer.Register(c); err != nil {
-		return fmt.Errorf("registering metrics: %w", err)
-	}
-	return nil
-}
-
 // Issued implements web.Counters, as the next two do.
 func (m *metrics) Issued(grant string) { m.issued.WithLabelValues(grant).Inc() }
 

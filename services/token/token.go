@@ -12,9 +12,8 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/realguardio/realguardio/mesh"
-	"github.com/realguardio/realguardio/services/internal/audit"
-	"github.com/realguardio/realguardio/services/internal/denials"
 	"github.com/realguardio/realguardio/services/internal/sqldb"
+	"github.com/realguardio/realguardio/services/internal/trail"
 	"github.com/realguardio/realguardio/services/token/account"
 	"github.com/realguardio/realguardio/services/token/backchannel"
 	"github.com/realguardio/realguardio/services/token/keys"
@@ -38,10 +37,9 @@ type Service struct {
 	oauth       *oauth.Server
 	revocations *revocation.Service
 	logouts     *backchannel.Deliverer
-	audit       *audit.Service
+	trail       *trail.Trail
 	usage       *usage.Recorder
 	refusals    chan refusal
-	denials     *denials.Recorder
 	hasher      *password.Hasher
 	accounts    *account.Lifecycle
 	policy      *password.Policy
@@ -68,7 +66,7 @@ func New(cfg Config) (*Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("token: %w", err)
 	}
-	s := &Service{log: cfg.Logger, now: cfg.Now, redis: redisstore.New(cfg.Redis, cfg.Now), audit: audit.NewService(cfg.DB, "token")}
+	s := &Service{log: cfg.Logger, now: cfg.Now, redis: redisstore.New(cfg.Redis, cfg.Now)}
 	s.store = sqlstore.New(cfg.DB, func(kind revocation.Kind) {
 		counters.revoked(kind)
 		s.revocations.Notify()
@@ -84,8 +82,9 @@ func New(cfg Config) (*Service, error) {
 	}
 	s.usage = usage.New(usage.Config{Store: s.store, Every: cfg.Intervals.KeyUse, Logger: cfg.Logger, Now: cfg.Now})
 	s.refusals = make(chan refusal, refusalsWaiting)
-	s.denials = denials.New(denials.Config{Record: s.store.RecordAll, Gather: cfg.Intervals.Denials, Logger: cfg.Logger, Now: cfg.Now})
-	if err := counters.watchDenials(cfg.Registerer, s.denials.Dropped); err != nil {
+	if s.trail, err = trail.New(trail.Config{
+		DB: cfg.DB, Part: "token", Gather: cfg.Intervals.Denials, Registerer: cfg.Registerer, Logger: cfg.Logger, Now: cfg.Now,
+	}); err != nil {
 		return nil, fmt.Errorf("token: %w", err)
 	}
 	s.hasher = password.New(cfg.Passwords.Params, cfg.Passwords.Concurrent)
@@ -121,11 +120,11 @@ func (s *Service) Register(r grpc.ServiceRegistrar) {
 		Registered: s.registered, Logger: s.log, Now: s.now,
 	})
 	s.revocations.Register(r)
-	s.audit.Register(r)
+	s.trail.Register(r)
 }
 
 // Denied has it recorded that the server of the RPCs refused somebody. It does not block.
-func (s *Service) Denied(d mesh.Denial) { s.denials.Denied(d) }
+func (s *Service) Denied(d mesh.Denial) { s.trail.Denied(d) }
 
 const (
 	// housekeepEvery is how often what expired is forgotten, and how soon a change of other replicas shows in discovery.
@@ -142,7 +141,7 @@ func (s *Service) Run(ctx context.Context) error {
 	tasks.Go(func() { _ = s.revocations.Run(ctx) }) // likewise
 	tasks.Go(func() { _ = s.usage.Run(ctx) })       // likewise
 	tasks.Go(func() { _ = s.logouts.Run(ctx) })     // likewise
-	tasks.Go(func() { _ = s.denials.Run(ctx) })     // likewise
+	tasks.Go(func() { _ = s.trail.Run(ctx) })       // likewise
 	tasks.Go(func() { s.recordRefusals(ctx) })
 	tasks.Go(func() { s.housekeep(ctx) })
 	if s.postman != nil {

@@ -87,20 +87,7 @@ func failed(doing string, err error) error {
 
 // Record writes an entry about something that changed nothing here.
 func (s *Store) Record(ctx context.Context, e audit.Entry) error {
-	return s.RecordAll(ctx, []audit.Entry{e})
-}
-
-// RecordAll writes such entries, or none of them.
-func (s *Store) RecordAll(ctx context.Context, entries []audit.Entry) error {
-	err := s.db.Tx(ctx, func(tx sqldb.Tx) error {
-		for _, e := range entries {
-			if err := audit.Add(ctx, tx, e); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
+	if err := audit.AddAll(ctx, s.db, []audit.Entry{e}); err != nil {
 		return failed("recording", err)
 	}
 	return nil
