@@ -47,6 +47,9 @@ type Config struct {
 	Others []issuers.Trusted
 	// Audiences replace those that the part accepts. Default: [Audience] and its own.
 	Audiences []string
+	// Instrument adds to what the part's server is made with: the metrics of package telemetry (Metrics.Server), interceptors.
+	// Default: nothing is added.
+	Instrument func(*mesh.ServerConfig)
 	// HTTPClient reaches the issuer. Default: one with a timeout of 10 seconds.
 	HTTPClient *http.Client
 	// Logger gets the part's log. Default: nobody.
@@ -128,9 +131,11 @@ func (m *Member) Dial(target string, p mesh.Propagation) (*grpc.ClientConn, erro
 
 // ServerConfig is what a server of the part is made with. It may be changed before it goes to [mesh.NewServer].
 func (m *Member) ServerConfig() mesh.ServerConfig {
-	return mesh.ServerConfig{
+	cfg := mesh.ServerConfig{
 		Name: m.cfg.Name, TLS: m.server, Verifier: m.Verifier, Revocations: m.Revocations, Logger: m.cfg.Logger, Now: m.cfg.Now,
 	}
+	m.cfg.Instrument(&cfg)
+	return cfg
 }
 
 // ListenAndServe is [Member.Serve] at a TCP address.
@@ -172,6 +177,9 @@ func (c *Config) complete() error {
 	}
 	if c.Audiences == nil {
 		c.Audiences = []string{Audience, "urn:realguardio:" + c.Name}
+	}
+	if c.Instrument == nil {
+		c.Instrument = func(*mesh.ServerConfig) {}
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
