@@ -3,13 +3,13 @@ package gateway
 import (
 	"errors"
 	"fmt"
-	"net"
 	"net/url"
 	"strings"
 	"time"
 
 	"github.com/realguardio/realguardio/gateway/ratelimit"
 	"github.com/realguardio/realguardio/mesh"
+	"github.com/realguardio/realguardio/mesh/loopback"
 )
 
 // complete checks cfg, fills in the defaults and returns the public URL.
@@ -86,17 +86,11 @@ func publicURL(raw string) (*url.URL, error) {
 	switch {
 	case u.Scheme == "https":
 		return u, nil
-	case u.Scheme == "http" && loopback(u.Hostname()):
+	case u.Scheme == "http" && loopback.Host(u.Hostname()):
 		return u, nil
 	case u.Scheme == "http":
 		return nil, errors.New("gateway: PublicURL must be https, except on a loopback address")
 	default:
 		return nil, fmt.Errorf("gateway: PublicURL %q must be http or https", raw)
 	}
-}
-
-// loopback reports whether a host is this machine, whatever machine that is (RFC 6761, section 6.3).
-func loopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || strings.HasSuffix(host, ".localhost") || ip != nil && ip.IsLoopback()
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/realguardio/realguardio/gateway/problem"
 	"github.com/realguardio/realguardio/gateway/ratelimit"
 	"github.com/realguardio/realguardio/mesh"
+	"github.com/realguardio/realguardio/mesh/loopback"
 	"github.com/realguardio/realguardio/mesh/telemetry"
 	"github.com/realguardio/realguardio/mesh/tracing"
 )
@@ -43,7 +44,7 @@ func (g *Gateway) newEdge(public *url.URL) (http.Handler, error) {
 	g.perCaller = ratelimit.New[string](g.cfg.Limits.Caller, g.cfg.Now)
 	g.perSignIn = ratelimit.New[string](g.cfg.Limits.SignIn, g.cfg.Now)
 	return &edge{
-		next: g.newMux(), problems: g.problems, trusted: g.cfg.Proxies.Trusted, vouching: g.cfg.Proxies.Vouching, cors: g.cfg.Origins.CORS, headers: newFixedHeaders(g.cookies.Secure && !loopback(public.Hostname())),
+		next: g.newMux(), problems: g.problems, trusted: g.cfg.Proxies.Trusted, vouching: g.cfg.Proxies.Vouching, cors: g.cfg.Origins.CORS, headers: newFixedHeaders(g.cookies.Secure && !loopback.Host(public.Hostname())),
 		perAddress: ratelimit.New[netip.Addr](g.cfg.Limits.Address, g.cfg.Now), metrics: m, tracer: g.cfg.Tracer, log: g.cfg.Logger, now: g.cfg.Now,
 	}, nil
 }

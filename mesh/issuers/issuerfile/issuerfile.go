@@ -20,6 +20,7 @@ import (
 	"github.com/realguardio/realguardio/mesh/introspection"
 	"github.com/realguardio/realguardio/mesh/issuers"
 	"github.com/realguardio/realguardio/mesh/jwt"
+	"github.com/realguardio/realguardio/mesh/loopback"
 	"github.com/realguardio/realguardio/mesh/yamlfile"
 )
 
@@ -187,7 +188,7 @@ func checkURL(name, value string, plaintext, required bool) error {
 	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || u.Scheme != "https" && u.Scheme != "http" {
 		return fmt.Errorf("%s must be an absolute https URL without user, query and fragment", name)
 	}
-	if u.Scheme == "http" && !plaintext && !loopback(u.Hostname()) {
+	if u.Scheme == "http" && !plaintext && !loopback.Host(u.Hostname()) {
 		return fmt.Errorf("%s is not https: its keys would travel in plaintext", name)
 	}
 	return nil

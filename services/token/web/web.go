@@ -9,11 +9,11 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"strings"
 	"time"
 
+	"github.com/realguardio/realguardio/mesh/loopback"
 	"github.com/realguardio/realguardio/mesh/tracing"
 	"github.com/realguardio/realguardio/services/internal/audit"
 	"github.com/realguardio/realguardio/services/token/account"
@@ -155,7 +155,7 @@ func New(cfg Config) (_ Handlers, err error) {
 	}
 	h := &handler{Config: cfg, pages: renderer, assets: assets, issuer: cfg.OAuth.Issuer,
 		cookies: namesFor(issuer.Scheme == "https"), sameOrigin: http.NewCrossOriginProtection(),
-		keepHTTPS: issuer.Scheme == "https" && !loopback(issuer.Hostname())}
+		keepHTTPS: issuer.Scheme == "https" && !loopback.Host(issuer.Hostname())}
 	for _, p := range cfg.Upstreams.Providers() {
 		h.providers = append(h.providers, pages.Provider{ID: p.ID, Name: p.Name})
 	}
@@ -165,12 +165,6 @@ func New(cfg Config) (_ Handlers, err error) {
 	}
 	all := h.guarded(h.routes())
 	return Handlers{Issuer: all, MutualTLS: h.forPrograms(all)}, nil
-}
-
-// loopback tells whether a host name is this machine's own.
-func loopback(host string) bool {
-	addr, err := netip.ParseAddr(host)
-	return err == nil && addr.Unmap().IsLoopback() || host == "localhost" || strings.HasSuffix(host, ".localhost")
 }
 
 func (h *handler) routes() http.Handler {
