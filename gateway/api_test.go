@@ -572,29 +572,32 @@ func TestOneCallerDoesNotTakeTheConnectionThatAllShare(t *testing.T) {
 		<-stream.Context().Done()
 		return stream.Context().Err()
 	}
-	g := w.gateway(t)
-	conn := g.dial(t)
+	usual := w.gateway(t).dial(t)
+	told := w.gateway(t, func(cfg *gateway.Config) { cfg.Limits.EachStreams, cfg.Limits.EachCalls = 3, 5 }).dial(t)
 	as := func(subject, client string) context.Context {
 		return authorized(t.Context(), "Bearer "+w.idp.Token(t, meshtest.Claims{
 			Subject: subject, ClientID: client, Scopes: []string{"securitysystem.read"},
 		}))
 	}
-	get := func(subject string) error {
+	get := func(conn *grpc.ClientConn, subject string) error {
 		_, err := securitysystemv1.NewSecuritySystemServiceClient(conn).GetSecuritySystem(as(subject, ""), &securitysystemv1.GetSecuritySystemRequest{SecuritySystemId: "sys_1"})
 		return err
 	}
 	for _, tt := range []struct {
 		name, method string
+		conn         *grpc.ClientConn
 		most         int
 		reason       string
 	}{
-		{"by streams", "/test.gateway.v1.Streams/Chat", 16, "TOO_MANY_LISTENERS"},
-		{"by calls whose request never comes", "/realguardio.securitysystem.v1.SecuritySystemService/GetSecuritySystem", 100, "TOO_MANY_CALLS"},
+		{"by streams", "/test.gateway.v1.Streams/Chat", usual, 16, "TOO_MANY_LISTENERS"},
+		{"by calls whose request never comes", "/realguardio.securitysystem.v1.SecuritySystemService/GetSecuritySystem", usual, 100, "TOO_MANY_CALLS"},
+		{"by streams, of as many as it is told", "/test.gateway.v1.Streams/Chat", told, 3, "TOO_MANY_LISTENERS"},
+		{"by calls, of as many as it is told", "/realguardio.securitysystem.v1.SecuritySystemService/GetSecuritySystem", told, 5, "TOO_MANY_CALLS"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			ended := make(chan error, tt.most+1)
 			for i := range tt.most + 1 {
-				stream, err := conn.NewStream(as("u-mary", "app-"+strconv.Itoa(i%3)), &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}, tt.method)
+				stream, err := tt.conn.NewStream(as("u-mary", "app-"+strconv.Itoa(i%3)), &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}, tt.method)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -604,7 +607,7 @@ func TestOneCallerDoesNotTakeTheConnectionThatAllShare(t *testing.T) {
 			if err := <-ended; status.Code(err) != codes.ResourceExhausted || mesh.Reason(err) != tt.reason {
 				t.Fatalf("one more ends with %v", err)
 			}
-			if err := get("u-bob"); err != nil {
+			if err := get(tt.conn, "u-bob"); err != nil {
 				t.Errorf("somebody else: %v", err)
 			}
 		})

@@ -128,14 +128,6 @@ func (g *Gateway) mayListen(c live.Caller) error {
 	return nil
 }
 
-// How many calls may be open at a time, and of them one person's or client's, whichever session or application they come by:
-// streams, by REST and native gRPC together, and native calls that are none. All share the connections to the services, each
-// of which takes a thousand at a time, and a stream costs the services something as long as it is open.
-const (
-	maxStreams, maxStreamsEach = 500, 16
-	maxCalls, maxCallsEach     = 1000, 100
-)
-
 // admitCall counts a native call as it counts any other request of the caller, and bounds how many are open.
 func (g *Gateway) admitCall(ctx context.Context, streams bool) (leave func(), err error) {
 	who := mesh.Caller(ctx)

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/realguardio/realguardio/gateway/ratelimit"
 	"github.com/realguardio/realguardio/mesh"
 	"github.com/realguardio/realguardio/mesh/loopback"
 )
@@ -64,18 +63,7 @@ func (cfg *Config) setDefaults() {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	for _, l := range []struct {
-		limit *ratelimit.Limit
-		def   ratelimit.Limit
-	}{
-		{&cfg.Limits.Address, ratelimit.Limit{PerSecond: 500, Burst: 2000}},
-		{&cfg.Limits.Caller, ratelimit.Limit{PerSecond: 200, Burst: 1000}},
-		{&cfg.Limits.SignIn, ratelimit.Limit{PerSecond: 5, Burst: 100}},
-	} {
-		if *l.limit == (ratelimit.Limit{}) {
-			*l.limit = l.def
-		}
-	}
+	cfg.Limits.complete()
 }
 
 func publicURL(raw string) (*url.URL, error) {

@@ -58,7 +58,7 @@ type Config struct {
 
 	// Site is what it serves by itself. Required.
 	Site Site
-	// Limits is how often one caller may come.
+	// Limits bound what callers may do.
 	Limits Limits
 	// LiveHeartbeat is how often something is sent to who waits for live updates, and their session looked at. It must be
 	// shorter than the life left at which a session's token is renewed. Default: 10 seconds.
@@ -153,11 +153,16 @@ type GRPC struct {
 	TLS *tls.Config
 	// Insecure serves plaintext: only behind a TLS-terminating proxy on the same host.
 	Insecure bool
+	// Limits and MaxStreams are those of the server; see [mesh.ServerConfig].
+	Limits     mesh.Limits
+	MaxStreams uint32
 	// Instrument adds metrics and traces. Default: nothing is added.
 	Instrument func(*mesh.ServerConfig)
 }
 
-// Limits are rates per caller. A zero limit takes the default; see [Unlimited].
+// Limits are how often callers may come, and how much they may have open at a time: all share the connections to the
+// services, each of which takes a thousand calls at a time, and a stream costs the services something as long as it is open.
+// A zero limit takes the default; see [Unlimited].
 type Limits struct {
 	// Address is for every request of one client address. Default: 500 a second, 2000 at once.
 	Address ratelimit.Limit
@@ -165,6 +170,39 @@ type Limits struct {
 	Caller ratelimit.Limit
 	// SignIn is for starting and finishing logins from one address. Default: 5 a second, 100 at once.
 	SignIn ratelimit.Limit
+	// Streams is how many streams may be open, by REST and native gRPC together, and EachStreams how many of them may be one
+	// person's or client's, whichever session or application they come by. Default: 500, 16.
+	Streams, EachStreams int
+	// Calls and EachCalls are the same for native calls that are no streams. Default: 1000, 100.
+	Calls, EachCalls int
+}
+
+// DefaultLimits are those of a gateway that is told none.
+func DefaultLimits() Limits {
+	return Limits{
+		Address: ratelimit.Limit{PerSecond: 500, Burst: 2000}, Caller: ratelimit.Limit{PerSecond: 200, Burst: 1000}, SignIn: ratelimit.Limit{PerSecond: 5, Burst: 100},
+		Streams: 500, EachStreams: 16, Calls: 1000, EachCalls: 100,
+	}
+}
+
+func (l *Limits) complete() {
+	d := DefaultLimits()
+	for _, rate := range []struct {
+		limit *ratelimit.Limit
+		def   ratelimit.Limit
+	}{{&l.Address, d.Address}, {&l.Caller, d.Caller}, {&l.SignIn, d.SignIn}} {
+		if *rate.limit == (ratelimit.Limit{}) {
+			*rate.limit = rate.def
+		}
+	}
+	for _, open := range []struct {
+		limit *int
+		def   int
+	}{{&l.Streams, d.Streams}, {&l.EachStreams, d.EachStreams}, {&l.Calls, d.Calls}, {&l.EachCalls, d.EachCalls}} {
+		if *open.limit == 0 {
+			*open.limit = open.def
+		}
+	}
 }
 
 // Unlimited is a limit that nobody reaches, for benchmarks.

@@ -70,7 +70,7 @@ func New(cfg Config) (*Gateway, error) {
 	meshLog := cfg.Logger
 	cfg.Logger = cfg.Logger.With("part", cfg.Part)
 	g := &Gateway{cfg: cfg, meshLog: meshLog, cookies: bff.Cookies{Secure: public.Scheme == "https"}, problems: problem.Writer{Logger: cfg.Logger},
-		streams: places.New(maxStreams, maxStreamsEach), calls: places.New(maxCalls, maxCallsEach)}
+		streams: places.New(cfg.Limits.Streams, cfg.Limits.EachStreams), calls: places.New(cfg.Limits.Calls, cfg.Limits.EachCalls)}
 	for _, open := range []func(public *url.URL) error{g.openSessions, g.openCredentials, g.openServices, g.openSite} {
 		if err := open(public); err != nil {
 			return nil, fmt.Errorf("gateway: %w", err)
@@ -209,7 +209,7 @@ func (g *Gateway) GRPCServer() (*mesh.Server, error) {
 	server := mesh.ServerConfig{
 		Name: g.cfg.Part, TLS: asking(g.cfg.GRPC.TLS), Insecure: g.cfg.GRPC.Insecure,
 		Verifier: g.cfg.Verifier, Revocations: g.cfg.Revocations, Credential: g.grpcCredential, PassThrough: pass,
-		Logger: g.meshLog, Now: g.cfg.Now,
+		Logger: g.meshLog, Limits: g.cfg.GRPC.Limits, MaxStreams: g.cfg.GRPC.MaxStreams, Now: g.cfg.Now,
 	}
 	if len(g.cfg.Origins.GRPC) > 0 {
 		server.DPoP = &mesh.DPoP{Checker: g.possession.Proofs(), Origins: g.cfg.Origins.GRPC}

@@ -33,14 +33,26 @@ type Limits struct {
 	HandshakeTime time.Duration
 }
 
+// DefaultMaxStreams is the default of [ServerConfig.MaxStreams].
+const DefaultMaxStreams = 1000
+
+// DefaultLimits are those of a server that is told none.
+func DefaultLimits() Limits {
+	return Limits{
+		Calls: 1000, Queue: 1000, QueueTime: 100 * time.Millisecond, Streams: 10_000,
+		Connections: 10_000, Handshakes: 500, HandshakeTime: 10 * time.Second,
+	}
+}
+
 func (l *Limits) complete() {
-	setDefault(&l.Calls, 1000)
-	setDefault(&l.Queue, 1000)
-	setDefault(&l.QueueTime, 100*time.Millisecond)
-	setDefault(&l.Streams, 10_000)
-	setDefault(&l.Connections, 10_000)
-	setDefault(&l.Handshakes, 500)
-	setDefault(&l.HandshakeTime, 10*time.Second)
+	d := DefaultLimits()
+	setDefault(&l.Calls, d.Calls)
+	setDefault(&l.Queue, d.Queue)
+	setDefault(&l.QueueTime, d.QueueTime)
+	setDefault(&l.Streams, d.Streams)
+	setDefault(&l.Connections, d.Connections)
+	setDefault(&l.Handshakes, d.Handshakes)
+	setDefault(&l.HandshakeTime, d.HandshakeTime)
 }
 
 // What a server has shed, as [ServerConfig.Shed] is told.

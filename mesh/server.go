@@ -348,7 +348,7 @@ func (c *ServerConfig) complete() error {
 	setDefault(&c.CallLimit, 30*time.Second)
 	setDefault(&c.DrainTime, 10*time.Second)
 	setDefault(&c.MaxMessage, 1<<20)
-	setDefault(&c.MaxStreams, 1000)
+	setDefault(&c.MaxStreams, DefaultMaxStreams)
 	c.Limits.complete()
 	if c.Shed == nil {
 		c.Shed = func(string) {}

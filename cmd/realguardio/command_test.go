@@ -130,6 +130,9 @@ func TestAServerThatCannotStartSaysWhyInOneLineEach(t *testing.T) {
 		{"stores elsewhere in plaintext without the word for it", "customer",
 			map[string]string{"database-url": "postgres://me:hunter2@db.example/db", "redis-url": "redis://:hunter2@cache.example"}, 2,
 			[]string{"--database-url: the URL has no sslmode", "--redis-url: the URL is not rediss://"}},
+		{"limits of nothing", "customer", map[string]string{"max-calls": "0", "max-streams": "many", "max-wait": "0s"}, 2,
+			[]string{"--max-calls: must be a whole number from 1 on", "--max-streams: must be a whole number from 1 on", "--max-wait: must be longer than nothing"}},
+		{"more handshakes than connections", "customer", map[string]string{"max-connections": "100"}, 2, []string{"--max-handshakes 500 are more than --max-connections 100"}},
 		{"everything at once", "customer", map[string]string{"grpc-listen": "", "issuer": "ftp://x", "client-secret-file": "/nowhere/s", "database-url": "mysql://x"}, 2,
 			[]string{"--grpc-listen: is required", "--issuer: must be an absolute http or https URL", "cannot read secret file /nowhere/s", "--database-url: the URL must start with postgres://"}},
 	}
@@ -198,6 +201,8 @@ func TestCommandLine(t *testing.T) {
 		{"and its help", nil, []string{"serve"}, 2, "The identity provider: accounts, clients, tokens"},
 		{"no command at all", nil, nil, 0, "the place to start"},
 		{"the type of a setting", nil, []string{"serve", "token", "--help"}, 0, "--client-secret-file string"},
+		{"a limit, with its default", nil, []string{"serve", "customer", "--help"}, 0, "that are no streams may be in progress (default 1000)"},
+		{"a limit of each caller, with its default", nil, []string{"serve", "gateway", "--help"}, 0, "by all of their sessions and applications (default 16)"},
 		{"a schema of each part's own", nil, []string{"migrate", "--help"}, 0, "schema=PART&"},
 		{"a public URL with a path", nil, []string{"setup", "--public-url", "https://example.com/alarms"}, 2, "--public-url: must be a scheme and a host, without a path"},
 		{"a public URL in plaintext", nil, []string{"serve", "gateway", "--public-url", "http://example.com"}, 2, "--public-url: must be https, except on a loopback address"},

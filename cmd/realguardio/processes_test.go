@@ -186,7 +186,7 @@ func TestSeparateProcesses(t *testing.T) {
 	if testing.Short() {
 		t.Skip("needs PostgreSQL and Redis")
 	}
-	c := startCluster(t, byFiles, nil)
+	c := startCluster(t, byFiles, map[string]string{"customer": "  max-calls: 900\n  max-streams: 9000\n", "gateway": "  max-calls: 800\n"})
 	browser := c.signIn(t, "ada")
 	proof := func(r *http.Request) { r.Header.Set("X-CSRF-Token", c.csrfToken(t, browser)) }
 	session := func(t *testing.T, want int, method, path string, body any) answer {
@@ -222,6 +222,20 @@ func TestSeparateProcesses(t *testing.T) {
 		session(t, http.StatusOK, http.MethodGet, "/api/v1/securitysystems", nil)
 	}
 	t.Run("everything works", still)
+
+	t.Run("the limits of a part are those of its settings", func(t *testing.T) {
+		for part, limits := range map[string][]string{
+			"customer": {"mesh_calls_limit 900", "mesh_streams_limit 9000"}, "gateway": {"mesh_calls_limit 800", "mesh_streams_limit 10000"},
+			"securitysystem": {"mesh_calls_limit 1000"},
+		} {
+			shown := string(call(t, c.http, http.MethodGet, c.Ops[part]+"/metrics", nil).body)
+			for _, limit := range limits {
+				if !strings.Contains(shown, "\n"+limit+"\n") {
+					t.Errorf("%s does not say %s", part, limit)
+				}
+			}
+		}
+	})
 
 	t.Run("with the token service stopped, valid tokens are still accepted", func(t *testing.T) {
 		c.part["token"].stop(t, syscall.SIGTERM)

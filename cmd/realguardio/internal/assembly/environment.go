@@ -16,6 +16,10 @@ type Environment struct {
 	// DrainDelay is how long the part goes on serving after its shutdown began.
 	DrainDelay time.Duration
 	Traces     Traces
+	// Limits bound what all callers of the part together may cost it, and MaxStreams those of one connection. Default: those of
+	// [mesh.ServerConfig].
+	Limits     mesh.Limits
+	MaxStreams uint32
 
 	// TLS is how the part proves itself to the others and knows them, unless SPIFFESocket says where to get that from.
 	TLS mesh.TLSFiles

@@ -40,6 +40,8 @@ type GatewayConfig struct {
 	CORSOrigins        []string
 	// Bound says where clients prove to hold the keys of their tokens.
 	Bound BoundTokens
+	// Limits bound what callers from outside may do. Default: [gateway.DefaultLimits].
+	Limits gateway.Limits
 	// Extra are further routes, open to anyone.
 	Extra map[string]http.Handler
 }
@@ -113,9 +115,10 @@ func (p *Part) newEdge(cfg GatewayConfig, in *membership) (*gateway.Gateway, err
 		},
 		SignIn: cfg.SignIn, Sessions: gateway.Sessions{Redis: sessions, Keys: cfg.SessionKeys},
 		Backends: backends, Verifier: in.verifier, Revocations: in.revocations,
-		Site: gateway.Site{UI: ui.FS(), OpenAPI: openapi.JSON, Extra: cfg.Extra},
-		GRPC: gateway.GRPC{TLS: cfg.GRPCTLS, Insecure: cfg.GRPCTLS == nil, Instrument: in.instrument},
-		Part: Gateway, Tracer: p.tracer, Registerer: p.Ops.Registry, Logger: p.meshLog, Now: cfg.Now,
+		Site:   gateway.Site{UI: ui.FS(), OpenAPI: openapi.JSON, Extra: cfg.Extra},
+		GRPC:   gateway.GRPC{TLS: cfg.GRPCTLS, Insecure: cfg.GRPCTLS == nil, Limits: cfg.Environment.Limits, MaxStreams: cfg.MaxStreams, Instrument: in.instrument},
+		Limits: cfg.Limits,
+		Part:   Gateway, Tracer: p.tracer, Registerer: p.Ops.Registry, Logger: p.meshLog, Now: cfg.Now,
 	})
 }
 

@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"strings"
-	"time"
 
 	"google.golang.org/grpc"
 
@@ -228,10 +227,10 @@ func (m *membership) callee(part string) (to mesh.Callee, exchanged bool) {
 }
 
 // newServer makes the server by which other parts reach this one.
-func (m *membership) newServer(now func() time.Time) (*mesh.Server, error) {
+func (m *membership) newServer(env Environment) (*mesh.Server, error) {
 	cfg := mesh.ServerConfig{
-		Name: m.part.Name, TLS: m.server, WorkloadIDs: m.ids, Verifier: m.verifier, Revocations: m.revocations, Logger: m.part.meshLog, Now: now,
-		Denied: m.denied,
+		Name: m.part.Name, TLS: m.server, WorkloadIDs: m.ids, Verifier: m.verifier, Revocations: m.revocations, Logger: m.part.meshLog, Now: env.Now,
+		Denied: m.denied, Limits: env.Limits, MaxStreams: env.MaxStreams,
 	}
 	m.instrument(&cfg)
 	return mesh.NewServer(cfg)
@@ -273,7 +272,7 @@ func (p *Part) serveHTTP(handler http.Handler, l net.Listener, config *tls.Confi
 
 // finish adds the server with the part's services, and its operations.
 func (p *Part) finish(in *membership, env Environment, l Listeners, register ...func(grpc.ServiceRegistrar)) error {
-	server, err := in.newServer(env.Now)
+	server, err := in.newServer(env)
 	if err != nil {
 		return err
 	}

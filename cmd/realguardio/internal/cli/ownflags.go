@@ -117,6 +117,7 @@ type gatewayFlags struct {
 	session                       keyFile
 	signIn                        signInFlags
 	bound                         boundTokenFlags
+	limits                        edgeLimitFlags
 	oldSessions, proxies, origins []string
 }
 
@@ -128,6 +129,7 @@ func (f *gatewayFlags) declare(s *settings.Set, p *partFlags) {
 	s.Strings(&f.oldSessions, "old-session-key-file", "earlier session key, still understood")
 	s.Strings(&f.proxies, "trusted-proxy", "network whose X-Forwarded-For is believed, such as 10.0.0.0/8", prefixes)
 	f.bound.declare(s, p)
+	f.limits.declare(s)
 	s.Strings(&f.origins, "cors-origin", "origin whose pages may call the API with a bearer token")
 }
 
@@ -143,6 +145,7 @@ func (f *gatewayFlags) build(ctx context.Context, p *partFlags, env assembly.Env
 	return assembly.NewGateway(ctx, assembly.GatewayConfig{
 		Environment: env, PublicURL: f.publicURL, WebClientSecret: f.web.value, SignIn: f.signIn.made, SessionKeys: sessions,
 		TrustedProxies: parsePrefixes(f.proxies), CORSOrigins: f.origins, PublicTLS: public, GRPCTLS: public, Bound: f.bound.config(),
+		Limits: f.limits.Limits,
 	}, l)
 }
 

@@ -36,6 +36,7 @@ type partFlags struct {
 	listen assembly.Addresses
 	drain  time.Duration
 	traces traceFlags
+	limits limitFlags
 
 	tls mesh.TLSFiles
 	// announced is the Workload API that the environment names.
@@ -123,6 +124,7 @@ func (p *partFlags) declare(s *settings.Set, defaults assembly.Addresses) {
 	p.listen, p.migrate, p.workloadID = defaults, true, mesh.WorkloadID
 	p.log.declare(s)
 	p.traces.declare(s)
+	p.limits.declare(s)
 	s.String(&p.listen.GRPC, "grpc-listen", "address for gRPC", settings.Required, settings.Address)
 	if defaults.HTTP != "" {
 		s.String(&p.listen.HTTP, "http-listen", "address for HTTP", settings.Required, settings.Address)
@@ -265,7 +267,7 @@ func (p *partFlags) environment(log *slog.Logger, environ []string) assembly.Env
 	return assembly.Environment{
 		Log: log, Now: time.Now, DrainDelay: p.drain, TLS: p.tls, SPIFFESocket: p.spiffeSocket, WorkloadIDs: p.workloadIDs, Issuer: p.issuer, IssuerCA: p.issuerCA, Trusted: p.trusted.list, Secret: p.secret.value,
 		Peers: p.peers, Exchange: p.exchanged, OwnAudience: p.ownAudience, DatabaseURL: p.database.url, RedisURL: p.redis.url, Migrate: p.migrate,
-		Traces: p.traces.config(environ),
+		Traces: p.traces.config(environ), Limits: p.limits.server, MaxStreams: uint32(p.limits.each),
 	}
 }
 

@@ -102,6 +102,19 @@ func (s *Set) Bool(p *bool, name, usage string) {
 	s.flags.Lookup(name).NoOptDefVal = "true"
 }
 
+// Count declares a number from 1 on.
+func (s *Set) Count(p *int, name, usage string) {
+	parse := single(func(v string) error {
+		n, err := strconv.ParseInt(v, 10, 32)
+		if err != nil || n < 1 {
+			return errors.New("must be a whole number from 1 on")
+		}
+		*p = int(n)
+		return nil
+	})
+	s.add(name, usage, "number", parse, func() string { return strconv.Itoa(*p) }, nil)
+}
+
 // Duration declares a length of time such as 5m or 90s. None is negative.
 func (s *Set) Duration(p *time.Duration, name, usage string, checks ...Check) {
 	parse := single(func(v string) error {
