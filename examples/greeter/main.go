@@ -8,12 +8,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"log"
 	"log/slog"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"syscall"
 	"time"
 
@@ -56,24 +56,19 @@ func main() {
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, *issuer, *token, *listen, *certs, *secret); err != nil {
+	password, err := os.ReadFile(*secret)
+	if err != nil {
 		log.Fatal(err)
 	}
-}
-
-func run(ctx context.Context, issuer, token, listen, certs, secretFile string) error {
-	secret, err := os.ReadFile(secretFile)
-	if err != nil {
-		return err
-	}
-	in := func(file string) string { return filepath.Join(certs, file) }
 	m, err := member.New(ctx, member.Config{
-		Name: "greeter", Issuer: issuer, Revocations: token, Secret: string(secret), Logger: slog.Default(),
-		TLS: mesh.TLSFiles{CA: in("ca.pem"), Cert: in("greeter.pem"), Key: in("greeter-key.pem")},
+		Name: "greeter", Issuer: *issuer, Revocations: *token, Secret: string(password), Logger: slog.Default(),
+		TLS: mesh.TLSFiles{CA: *certs + "/ca.pem", Cert: *certs + "/greeter.pem", Key: *certs + "/greeter-key.pem"},
 	})
 	if err != nil {
-		return err
+		log.Fatal(err)
 	}
-	defer m.Close()
-	return m.ListenAndServe(ctx, listen, func(r grpc.ServiceRegistrar) { greeterv1.RegisterGreeterServiceServer(r, greeter{}) })
+	err = m.ListenAndServe(ctx, *listen, func(r grpc.ServiceRegistrar) { greeterv1.RegisterGreeterServiceServer(r, greeter{}) })
+	if err := errors.Join(err, m.Close()); err != nil {
+		log.Fatal(err)
+	}
 }

@@ -195,10 +195,10 @@ const file_greeter_v1_greeter_proto_rawDesc = "" +
 	"\bgreeting\x18\x01 \x01(\tR\bgreeting\"\x0e\n" +
 	"\fWatchRequest\"+\n" +
 	"\rWatchResponse\x12\x1a\n" +
-	"\bgreeting\x18\x01 \x01(\tR\bgreeting2\xc3\x01\n" +
-	"\x0eGreeterService\x12X\n" +
-	"\x05Greet\x12\x18.greeter.v1.GreetRequest\x1a\x19.greeter.v1.GreetResponse\"\x1a\xda\xe7\x18\x13\x12\x02\x01\x02\"\rcustomer.read\x90\x02\x01\x12W\n" +
-	"\x05Watch\x12\x18.greeter.v1.WatchRequest\x1a\x19.greeter.v1.WatchResponse\"\x17\xda\xe7\x18\x13\x12\x02\x01\x02\"\rcustomer.read0\x01B\x95\x01\n" +
+	"\bgreeting\x18\x01 \x01(\tR\bgreeting2\xac\x01\n" +
+	"\x0eGreeterService\x12A\n" +
+	"\x05Greet\x12\x18.greeter.v1.GreetRequest\x1a\x19.greeter.v1.GreetResponse\"\x03\x90\x02\x01\x12>\n" +
+	"\x05Watch\x12\x18.greeter.v1.WatchRequest\x1a\x19.greeter.v1.WatchResponse0\x01\x1a\x17\xda\xe7\x18\x13\x12\x02\x01\x02\"\rcustomer.readB\x95\x01\n" +
 	"\x0ecom.greeter.v1B\fGreeterProtoP\x01Z,example.org/greeter/gen/greeter/v1;greeterv1\xa2\x02\x03GXX\xaa\x02\n" +
 	"Greeter.V1\xca\x02\n" +
 	"Greeter\\V1\xe2\x02\x16Greeter\\V1\\GPBMetadata\xea\x02\vGreeter::V1b\x06proto3"

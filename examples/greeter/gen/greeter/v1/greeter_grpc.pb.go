@@ -29,7 +29,7 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// GreeterService is a service of your own on the mesh.
+// GreeterService is a service of your own on the mesh. Who may call it is said once for all of it; an RPC may have a rule of its own.
 type GreeterServiceClient interface {
 	// Greet greets the caller by the name in their token.
 	Greet(ctx context.Context, in *GreetRequest, opts ...grpc.CallOption) (*GreetResponse, error)
@@ -78,7 +78,7 @@ type GreeterService_WatchClient = grpc.ServerStreamingClient[WatchResponse]
 // All implementations must embed UnimplementedGreeterServiceServer
 // for forward compatibility.
 //
-// GreeterService is a service of your own on the mesh.
+// GreeterService is a service of your own on the mesh. Who may call it is said once for all of it; an RPC may have a rule of its own.
 type GreeterServiceServer interface {
 	// Greet greets the caller by the name in their token.
 	Greet(context.Context, *GreetRequest) (*GreetResponse, error)
