@@ -41,3 +41,26 @@ func TestWhatABrowserRecallsIsNeverRefused(t *testing.T) {
 		})
 	}
 }
+
+// TestWhatABrowserRecallsIsNotRefusedLate: by a service that answers after the stream has begun with a heartbeat. A browser whose
+// stream ends comes back, with the same that was refused.
+func TestWhatABrowserRecallsIsNotRefusedLate(t *testing.T) {
+	w, g, service := liveWorld(t, 20*time.Millisecond)
+	begun := make(chan struct{})
+	w.backend.watch = func(req *securitysystemv1.WatchSecuritySystemsRequest, stream watchServer) error {
+		if req.GetPosition() == "unreadable" {
+			select {
+			case <-begun:
+			case <-stream.Context().Done():
+			}
+			return mesh.InvalidField("position", "must be one that an earlier message has told")
+		}
+		return service.serve(req, stream)
+	}
+	l := g.signedIn(t).listen(t, header{"Last-Event-ID": "unreadable"})
+	l.wants("retry: ") // by a heartbeat: the service has said nothing
+	close(begun)
+	l.wants(`data: {"position":""`)
+	service.changes <- "p1"
+	l.wants("id: p1")
+}

@@ -33,7 +33,8 @@ type listener struct {
 	// position is that of the last event: where another call goes on.
 	position string
 	// recalled is true while position is what a browser says by itself. It cannot say otherwise, so that one which is not
-	// understood must not be refused: after any status but 200 it never comes back (HTML, section 9.2.3).
+	// understood must not be refused: after any status but 200 it never comes back, and after that it says the same again
+	// (HTML, section 9.2.3).
 	recalled bool
 }
 
@@ -105,7 +106,7 @@ func printable(s string) bool {
 func (l *listener) listen(ctx context.Context) error {
 	for {
 		renewed, err := l.call(ctx)
-		if status.Code(err) == codes.InvalidArgument && l.recalled && !l.out.begun {
+		if status.Code(err) == codes.InvalidArgument && l.recalled {
 			l.position, l.recalled = "", false // from now, which tells the browser to look at everything again
 			continue
 		}
@@ -210,7 +211,7 @@ func (l *listener) receive(ctx context.Context, answers chan<- protoreflect.Mess
 // where the events go on in another call.
 func (l *listener) send(answer protoreflect.Message) error {
 	if field := l.descriptor.Output().Fields().ByName("position"); field != nil {
-		l.position = answer.Get(field).String()
+		l.position, l.recalled = answer.Get(field).String(), false
 	}
 	data, err := marshal(answer)
 	if err != nil {
