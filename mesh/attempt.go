@@ -12,15 +12,16 @@ import (
 type attempt struct {
 	carried
 	via string
-	// over is by which connection bound was got, and got what that gave.
+	// over is what the connection has shown that bound was got for, and got what that gave.
 	over atomic.Pointer[shown]
 	got  atomic.Pointer[traded]
 
+	// sent are the tokens of the connection that it went by. asked is what authorize gave, and trailer has the answer to it.
+	sent    atomic.Pointer[sentTokens]
+	asked   atomic.Uint64
 	trailer metadata.MD
 	// plain is set for a call that is made again because of a reference, by whatever connection.
 	plain atomic.Bool
-	sent  atomic.Pointer[sentTokens]
-	asked atomic.Uint64
 }
 
 type attemptKey struct{}

@@ -18,9 +18,10 @@ type authInfo struct {
 	certificate string
 	// workload is the name of the peer, where it is a workload of the trust domain.
 	workload string
-	kept     *keptTokens
+	// kept are, at a server, the tokens that it keeps.
+	kept *keptTokens
 
-	// made is, at a client, when the connection was.
+	// made is, at a client, when the connection was; own what the client has shown, and sent the tokens that it has sent.
 	made time.Time
 	own  *shown
 	sent *sentTokens

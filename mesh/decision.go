@@ -13,7 +13,8 @@ type Decision struct {
 }
 
 // Denial is a call that was refused to somebody who is known: the token is good, and the rule of the method does not hold for
-// its caller, or asks for another sign-in, or the handler has answered PERMISSION_DENIED. Strangers are denied nothing: they are not let in.
+// its caller, or asks for another sign-in, or the handler has answered PERMISSION_DENIED. Strangers are denied nothing: they
+// are not let in.
 type Denial struct {
 	Time   time.Time
 	Method string

@@ -146,8 +146,8 @@ func (s *sentTokens) place(token string) uint64 {
 	return maphash.String(s.seed, token[max(0, len(token)-tail):])
 }
 
-// authorize returns the metadata that a call carries its token in, for the caller to keep. Where the server is asked to keep the token, asked is
-// what its answer is told by; else it is 0.
+// authorize returns the metadata that a call carries its token in, for the caller to keep. Where the server is asked to keep
+// the token, asked is what its answer is told by; else it is 0.
 func (s *sentTokens) authorize(token string) (md map[string]string, asked uint64) {
 	if s.off.Load() {
 		return bearerOf(token), 0

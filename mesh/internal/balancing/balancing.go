@@ -1,7 +1,8 @@
-// Package balancing spreads the calls of a connection over the replicas of its server, and passes over those that fail.
+// Package balancing decides by which of its connections a call goes: it spreads calls over the replicas of a server, passes
+// over those that fail, and makes connections anew whose certificates have changed.
 //
-// Which errors are a replica's fault it is told; how often a call is tried again, and whether a server may be talked to, is
-// decided in package mesh.
+// Which errors are a replica's fault it is told, and when a connection is outdated; how often a call is tried again, and
+// whether a server may be talked to, is decided in package mesh.
 package balancing
 
 import (

@@ -16,7 +16,7 @@ const kept = 3
 
 // Set keeps what was made for the certificates that were asked for last. It is safe for concurrent use.
 type Set[T any] struct {
-	make   func(*tls.Certificate) (T, error)
+	create func(*tls.Certificate) (T, error)
 	finish func(T)
 
 	mu sync.Mutex
@@ -28,12 +28,13 @@ type made[T any] struct {
 	it          T
 }
 
-// New makes a set. make makes what is kept for a certificate, finish ends it when it is not kept any more.
-func New[T any](make func(*tls.Certificate) (T, error), finish func(T)) *Set[T] {
-	return &Set[T]{make: make, finish: finish}
+// New makes a set. create makes what is kept for a certificate, and finish ends it as soon as it is not kept.
+func New[T any](create func(*tls.Certificate) (T, error), finish func(T)) *Set[T] {
+	return &Set[T]{create: create, finish: finish}
 }
 
-// Get returns what is kept for a certificate, made when there is nothing.
+// Get returns what is kept for a certificate, made when there is nothing. The error is that of making it, or says that the
+// certificate is empty.
 func (s *Set[T]) Get(certificate *tls.Certificate) (it T, err error) {
 	if len(certificate.Certificate) == 0 {
 		return it, errors.New("there is no certificate")
@@ -47,7 +48,7 @@ func (s *Set[T]) Get(certificate *tls.Certificate) (it T, err error) {
 		s.of = slices.Insert(slices.Delete(s.of, at, at+1), 0, one)
 		return one.it, nil
 	}
-	if it, err = s.make(certificate); err != nil {
+	if it, err = s.create(certificate); err != nil {
 		return it, err
 	}
 	s.of = slices.Insert(s.of, 0, made[T]{digest, it})
