@@ -54,27 +54,22 @@ func New(config Config) (*Service, error) {
 	case config.SecuritySystems == nil:
 		return nil, errors.New("customer: SecuritySystems is required")
 	}
-	log, err := trail.New(trail.Config{
+	config.Logger = cmp.Or(config.Logger, slog.Default())
+	if config.Now == nil {
+		config.Now = time.Now
+	}
+	recorded, err := trail.New(trail.Config{
 		DB: config.DB, Part: "customer", Gather: config.DenialGathering, Registerer: config.Registerer,
-		Logger: cmp.Or(config.Logger, slog.Default()), Now: config.Now,
+		Logger: config.Logger, Now: config.Now,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("customer: %w", err)
 	}
-	s := &Service{
-		trail:    log,
-		store:    newSQLStore(config.DB),
-		accounts: config.Accounts,
-		systems:  config.SecuritySystems,
-		log:      cmp.Or(config.Logger, slog.Default()),
-	}
-	clock := config.Now
-	if clock == nil {
-		clock = time.Now
-	}
-	// No finer than what is stored, so that an answer to a change has the times of later answers.
-	s.now = func() time.Time { return clock().UTC().Truncate(time.Microsecond) }
-	return s, nil
+	return &Service{
+		store: newSQLStore(config.DB), accounts: config.Accounts, systems: config.SecuritySystems, trail: recorded, log: config.Logger,
+		// No finer than what is stored, so that an answer to a change has the times of later answers.
+		now: func() time.Time { return config.Now().UTC().Truncate(time.Microsecond) },
+	}, nil
 }
 
 // Register serves the RPCs of the service, and AuditService, at registrar.

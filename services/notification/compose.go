@@ -98,12 +98,12 @@ func New(cfg Config) (*Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("notification: %w", err)
 	}
-	log, err := trail.New(trail.Config{DB: cfg.DB, Part: "notification", Registerer: cfg.Registerer, Logger: cfg.Logger, Now: cfg.Now})
+	recorded, err := trail.New(trail.Config{DB: cfg.DB, Part: "notification", Registerer: cfg.Registerer, Logger: cfg.Logger, Now: cfg.Now})
 	if err != nil {
 		return nil, fmt.Errorf("notification: %w", err)
 	}
 	store := sqlStore{cfg.DB}
-	return &Service{deliveries: store, trail: log, log: cfg.Logger, workers: cfg.workers(store, writer, sender, counted)}, nil
+	return &Service{deliveries: store, trail: recorded, log: cfg.Logger, workers: cfg.workers(store, writer, sender, counted)}, nil
 }
 
 func (cfg Config) withDefaults() Config {

@@ -99,15 +99,15 @@ func New(cfg Config) (*Service, error) {
 	}, nil
 }
 
-// Denied has it recorded that the server of the RPCs refused somebody. It does not block.
-func (s *Service) Denied(d mesh.Denial) { s.trail.Denied(d) }
-
 // Register serves SecuritySystemService, PanelService and AuditService.
 func (s *Service) Register(r grpc.ServiceRegistrar) {
 	securitysystemv1.RegisterSecuritySystemServiceServer(r, s)
 	securitysystemv1.RegisterPanelServiceServer(r, panelService{Service: s})
 	s.trail.Register(r)
 }
+
+// Denied has it recorded that the server of the RPCs refused somebody. It does not block.
+func (s *Service) Denied(d mesh.Denial) { s.trail.Denied(d) }
 
 // Run publishes events, follows them for those who watch, ends the credentials of panels that were replaced, and records who
 // was refused, until ctx ends.
