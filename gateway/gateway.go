@@ -76,6 +76,9 @@ func New(cfg Config) (*Gateway, error) {
 			return nil, fmt.Errorf("gateway: %w", err)
 		}
 	}
+	if err := g.show(cfg.Registerer); err != nil {
+		return nil, fmt.Errorf("gateway: metrics: %w", err)
+	}
 	return g, nil
 }
 
@@ -134,13 +137,8 @@ func (g *Gateway) openSite(public *url.URL) (err error) {
 	if g.docs, err = newDocs(g.cfg.Site.OpenAPI); err != nil {
 		return err
 	}
-	if g.handler, err = g.newEdge(public); err != nil {
-		return err
-	}
-	if err := g.show(g.cfg.Registerer); err != nil {
-		return fmt.Errorf("metrics: %w", err)
-	}
-	return nil
+	g.handler, err = g.newEdge(public)
+	return err
 }
 
 // newParties makes the gateway a client of the issuer and of where people sign in: one and the same, unless there is
