@@ -13,22 +13,23 @@ var errFlood = errors.New("mesh: too many frames that carry nothing")
 const (
 	// idleFrames is how many frames that carry nothing a client may send, idleRefill how many more with each second.
 	idleFrames, idleRefill = 1000, 10
-	// idlePerCall is how many come with a call: it may be reset, and have headers in several frames.
-	idlePerCall = 4
-	// bytesPerIdle is how many bytes to the client are worth one more. It says by frames how much more it has room for.
+	// idlePerCall is how many come with a call: it may be ended, be reset, and have headers in several frames.
+	idlePerCall = 5
+	// bytesPerIdle is how many bytes to the client are worth one more. It says by frames how much more it has room for, and
+	// acknowledges each ping, of which every one is worth that.
 	bytesPerIdle = 16
 )
 
 // Types and flags of frames (RFC 9113, section 6).
 const (
 	frameData, frameHeaders, framePing = 0x0, 0x1, 0x6
-	flagEndStream                      = 0x1
+	flagAck, flagPadded                = 0x1, 0x8
 	framePreface, frameHeader          = 24, 9
 )
 
 // frames is a connection of HTTP/2 whose client may not send without end what carries nothing and has to be looked at, and
-// often answered: settings, resets, priorities, updates of windows, parts of headers and data that are empty, and what has no
-// name. grpc bounds pings alone, and holds what it cannot answer because nobody reads it. One goroutine reads.
+// often answered: settings, resets, priorities, updates of windows, parts of headers and data that are empty, acknowledgements,
+// and what has no name. grpc bounds pings alone, and holds what it cannot answer because nobody reads it. One goroutine reads.
 type frames struct {
 	net.Conn
 	now func() time.Time
@@ -94,7 +95,9 @@ func (f *frames) afford(kind, flags byte) bool {
 	case kind == frameHeaders:
 		f.left = min(f.left+idlePerCall, idleFrames)
 		return true
-	case kind == framePing, kind == frameData && (f.skip > 0 || flags&flagEndStream != 0):
+	case kind == framePing && flags&flagAck == 0:
+		return true
+	case kind == frameData && (f.skip > 1 || f.skip == 1 && flags&flagPadded == 0): // the length of padding carries nothing
 		return true
 	}
 	if f.left--; f.left >= 0 {

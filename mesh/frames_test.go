@@ -59,6 +59,9 @@ func TestAFloodOfFramesEndsTheConnection(t *testing.T) {
 		"updates of a stream's window":  func(w *wire, stream uint32) error { return w.WriteWindowUpdate(stream, 1) },
 		"priorities":                    func(w *wire, stream uint32) error { return w.WritePriority(stream, http2.PriorityParam{Weight: 1}) },
 		"empty data":                    func(w *wire, stream uint32) error { return w.WriteData(stream, false, nil) },
+		"pings acknowledged":            func(w *wire, _ uint32) error { return w.WritePing(true, [8]byte{1}) },
+		"ends of a stream that ended":   func(w *wire, stream uint32) error { return w.WriteData(stream, true, nil) },
+		"data of no length, padded":     func(w *wire, stream uint32) error { return w.WriteDataPadded(stream, false, nil, []byte{}) },
 		"frames of no known type":       func(w *wire, stream uint32) error { return w.WriteRawFrame(0xee, 0, stream, nil) },
 		"continuations of no length": func(w *wire, stream uint32) error {
 			if w.next == stream+2 {
@@ -81,7 +84,7 @@ func TestAFloodOfFramesEndsTheConnection(t *testing.T) {
 				}
 			})
 			if err == nil || isTimeout(err) {
-				t.Errorf("the connection is there after %d frames: %v", sent, err)
+				t.Fatalf("the connection is there after %d frames: %v", sent, err)
 			}
 			if allocated > 64<<20 || kept > 2<<20 {
 				t.Errorf("%d KB were allocated and %d KB kept for %d frames", allocated>>10, kept>>10, sent)
