@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/metadata"
@@ -14,7 +15,14 @@ import (
 	"github.com/realguardio/realguardio/mesh/revocation"
 )
 
-// BenchmarkAdmit is what the guard adds to a call whose token is remembered, with revocations known.
+// What deciding a call may cost whose token is remembered.
+const (
+	admitTime   = 1500 * time.Nanosecond
+	admitAllocs = 4
+)
+
+// BenchmarkAdmit is what the guard adds to a call whose token is remembered, with revocations known. It fails when that is more
+// than it may be.
 func BenchmarkAdmit(b *testing.B) {
 	iss := meshtest.NewIssuer(b)
 	policies, err := mesh.NewPolicies(echoFile().Services().Get(0))
@@ -49,11 +57,20 @@ func BenchmarkAdmit(b *testing.B) {
 		b.Run(bench.name, func(b *testing.B) {
 			ctx := metadata.NewIncomingContext(connection, metadata.Pairs(append(bench.more,
 				"authorization", "Bearer "+bench.token, "x-request-id", "req-1", "user-agent", "grpc-go", ":authority", "customer:9101", "content-type", "application/grpc")...))
-			b.ReportAllocs()
-			for b.Loop() {
+			once := func() {
 				if _, err := admit(ctx, "/test.mesh.v1.Echo/Scoped"); err != nil {
 					b.Fatal(err)
 				}
+			}
+			if n := testing.AllocsPerRun(100, once); n > admitAllocs {
+				b.Errorf("it allocates %v times, and may %d times", n, admitAllocs)
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				once()
+			}
+			if took := b.Elapsed() / time.Duration(b.N); b.N > 1000 && took > admitTime {
+				b.Errorf("it takes %v, and may take %v", took, admitTime)
 			}
 		})
 	}
