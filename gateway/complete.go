@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/url"
@@ -64,6 +65,13 @@ func (cfg *Config) setDefaults() {
 		cfg.Now = time.Now
 	}
 	cfg.Limits.complete()
+}
+
+func (l *Limits) complete() {
+	d := DefaultLimits()
+	l.Address, l.Caller, l.SignIn = cmp.Or(l.Address, d.Address), cmp.Or(l.Caller, d.Caller), cmp.Or(l.SignIn, d.SignIn)
+	l.Streams, l.EachStreams = cmp.Or(l.Streams, d.Streams), cmp.Or(l.EachStreams, d.EachStreams)
+	l.Calls, l.EachCalls = cmp.Or(l.Calls, d.Calls), cmp.Or(l.EachCalls, d.EachCalls)
 }
 
 func publicURL(raw string) (*url.URL, error) {

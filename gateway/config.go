@@ -185,26 +185,6 @@ func DefaultLimits() Limits {
 	}
 }
 
-func (l *Limits) complete() {
-	d := DefaultLimits()
-	for _, rate := range []struct {
-		limit *ratelimit.Limit
-		def   ratelimit.Limit
-	}{{&l.Address, d.Address}, {&l.Caller, d.Caller}, {&l.SignIn, d.SignIn}} {
-		if *rate.limit == (ratelimit.Limit{}) {
-			*rate.limit = rate.def
-		}
-	}
-	for _, open := range []struct {
-		limit *int
-		def   int
-	}{{&l.Streams, d.Streams}, {&l.EachStreams, d.EachStreams}, {&l.Calls, d.Calls}, {&l.EachCalls, d.EachCalls}} {
-		if *open.limit == 0 {
-			*open.limit = open.def
-		}
-	}
-}
-
 // Unlimited is a limit that nobody reaches, for benchmarks.
 var Unlimited = ratelimit.Limit{PerSecond: 1e9, Burst: 1e9}
 
