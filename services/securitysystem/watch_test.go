@@ -19,6 +19,7 @@ import (
 	"github.com/realguardio/realguardio/mesh"
 	"github.com/realguardio/realguardio/mesh/meshtest"
 	"github.com/realguardio/realguardio/services/internal/outbox"
+	"github.com/realguardio/realguardio/services/internal/sqldb"
 	"github.com/realguardio/realguardio/services/securitysystem"
 )
 
@@ -351,6 +352,54 @@ func TestAWatchSeesWhatAnotherReplicaDid(t *testing.T) {
 	})
 	one.disarmAs("mary", oakland)
 	one.watch(one.as("alice"), position).wants("nothing", "oakland DISARMED ARM") // where the other has stopped
+}
+
+// TestReplicasThatBeginAtOnceReadEachOthersPositions: the key of positions is made by whoever needs it first.
+func TestReplicasThatBeginAtOnceReadEachOthersPositions(t *testing.T) {
+	databases.Each(t, func(t *testing.T, open func() *sqldb.DB) {
+		server := miniredis.RunT(t)
+		var replicas []*world
+		for range 4 {
+			w := newWorld(t, options{redis: server.Addr(), db: open()})
+			w.run()
+			replicas = append(replicas, w)
+		}
+		positions := make(chan string, len(replicas))
+		for _, w := range replicas {
+			go func() {
+				position, err := w.begins()
+				if err != nil {
+					t.Error(err)
+				}
+				positions <- position
+			}()
+		}
+		for range replicas {
+			position := <-positions
+			for _, w := range replicas {
+				w.watch(w.as("alice"), position).wants("nothing")
+			}
+		}
+	})
+}
+
+// begins watches as alice as soon as the service follows its events, and returns where it began.
+func (w *world) begins() (position string, err error) {
+	ctx, stop := context.WithTimeout(w.as("alice"), 10*bound)
+	defer stop()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for {
+		stream, err := w.systems.WatchSecuritySystems(ctx, &v1.WatchSecuritySystemsRequest{})
+		if err != nil {
+			return "", err
+		}
+		first, err := stream.Recv()
+		if status.Code(err) != codes.Unavailable {
+			return first.GetPosition(), err
+		}
+		<-tick.C
+	}
 }
 
 func TestAWatchDoesNotHideThatEventsAreMissing(t *testing.T) {
