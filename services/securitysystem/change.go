@@ -61,7 +61,7 @@ func (s *Service) act(ctx context.Context, id, etag string, action Action, kind 
 			return err
 		}
 		if May(rights, system, action) != Allowed {
-			return roleMissing("your roles at this location do not include: " + strings.ToLower(string(action)))
+			return mayNot(rights, action)
 		}
 		if err := checkETag(system, etag); err != nil {
 			return err
@@ -130,6 +130,15 @@ func checkETag(system System, etag string) error {
 		return mesh.Aborted(mesh.ReasonETagMismatch, "the system has changed since: read it again")
 	}
 	return nil
+}
+
+// mayNot tells who views a system why they may not do a to it.
+func mayNot(r Rights, a Action) error {
+	what := strings.ToLower(string(a))
+	if r.platform { // or they would look for the grant that is missing, and there is none
+		return roleMissing("who administers the platform may not, whatever is granted to them: " + what)
+	}
+	return roleMissing("your roles at this location do not include: " + what)
 }
 
 func roleMissing(message string) error { return mesh.PermissionDenied(mesh.ReasonRoleMissing, message) }

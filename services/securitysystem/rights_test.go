@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	customerv1 "github.com/realguardio/realguardio/gen/go/realguardio/customer/v1"
 	v1 "github.com/realguardio/realguardio/gen/go/realguardio/securitysystem/v1"
 	"github.com/realguardio/realguardio/mesh"
 	"github.com/realguardio/realguardio/mesh/meshtest"
@@ -127,6 +128,20 @@ func TestWhoMayDoWhatToASystem(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestWhoAdministersThePlatformIsToldThatNoGrantHelps: told that a role is missing, they would go and grant it to themselves.
+func TestWhoAdministersThePlatformIsToldThatNoGrantHelps(t *testing.T) {
+	w := newWorld(t, options{})
+	id := w.install("oakland").GetId()
+	w.customers.grant("admin", "acme", "", customerv1.Role_SECURITY_SYSTEM_ARMER)
+	for as, want := range map[string]string{"admin": "whatever is granted", "victor": "your roles at this location"} {
+		_, err := w.systems.ArmSecuritySystem(w.as(as), &v1.ArmSecuritySystemRequest{SecuritySystemId: id})
+		w.refused(err, codes.PermissionDenied, mesh.ReasonRoleMissing)
+		if message := status.Convert(err).Message(); !strings.Contains(message, want) {
+			t.Errorf("%s is told: %s", as, message)
+		}
 	}
 }
 
