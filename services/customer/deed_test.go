@@ -1,6 +1,7 @@
 package customer_test
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -87,6 +88,34 @@ func TestWhatPeopleChangeIsRecorded(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestWhoGoesIsRecordedAllTheSame: they change a key at the identity provider, and go before it has answered.
+func TestWhoGoesIsRecordedAllTheSame(t *testing.T) {
+	a := newAcme(t, newWorld(t))
+	for _, tt := range []struct {
+		action string
+		call   func(context.Context) error
+	}{
+		{"key.rotate", func(ctx context.Context) error {
+			_, err := a.client.RotateApiKey(ctx, &customerv1.RotateApiKeyRequest{CustomerId: a.id, ApiKeyId: a.key})
+			return err
+		}},
+		{"key.revoke", func(ctx context.Context) error {
+			_, err := a.client.RevokeApiKey(ctx, &customerv1.RevokeApiKeyRequest{CustomerId: a.id, ApiKeyId: a.key})
+			return err
+		}},
+	} {
+		t.Run(tt.action, func(t *testing.T) {
+			ctx, leave := context.WithCancel(a.as("alice"))
+			defer leave()
+			a.accounts.afterKey = leave
+			if err := tt.call(ctx); err != nil && status.Code(err) != codes.Canceled {
+				t.Fatal(err)
+			}
+			meshtest.Await(t, "it is recorded", func() bool { return len(a.entries(tt.action)) == 1 })
+		})
+	}
 }
 
 // TestWhatIsRefusedChangesNothingAndIsRecorded has it refused by the customer, and for whom there is none.

@@ -316,7 +316,7 @@ type accounts struct {
 	users map[string]string // roles by id
 	keys  map[string]*key
 	down  error
-	// afterKey is called once with the next key that is made.
+	// afterKey is called once, when the next key has been made, rotated or revoked.
 	afterKey func()
 }
 
@@ -368,11 +368,16 @@ func (a *accounts) CreateApiKey(_ context.Context, req *tokenv1.CreateApiKeyRequ
 		Id: id, Name: req.GetName(), Scopes: req.GetScopes(), CreateTime: timestamppb.Now(), ExpireTime: req.GetExpireTime(),
 		SecretPrefix: "secret o",
 	}}
+	a.done()
+	return &tokenv1.CreateApiKeyResponse{ApiKey: a.keys[id].proto, Secret: "secret of " + id}, nil
+}
+
+// done calls afterKey. The lock is held.
+func (a *accounts) done() {
 	if a.afterKey != nil {
 		a.afterKey()
 		a.afterKey = nil
 	}
-	return &tokenv1.CreateApiKeyResponse{ApiKey: a.keys[id].proto, Secret: "secret of " + id}, nil
 }
 
 func (a *accounts) ListApiKeys(_ context.Context, req *tokenv1.ListApiKeysRequest) (*tokenv1.ListApiKeysResponse, error) {
@@ -405,6 +410,7 @@ func (a *accounts) RotateApiKey(_ context.Context, req *tokenv1.RotateApiKeyRequ
 		return nil, mesh.FailedPrecondition("CLIENT_DISABLED", "it has ended")
 	}
 	k.rotations++
+	a.done()
 	return &tokenv1.RotateApiKeyResponse{ApiKey: k.proto, Secret: fmt.Sprintf("secret %d of %s for %v", k.rotations+1, req.GetId(), req.GetOverlap().AsDuration())}, nil
 }
 
@@ -422,6 +428,7 @@ func (a *accounts) RevokeApiKey(_ context.Context, req *tokenv1.RevokeApiKeyRequ
 		k.revoked = true
 		k.proto.RevokeTime = timestamppb.Now()
 	}
+	a.done()
 	return &tokenv1.RevokeApiKeyResponse{ApiKey: k.proto}, nil
 }
 

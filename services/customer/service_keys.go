@@ -111,10 +111,16 @@ func (s *Service) CreateApiKey(ctx context.Context, req *customerv1.CreateApiKey
 
 func errKeyExpiry() error { return mesh.InvalidField("expireTime", "must be in the future") }
 
+// finishing is a context for a change at the identity provider and for what belongs to it here: once begun they are made,
+// though the caller may go. Otherwise one who goes at the right moment could change a key and not be recorded.
+func finishing(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+}
+
 // undoKey revokes a key that could not be stored, even where the call that made it is over, and returns why it could
 // not.
 func (s *Service) undoKey(ctx context.Context, customerID, keyID string, why error) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	ctx, cancel := finishing(ctx)
 	defer cancel()
 	_, err := s.accounts.RevokeApiKey(ctx, &tokenv1.RevokeApiKeyRequest{Owner: ownerOf(customerID), Id: keyID})
 	if err != nil {
@@ -148,6 +154,8 @@ func (s *Service) RotateApiKey(ctx context.Context, req *customerv1.RotateApiKey
 	if err := v.checkKey(ctx, req.GetApiKeyId()); err != nil {
 		return nil, err
 	}
+	ctx, cancel := finishing(ctx)
+	defer cancel()
 	answer, err := s.accounts.RotateApiKey(ctx, &tokenv1.RotateApiKeyRequest{
 		Owner: ownerOf(req.GetCustomerId()), Id: req.GetApiKeyId(), Overlap: req.GetOverlap(),
 	})
@@ -195,6 +203,8 @@ func (s *Service) RevokeApiKey(ctx context.Context, req *customerv1.RevokeApiKey
 
 // revokeKey ends a key of the customer and what was granted to it.
 func (s *Service) revokeKey(ctx context.Context, customerID, keyID string) (*tokenv1.ApiKey, error) {
+	ctx, cancel := finishing(ctx)
+	defer cancel()
 	answer, err := s.accounts.RevokeApiKey(ctx, &tokenv1.RevokeApiKeyRequest{Owner: ownerOf(customerID), Id: keyID})
 	if status.Code(err) == codes.NotFound {
 		return nil, mesh.NotFound(aKey, keyID)
