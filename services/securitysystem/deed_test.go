@@ -15,22 +15,15 @@ import (
 	"github.com/realguardio/realguardio/mesh"
 	"github.com/realguardio/realguardio/mesh/meshtest"
 	"github.com/realguardio/realguardio/services/internal/audit"
+	"github.com/realguardio/realguardio/services/internal/audit/audittest"
 	"github.com/realguardio/realguardio/services/internal/sqldb"
 	"github.com/realguardio/realguardio/services/internal/storetest"
 )
 
-// entries returns what was recorded, the oldest first, and checks that nothing of it was changed.
+// entries returns what was recorded of an action, the oldest first.
 func (w *world) entries(action string) []audit.Entry {
 	w.Helper()
-	list, err := audit.List(w.Context(), w.db, audit.Filter{Action: action}, 0, 1000)
-	if err != nil {
-		w.Fatal(err)
-	}
-	if _, err := audit.Verify(w.Context(), w.db, audit.Head{}); err != nil {
-		w.Error(err)
-	}
-	slices.Reverse(list)
-	return list
+	return audittest.Entries(w, w.db, audit.Filter{Action: action})
 }
 
 func TestWhatPeopleDoToSystemsIsRecorded(t *testing.T) {

@@ -11,19 +11,13 @@ import (
 
 	"github.com/realguardio/realguardio/mesh/meshtest"
 	"github.com/realguardio/realguardio/services/internal/audit"
+	"github.com/realguardio/realguardio/services/internal/audit/audittest"
 	"github.com/realguardio/realguardio/services/internal/sqldb"
 )
 
 // entries returns what was recorded, the oldest first, as "action actor client target result", with names for ids.
 func (s *server) entries(f audit.Filter, names map[string]string) (all []string) {
 	s.t.Helper()
-	list, err := audit.List(s.t.Context(), s.db, f, 0, 1000)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	if _, err := audit.Verify(s.t.Context(), s.db, audit.Head{}); err != nil {
-		s.t.Error(err)
-	}
 	named := func(id string) string {
 		if name, ok := names[id]; ok {
 			return name
@@ -34,8 +28,7 @@ func (s *server) entries(f audit.Filter, names map[string]string) (all []string)
 		}
 		return kind
 	}
-	slices.Reverse(list)
-	for _, e := range list {
+	for _, e := range audittest.Entries(s.t, s.db, f) {
 		all = append(all, fmt.Sprintf("%s %s %s %s %s", e.Action, named(e.Actor), named(e.ClientID), named(e.Target), e.Result))
 	}
 	return all
