@@ -84,8 +84,9 @@ func (l *lifetime) watch(ctx context.Context, cancel context.CancelCauseFunc, ru
 	if rule != nil && rule.Sensitive {
 		stopStale = l.whileKnown(ctx, cancel)
 	}
-	revoked := because("revoked", Unauthenticated(ReasonUnauthenticated))
-	stopNotify := l.guard.cfg.Revocations.Notify(c.identity, func() { l.end(ctx, cancel, revoked) })
+	stopNotify := l.guard.cfg.Revocations.Notify(c.identity, func() {
+		l.end(ctx, cancel, because("revoked", Ended(l.guard.cfg.Revocations, c.identity)))
+	})
 	return func() {
 		stopDraining()
 		stopExpiry()

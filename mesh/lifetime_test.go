@@ -77,8 +77,8 @@ func TestAStreamEndsWithItsCallersRight(t *testing.T) {
 				if err := set.Add(revocation.Entry{Kind: revocation.Session, Value: "other"}, revocation.Entry{Kind: revocation.Session, Value: "s1"}); err != nil {
 					t.Fatal(err)
 				}
-				if err := end(stream); status.Code(err) != codes.Unauthenticated || mesh.Reason(err) != "UNAUTHENTICATED" {
-					t.Errorf("got %v", err)
+				if err := end(stream); status.Code(err) != codes.Unauthenticated || mesh.Reason(err) != string(mesh.TokenEnded) {
+					t.Errorf("got %v (%s)", err, mesh.Reason(err))
 				}
 			})
 			t.Run("at expiry, with a handler "+name+", "+method, func(t *testing.T) {
