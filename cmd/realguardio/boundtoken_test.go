@@ -108,6 +108,11 @@ func checkBoundTokenByCommands(t *testing.T, s *stand) {
 	s.api(t, http.StatusUnauthorized, http.MethodGet, path, nil, proof(http.MethodPost, nonce))
 	s.api(t, http.StatusUnauthorized, http.MethodGet, path, nil, bearer(token))
 
+	for _, method := range []string{"get", "", "GET /", url} {
+		if code, out, _ := run(t, nil, "dpop-proof", method, url, "--dpop-key", key, "--token-file", tokenFile); code != 2 || out != "" {
+			t.Errorf("for the method %q: %d %s", method, code, out)
+		}
+	}
 	if code, out, _ := run(t, nil, "access-token", "--ready-file", s.path, "--dpop-key", filepath.Join(dir, "none.pem")); code != 2 || out != "" {
 		t.Errorf("for who is signed in: %d %s", code, out)
 	}

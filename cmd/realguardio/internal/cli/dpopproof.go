@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -29,7 +30,7 @@ An answer that refuses it as USE_DPOP_NONCE has a nonce in DPoP-Nonce, which the
 		Example: `  realguardio access-token --client demo-service --dpop-key dpop.pem > token
   curl http://localhost:8080/api/securitysystems -H "Authorization: DPoP $(cat token)" \
     -H "DPoP: $(realguardio dpop-proof GET http://localhost:8080/api/securitysystems --dpop-key dpop.pem --token-file token --nonce "$NONCE")"`,
-		Args: cobra.ExactArgs(2),
+		Args: request,
 	}
 	declare := func(s *settings.Set) {
 		s.String(&keyFile, "dpop-key", "file of the key, as access-token made it", settings.Required, settings.File)
@@ -52,6 +53,18 @@ An answer that refuses it as USE_DPOP_NONCE has a nonce in DPoP-Nonce, which the
 		_, err = fmt.Fprintln(c.OutOrStdout(), proof)
 		return err
 	})
+}
+
+// request wants a method and a URL. Methods are told apart by case (RFC 9110, section 9.1), and curl sends them in capitals: a
+// proof for "get" is made as easily, and good for nothing.
+func request(c *cobra.Command, args []string) error {
+	if err := cobra.ExactArgs(2)(c, args); err != nil {
+		return err
+	}
+	if args[0] == "" || strings.ContainsFunc(args[0], func(r rune) bool { return r < 'A' || r > 'Z' }) {
+		return fmt.Errorf("%q must be an HTTP method in capitals, such as GET", args[0])
+	}
+	return nil
 }
 
 // ensureDPoPKey is readDPoPKey of a file that is made, mode 0600, where it is not there.
