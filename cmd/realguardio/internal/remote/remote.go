@@ -105,7 +105,7 @@ func Token(ctx context.Context, client *http.Client, issuer string, c Credential
 	}
 	token, err := c.ask(ctx, client, discovery.TokenEndpoint, form, "")
 	var refused *Problem
-	if errors.As(err, &refused) && refused.Code == "use_dpop_nonce" && c.Key != nil {
+	if errors.As(err, &refused) && refused.Code == "use_dpop_nonce" && c.Key != nil { // RFC 9449, section 8
 		token, err = c.ask(ctx, client, discovery.TokenEndpoint, form, refused.nonce)
 	}
 	if err != nil {
@@ -124,14 +124,12 @@ func (c Credentials) ask(ctx context.Context, client *http.Client, endpoint stri
 	if c.ClientSecret != "" { // RFC 6749, section 2.3.1: both are form-encoded first
 		request.SetBasicAuth(url.QueryEscape(c.ClientID), url.QueryEscape(c.ClientSecret))
 	}
-	wanted := ""
 	if c.Key != nil {
 		proof, err := c.Key.Proof(dpop.Target{Method: http.MethodPost, URL: endpoint, Nonce: nonce})
 		if err != nil {
 			return "", err
 		}
 		request.Header.Set("DPoP", proof)
-		wanted = "DPoP"
 	}
 	var answer struct {
 		AccessToken string `json:"access_token"`
@@ -140,7 +138,7 @@ func (c Credentials) ask(ctx context.Context, client *http.Client, endpoint stri
 	if err := exchange(client, request, &answer); err != nil {
 		return "", err
 	}
-	if wanted != "" && !strings.EqualFold(answer.TokenType, wanted) {
+	if c.Key != nil && !strings.EqualFold(answer.TokenType, "DPoP") { // RFC 9449, section 5
 		return "", errors.New("the issuer has not bound the token to the key")
 	}
 	return answer.AccessToken, nil
