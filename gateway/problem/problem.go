@@ -27,7 +27,6 @@ import (
 // Reasons that the gateway gives itself, beside those of mesh.
 const (
 	ReasonNoCredential   = "NO_CREDENTIAL"
-	ReasonInvalidToken   = "INVALID_TOKEN"
 	ReasonTwoCredentials = "TWO_CREDENTIALS"
 	ReasonCSRF           = "CSRF"
 	ReasonRateLimited    = "RATE_LIMITED"

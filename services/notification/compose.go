@@ -27,9 +27,6 @@ import (
 // MailConfig says which mail server delivers, and for whom.
 type MailConfig = mail.Config
 
-// TLSMode says how the connection to the mail server is protected.
-type TLSMode = mail.TLSMode
-
 // Config is what a [Service] works with.
 type Config struct {
 	// DB is the service's own database, migrated. Required.
