@@ -127,10 +127,12 @@ func (x *Exchanger) Exchange(ctx context.Context, req mesh.ExchangeRequest) (mes
 		if !x.cfg.Binds {
 			return mesh.Exchanged{}, errors.New("exchange a token: this issuer is not known to bind tokens to certificates")
 		}
-		var err error
-		if client, err = x.showing.Get(req.Certificate); err != nil {
+		showing, release, err := x.showing.Get(req.Certificate)
+		if err != nil {
 			return mesh.Exchanged{}, fmt.Errorf("exchange a token as %s: %w", x.cfg.ClientID, err)
 		}
+		defer release()
+		client = showing
 	}
 	asked := x.cfg.Now()
 	status, body, err := x.post(ctx, client, form(req))

@@ -51,23 +51,24 @@ func (x *Exchanger) Close() error {
 	return nil
 }
 
-// conn is by which a request is made.
-func (x *Exchanger) conn(req mesh.ExchangeRequest) (grpc.ClientConnInterface, error) {
+// conn is by which a request is made, until release is called.
+func (x *Exchanger) conn(req mesh.ExchangeRequest) (conn grpc.ClientConnInterface, release func(), err error) {
 	switch {
 	case req.Certificate == nil:
-		return x.cfg.Conn, nil
+		return x.cfg.Conn, func() {}, nil
 	case x.cfg.Dial == nil:
-		return nil, errors.New("there is no connection by which a token could be bound")
+		return nil, nil, errors.New("there is no connection by which a token could be bound")
 	}
 	return x.showing.Get(req.Certificate)
 }
 
 // Exchange implements [mesh.Exchanger].
 func (x *Exchanger) Exchange(ctx context.Context, req mesh.ExchangeRequest) (mesh.Exchanged, error) {
-	conn, err := x.conn(req)
+	conn, release, err := x.conn(req)
 	if err != nil {
 		return mesh.Exchanged{}, fmt.Errorf("exchange a token: %w", err)
 	}
+	defer release()
 	got, err := tokenv1.NewTokenServiceClient(conn).Exchange(ctx, &tokenv1.ExchangeRequest{
 		SubjectToken: req.SubjectToken, Audience: req.Audience, Scopes: req.Scopes, BindToCertificate: req.Certificate != nil,
 	})

@@ -22,7 +22,10 @@ func TestWhatWasMadeForTheLastCertificatesIsKept(t *testing.T) {
 		if name == "" {
 			certificate = &tls.Certificate{}
 		}
-		got, err := s.Get(certificate)
+		got, release, err := s.Get(certificate)
+		if err == nil {
+			release()
+		}
 		if fails := name == "bad" || name == ""; (err != nil) != fails || !fails && got != name {
 			t.Errorf("%q: got %q, %v", name, got, err)
 		}
@@ -36,5 +39,33 @@ func TestWhatWasMadeForTheLastCertificatesIsKept(t *testing.T) {
 	s.Close()
 	if want := []string{"b", "c", "b", "d", "a"}; !slices.Equal(finished, want) {
 		t.Errorf("finished %v in the end, want %v", finished, want)
+	}
+}
+
+func TestWhatIsUsedIsFinishedAfterwards(t *testing.T) {
+	var finished []string
+	s := New(func(c *tls.Certificate) (string, error) { return string(c.Certificate[0]), nil }, func(name string) { finished = append(finished, name) })
+	releases := map[string]func(){}
+	get := func(name string) (err error) {
+		_, releases[name], err = s.Get(&tls.Certificate{Certificate: [][]byte{[]byte(name)}})
+		return err
+	}
+	for _, step := range []struct {
+		name string
+		do   func() error
+		want []string
+	}{
+		{"more than are kept, all in use", func() error { return errors.Join(get("a"), get("b"), get("c"), get("d")) }, nil},
+		{"one that is kept is released", func() error { releases["b"](); return nil }, nil},
+		{"one that is not kept is released", func() error { releases["a"](); return nil }, []string{"a"}},
+		{"the set is closed", func() error { s.Close(); return nil }, []string{"a", "b"}},
+		{"the rest is released", func() error { releases["c"](); releases["d"](); return nil }, []string{"a", "b", "c", "d"}},
+	} {
+		if err := step.do(); err != nil || !slices.Equal(finished, step.want) {
+			t.Errorf("%s: finished %v, %v", step.name, finished, err)
+		}
+	}
+	if get("e") == nil {
+		t.Error("one is made after the end")
 	}
 }
