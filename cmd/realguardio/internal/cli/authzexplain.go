@@ -71,7 +71,7 @@ func (p *supposed) identity(ctx context.Context, t *target) (mesh.Identity, erro
 	}
 	id, err := verifier.Verify(ctx, token)
 	if err != nil {
-		return mesh.Identity{}, fmt.Errorf("the token is not good, so every RPC that is not public refuses it: %w", err)
+		return mesh.Identity{}, notGood(err)
 	}
 	return id, ended(ctx, t, id, token)
 }
@@ -84,9 +84,13 @@ func ended(ctx context.Context, t *target, id mesh.Identity, token string) error
 	}
 	err := remote.Gateway{URL: t.Gateway, Token: token, HTTP: t.http}.Call(ctx, http.MethodGet, path("/me/grants"), nil, &object{})
 	if problem := (*remote.Problem)(nil); errors.As(err, &problem) && problem.Status == http.StatusUnauthorized {
-		return fmt.Errorf("the token is not good, so every RPC that is not public refuses it: %w", err)
+		return notGood(err)
 	}
 	return nil
+}
+
+func notGood(err error) error {
+	return fmt.Errorf("the token is not good, so every RPC that is not public refuses it: %w", err)
 }
 
 // explanation is what is said of one RPC and one caller.
