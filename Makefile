@@ -58,7 +58,7 @@ test-go: system-packages
 # Modules of their own, which use this one from outside. The clients, which need a server, are test-clients'.
 test-examples:
 	@for module in $$(git ls-files ':(glob)examples/*/go.mod' proto/tools/go.mod); do \
-		(cd $$(dirname $$module) && echo "go test $$module" && go vet ./... && go test -race -vet=off ./...) || exit 1; done
+		(cd $$(dirname $$module) && echo "go test $$module" && go mod tidy -diff && go vet ./... && go test -race -vet=off ./...) || exit 1; done
 
 test-browser: system-packages build
 	$(UI)/e2e/run.sh
