@@ -1,11 +1,18 @@
 package main_test
 
 import (
+	"encoding/json"
+	"fmt"
 	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	auditv1 "github.com/realguardio/realguardio/gen/go/realguardio/audit/v1"
+	"github.com/realguardio/realguardio/services/database"
 )
 
 // recorded is an entry of a part's audit log, as REST shows it.
@@ -74,4 +81,93 @@ func checkAudit(t *testing.T, s *stand) {
 		s.api(t, http.StatusForbidden, http.MethodGet, "/api/v1/audit/"+part, nil, bearer(s.tokenOf(t, "alice")))
 	}
 	s.api(t, http.StatusBadRequest, http.MethodGet, "/api/v1/audit/gateway", nil, bearer(s.tokenOf(t, "admin")))
+}
+
+// verified is what is said of a part's audit log.
+type verified struct{ Part, Entries, Result, Head string }
+
+// verifyAudit changes and takes out entries in the databases of a stand, beside the parts.
+func verifyAudit(t *testing.T, s *stand, dir string) {
+	verify := func(t *testing.T, code int, args ...string) (all []verified, problems string) {
+		t.Helper()
+		got, stdout, stderr := run(t, nil, s.here(append([]string{"audit", "verify"}, args...)...)...)
+		if err := json.Unmarshal([]byte(stdout), &all); got != code || err != nil {
+			t.Fatalf("exit code %d, want %d; %v\n%s%s", got, code, err, stdout, stderr)
+		}
+		return all, stderr
+	}
+	change := func(t *testing.T, part, sql string) {
+		t.Helper()
+		db, err := database.Open(t.Context(), "sqlite://"+filepath.Join(dir, part+".db"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		if _, err := db.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	all, _ := verify(t, 0)
+	if len(all) != 4 || slices.ContainsFunc(all, func(v verified) bool { return v.Result != "whole" }) || all[2].Part != "securitysystem" || all[2].Entries == "0" {
+		t.Fatalf("%+v", all)
+	}
+	if again, _ := verify(t, 0, "--part", "securitysystem", "--known", all[2].Head); len(again) != 1 || !strings.HasPrefix(again[0].Head, "securitysystem:"+again[0].Entries+":") {
+		t.Errorf("%+v", again)
+	}
+	another := "securitysystem:1:" + strings.Repeat("0", 64)
+	if got, said := verify(t, 1, "--part", "securitysystem", "--known", another); got[0].Result != "entry 1 is not the one that was known" || got[0].Head != "" ||
+		!strings.Contains(said, "the audit log of securitysystem was changed: entry 1 is not the one that was known") {
+		t.Errorf("%+v %s", got, said)
+	}
+	change(t, "securitysystem", `UPDATE audit_entries SET actor = 'usr_nobody' WHERE action = 'system.arm'`)
+	change(t, "token", `DELETE FROM audit_entries WHERE number = 2`)
+	got, said := verify(t, 1)
+	if got[0].Result != "entry 2 is missing" || got[1].Result != "whole" || !strings.HasSuffix(got[2].Result, " is not as it was written") || got[3].Result != "whole" ||
+		!strings.Contains(said, "the audit log of token was changed: entry 2 is missing\n") || strings.Count(said, "\n") != 2 {
+		t.Errorf("%+v %s", got, said)
+	}
+	if code, _, stderr := run(t, nil, "audit", "verify", "--ready-file", s.path, "--user", "alice@acme.example"); code != 1 || strings.Count(stderr, "cannot read the audit log of") != 4 {
+		t.Errorf("alice: exit code %d\n%s", code, stderr)
+	}
+}
+
+func TestWhatIsToBeVerifiedIsSaidRight(t *testing.T) {
+	head := "customer:1:" + strings.Repeat("0", 64)
+	for name, args := range map[string][]string{
+		"a part without a log":         {"--part", "gateway"},
+		"a head of no part":            {"--known", "gateway:1:" + strings.Repeat("0", 64)},
+		"a head without its hash":      {"--known", "customer:1"},
+		"a head whose hash is cut off": {"--known", "customer:1:00"},
+		"a head of no number":          {"--known", "customer:0:" + strings.Repeat("0", 64)},
+		"two heads of a part":          {"--known", head + "," + head},
+		"a head of another part":       {"--part", "token", "--known", head},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if code, _, stderr := run(t, nil, append([]string{"audit", "verify"}, args...)...); code != 2 || !strings.Contains(stderr, "--known: ") && !strings.Contains(stderr, "--part: ") {
+				t.Errorf("exit code %d\n%s", code, stderr)
+			}
+		})
+	}
+}
+
+// TestALongLogIsReadAsFastAsIsAllowed has a gateway that takes the first request for one too many.
+func TestALongLogIsReadAsFastAsIsAllowed(t *testing.T) {
+	asked := 0
+	gateway := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if asked++; asked == 1 { // one after the other
+			w.Header().Set("Retry-After", "1")
+			http.Error(w, `{"reason":"RATE_LIMITED"}`, http.StatusTooManyRequests)
+			return
+		}
+		fmt.Fprint(w, `{"lastNumber":"1","fromLaterVersions":true}`)
+	}))
+	defer gateway.Close()
+	token := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(token, []byte("a-token"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	code, stdout, stderr := run(t, nil, "audit", "verify", "--part", "customer", "--gateway", gateway.URL, "--token-file", token)
+	if code != 1 || asked != 2 || !strings.Contains(stdout, "entry 1 is missing") {
+		t.Errorf("exit code %d after %d requests\n%s%s", code, asked, stdout, stderr)
+	}
 }

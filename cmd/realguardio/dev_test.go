@@ -359,4 +359,5 @@ func TestDevRestart(t *testing.T) {
 	if got := names(again.systems(t, basic(first.APIKeys[0].Key, first.APIKeys[0].Secret))); !slices.Equal(got, []string{"Oakland"}) {
 		t.Errorf("the API key of before sees %v", got)
 	}
+	t.Run("the audit logs are whole until somebody changes one", func(t *testing.T) { verifyAudit(t, again, dir) })
 }

@@ -147,10 +147,10 @@ func (e Entry) completed(ctx context.Context) Entry {
 		details[name] = storable(value, maxDetail)
 	}
 	if len(e.Actors) > 0 {
-		details[detailActors] = storable(strings.Join(e.Actors, " "), maxDetail)
+		details[detailActors] = listed(e.Actors)
 	}
 	if len(e.Via) > 0 {
-		details[detailVia] = storable(strings.Join(e.Via, " "), maxDetail)
+		details[detailVia] = listed(e.Via)
 	}
 	e.Details = details
 	return e
@@ -161,6 +161,11 @@ const (
 	detailActors = "actors"
 	detailVia    = "via"
 )
+
+// listed is how a detail names several.
+func listed(names []string) string {
+	return strings.TrimSpace(storable(strings.Join(names, " "), maxDetail))
+}
 
 // storable is text as a column of either engine can hold it, of at most limit bytes.
 func storable(text string, limit int) string {

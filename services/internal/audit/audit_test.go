@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -12,6 +13,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	auditv1 "github.com/realguardio/realguardio/gen/go/realguardio/audit/v1"
+	"github.com/realguardio/realguardio/services/auditlog"
 	"github.com/realguardio/realguardio/services/internal/audit"
 	"github.com/realguardio/realguardio/services/internal/sqldb"
 	"github.com/realguardio/realguardio/services/internal/storetest"
@@ -176,6 +179,9 @@ func TestAChangedLogShows(t *testing.T) {
 			`UPDATE audit_entries SET number = 2 WHERE number = 3`, `UPDATE audit_head SET number = 2`}, "entry 2 is not"},
 		{"the first taken out", []string{`DELETE FROM audit_entries WHERE number = 1`}, "entry 1 is missing"},
 		{"the last taken out", []string{`DELETE FROM audit_entries WHERE number = 3`}, "entry 3 is missing"},
+		{"two changed, and one between taken out", []string{`UPDATE audit_entries SET actor = 'z'`, `DELETE FROM audit_entries WHERE number = 2`}, "entry 1 is not"},
+		{"what is no text", []string{`UPDATE audit_entries SET actor = CAST(x'ff' AS TEXT) WHERE number = 3`}, "entry 3 is not"},
+		{"one put in before the first", []string{`INSERT INTO audit_entries SELECT 0, time, 'z', client_id, action, target, result, address, request_id, details, hash FROM audit_entries WHERE number = 1`}, "entry 0 was put in"},
 		{"all taken out", []string{`DELETE FROM audit_entries`}, "entry 1 is missing"},
 		{"the last taken out and the head set back, where the end is known", []string{`DELETE FROM audit_entries WHERE number = 3`,
 			`UPDATE audit_head SET number = 2`}, "entry 3 is missing"},
@@ -187,6 +193,9 @@ func TestAChangedLogShows(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
+				if shown, err := readFrom(t, db, known); err != nil || !cmp.Equal(shown, known) {
+					t.Fatalf("who reads it sees %v, %v", shown, err)
+				}
 				for _, sql := range test.sql {
 					if _, err := db.Exec(t.Context(), sql); err != nil {
 						t.Fatal(err)
@@ -195,8 +204,27 @@ func TestAChangedLogShows(t *testing.T) {
 				if _, err := audit.Verify(t.Context(), db, known); !errors.Is(err, audit.ErrBroken) || !strings.Contains(err.Error(), test.names) {
 					t.Errorf("%v", err)
 				}
+				if _, err := readFrom(t, db, known); err == nil || !strings.HasPrefix(err.Error(), test.names) {
+					t.Errorf("who reads it sees %v", err)
+				}
 			})
 		})
+	}
+}
+
+// readFrom checks a log as whoever reads it can, by the pages that the service shows.
+func readFrom(t *testing.T, db *sqldb.DB, known audit.Head) (audit.Head, error) {
+	t.Helper()
+	walk := auditlog.NewWalk(known)
+	for req := (&auditv1.ListEntriesRequest{Part: "token", PageSize: 2}); ; {
+		page, err := audit.NewService(db, "token").ListEntries(t.Context(), req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		walk.Add(page)
+		if req.PageToken = page.GetNextPageToken(); req.PageToken == "" {
+			return walk.End()
+		}
 	}
 }
 
@@ -218,6 +246,9 @@ func TestALogWrittenAnewIsNotTheOneThatWasKnown(t *testing.T) {
 		}
 		if _, err := audit.Verify(t.Context(), db, known); !errors.Is(err, audit.ErrBroken) {
 			t.Errorf("%v", err)
+		}
+		if _, err := readFrom(t, db, known); err == nil || err.Error() != "entry 3 is not the one that was known" {
+			t.Errorf("who reads it sees %v", err)
 		}
 	})
 }
@@ -285,11 +316,15 @@ func TestWhatWasWrittenBeforeIsStillWhole(t *testing.T) {
 		if _, err := db.Exec(t.Context(), `UPDATE audit_head SET number = 1`); err != nil {
 			t.Fatal(err)
 		}
-		add(t, db, audit.Entry{Time: noon, Actor: "usr_1", Via: []string{"customer", "gateway"}, Action: "user.enable"})
-		if head, err := audit.Verify(t.Context(), db, audit.Head{}); err != nil || head.Number != 2 {
+		add(t, db, audit.Entry{Time: noon, Actor: "usr_1", Via: []string{"customer", "gateway"}, Action: "user.enable"},
+			audit.Entry{Time: noon, Actor: "usr_1", Actors: slices.Repeat([]string{"a"}, 251), Via: []string{"gateway"}, Action: "user.enable"})
+		if head, err := readFrom(t, db, audit.Head{}); err != nil || head.Number != 3 {
+			t.Errorf("who reads it sees %v, %v", head, err)
+		}
+		if head, err := audit.Verify(t.Context(), db, audit.Head{}); err != nil || head.Number != 3 {
 			t.Errorf("%v, %v", head, err)
 		}
-		if got := list(t, db, audit.Filter{}); !cmp.Equal(got[1].Via, []string{"gateway"}) || !cmp.Equal(got[1].Actors, []string{"securitysystem"}) {
+		if got := list(t, db, audit.Filter{}); !cmp.Equal(got[2].Via, []string{"gateway"}) || !cmp.Equal(got[2].Actors, []string{"securitysystem"}) {
 			t.Errorf("%+v", got)
 		}
 	})

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 
 	"github.com/realguardio/realguardio/services/internal/sqldb"
@@ -63,47 +64,115 @@ func (e *Entry) row(before string) ([]any, error) {
 // ErrBroken says that the log is not as it was written.
 var ErrBroken = errors.New("audit: the log was changed")
 
+// Finding is what shows that a log was changed: the first entry that is missing, or not as it was written.
+type Finding struct {
+	Number int64
+	// What is the matter with it, such as "is missing".
+	What string
+}
+
+func (f *Finding) Error() string { return fmt.Sprintf("entry %d %s", f.Number, f.What) }
+
 // Head is the last entry of a log. Kept elsewhere it is what a log that was written anew from some entry on cannot have:
-// see [Verify].
+// see [Walk].
 type Head struct {
 	Number int64
 	Hash   []byte
 }
 
+// Walk holds the entries of a log to its chain, from the newest back to the first.
+type Walk struct {
+	known   Head
+	last    int64
+	newest  Head
+	later   *Entry // waits for the hash of the one before it
+	finding *Finding
+}
+
+// NewWalk begins at the end of a log whose newest entry is said to be last, or a newer one. It must go through known, a head
+// of an earlier time; the zero Head is that of every log.
+func NewWalk(last int64, known Head) *Walk { return &Walk{known: known, last: max(last, known.Number)} }
+
+// Add takes the next older entry.
+func (w *Walk) Add(e Entry) {
+	switch {
+	case e.Number < 1:
+		w.found(e.Number, "was put in")
+		return
+	case w.later == nil:
+		w.newest = Head{e.Number, e.Hash}
+		if e.Number < w.last {
+			w.found(e.Number+1, "is missing")
+		}
+	default:
+		w.follows(e.Number, e.Hash)
+	}
+	if e.Number == w.known.Number && !bytes.Equal(e.Hash, w.known.Hash) {
+		w.found(e.Number, "is not the one that was known")
+	}
+	w.later = &e
+}
+
+// follows checks the entry that waits, after the one with this number and hash.
+func (w *Walk) follows(number int64, hash []byte) {
+	switch {
+	case w.later.Number != number+1:
+		w.found(number+1, "is missing")
+	case !bytes.Equal(w.later.hash(hash), w.later.Hash):
+		w.found(w.later.Number, "is not as it was written")
+	}
+}
+
+// found notes what is older than all that was found before.
+func (w *Walk) found(number int64, what string) { w.finding = &Finding{number, what} }
+
+// End says, when there are no more entries, what the newest one is, or as a [*Finding] which is the first that shows a change.
+func (w *Walk) End() (Head, error) {
+	switch {
+	case w.later != nil:
+		w.follows(0, nil)
+	case w.last > 0:
+		w.found(1, "is missing")
+	}
+	if w.finding != nil {
+		return Head{}, w.finding
+	}
+	return w.newest, nil
+}
+
 // batch is how many entries Verify reads at once.
 const batch = 1000
 
-// Verify walks the log from its first entry and returns the last one. It returns an ErrBroken that names the first entry
-// that is missing or not as it was written, or if the log does not go through known, a head of an earlier time; the zero
-// Head is that of every log. Entries that are added meanwhile may be left out.
+// Verify walks the log and returns its last entry. Where it was changed, or does not go through known, the error is an
+// ErrBroken and a [*Finding]. Entries that are added meanwhile may be left out.
 func Verify(ctx context.Context, db *sqldb.DB, known Head) (Head, error) {
-	var last int64
-	if err := db.QueryRow(ctx, `SELECT number FROM audit_head WHERE id = 1`).Scan(&last); err != nil {
-		return Head{}, fmt.Errorf("read the head of the audit log: %w", err)
+	last, err := lastOf(ctx, db)
+	if err != nil {
+		return Head{}, err
 	}
-	at := Head{}
-	for {
-		entries, err := read(ctx, db, `number > $1 ORDER BY number LIMIT $2`, at.Number, batch)
+	w := NewWalk(last, known)
+	for before, more := int64(math.MaxInt64), true; more; {
+		entries, err := read(ctx, db, `number < $1 ORDER BY number DESC LIMIT $2`, before, batch)
 		if err != nil {
 			return Head{}, err
 		}
 		for _, e := range entries {
-			if e.Number != at.Number+1 {
-				return Head{}, fmt.Errorf("%w: entry %d is missing", ErrBroken, at.Number+1)
-			}
-			if !bytes.Equal(e.hash(at.Hash), e.Hash) {
-				return Head{}, fmt.Errorf("%w: entry %d is not as it was written", ErrBroken, e.Number)
-			}
-			if at = (Head{e.Number, e.Hash}); at.Number == known.Number && !bytes.Equal(at.Hash, known.Hash) {
-				return Head{}, fmt.Errorf("%w: entry %d is not the one that was known", ErrBroken, e.Number)
-			}
+			w.Add(e)
+			before = e.Number
 		}
-		if len(entries) < batch {
-			break
-		}
+		more = len(entries) == batch
 	}
-	if end := max(last, known.Number); at.Number < end {
-		return Head{}, fmt.Errorf("%w: entry %d is missing", ErrBroken, at.Number+1)
+	head, err := w.End()
+	if err != nil {
+		return Head{}, fmt.Errorf("%w: %w", ErrBroken, err)
 	}
-	return at, nil
+	return head, nil
+}
+
+// lastOf is the number of the newest entry that was written. Whoever reads entries after that must find it.
+func lastOf(ctx context.Context, db *sqldb.DB) (last int64, err error) {
+	if err := db.QueryRow(ctx, `SELECT number FROM audit_head WHERE id = 1`).Scan(&last); err != nil {
+		return 0, fmt.Errorf("read the head of the audit log: %w", err)
+	}
+	return last, nil
 }

@@ -85,6 +85,9 @@ func scan(rows *sql.Rows) (e Entry, err error) {
 	}
 	e.Time = sqldb.Time(micros)
 	// What is not as it was written is shown as far as it can be read: Verify tells.
+	for _, text := range []*string{&e.Actor, &e.ClientID, &e.Action, &e.Target, &e.Result, &e.Address, &e.RequestID} {
+		*text = strings.ToValidUTF8(*text, "\uFFFD")
+	}
 	_ = json.Unmarshal([]byte(details), &e.Details)
 	e.Actors, e.Via = namesIn(e.Details[detailActors]), namesIn(e.Details[detailVia])
 	e.Hash, _ = hex.DecodeString(hash)

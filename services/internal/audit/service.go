@@ -42,20 +42,32 @@ func (s *Service) ListEntries(ctx context.Context, req *auditv1.ListEntriesReque
 	if strings.ContainsRune(filter.Actor+filter.Target+filter.Action, 0) { // no entry has one
 		return &auditv1.ListEntriesResponse{}, nil
 	}
-	size := page.Size(req.GetPageSize())
-	entries, err := List(ctx, s.db, filter, before, size+1)
-	if sqldb.IsUnavailable(err) {
-		return nil, mesh.Unavailable("the database of " + s.part)
+	response := &auditv1.ListEntriesResponse{}
+	if before == 0 {
+		response.LastNumber, err = lastOf(ctx, s.db)
 	}
 	if err != nil {
-		return nil, err
+		return nil, s.failed(err)
+	}
+	size := page.Size(req.GetPageSize())
+	entries, err := List(ctx, s.db, filter, before, size+1)
+	if err != nil {
+		return nil, s.failed(err)
 	}
 	entries, next := page.Cut(list, entries, size, func(e Entry) []string { return []string{strconv.FormatInt(e.Number, 10)} })
-	response := &auditv1.ListEntriesResponse{NextPageToken: next}
+	response.NextPageToken = next
 	for _, e := range entries {
 		response.Entries = append(response.Entries, e.proto())
 	}
 	return response, nil
+}
+
+// failed is what a caller is told of an error of the database.
+func (s *Service) failed(err error) error {
+	if sqldb.IsUnavailable(err) {
+		return mesh.Unavailable("the database of " + s.part)
+	}
+	return err
 }
 
 // placeIn is the number of the last entry of the page before; 0 for the first page.
@@ -77,6 +89,26 @@ func (e *Entry) others() map[string]string {
 	delete(details, detailActors)
 	delete(details, detailVia)
 	return details
+}
+
+// FromProto is an entry as it was written, from how it is shown.
+func FromProto(shown *auditv1.Entry) Entry {
+	e := Entry{
+		Number: shown.GetNumber(), Time: shown.GetTime().AsTime(), Actor: shown.GetActor(), ClientID: shown.GetClientId(), Actors: shown.GetActors(),
+		Action: shown.GetAction(), Target: shown.GetTarget(), Result: shown.GetResult(), Address: shown.GetAddress(), RequestID: shown.GetRequestId(),
+		Details: maps.Clone(shown.GetDetails()), Hash: shown.GetHash(),
+	}
+	if e.Details == nil {
+		e.Details = map[string]string{}
+	}
+	if len(e.Actors) > 0 {
+		e.Details[detailActors] = listed(e.Actors)
+	}
+	if shown.GetVia() != "" {
+		e.Via = append([]string{shown.GetVia()}, shown.GetThrough()...)
+		e.Details[detailVia] = listed(e.Via)
+	}
+	return e
 }
 
 func (e *Entry) proto() *auditv1.Entry {

@@ -77,6 +77,9 @@ func TestAuditService(t *testing.T) {
 				t.Fatal(err)
 			}
 			e := answer.GetEntries()[0]
+			if answer.GetLastNumber() != 7 {
+				t.Errorf("the last is %d", answer.GetLastNumber())
+			}
 			if e.GetActor() != "usr_0" || e.GetClientId() != "app" || e.GetAction() != "users" || e.GetTarget() != "t0" || e.GetResult() != "ok" ||
 				!e.GetTime().AsTime().Equal(noon.Add(6*time.Second)) || len(e.GetHash()) != 32 {
 				t.Errorf("%v", e)

@@ -7,15 +7,19 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/realguardio/realguardio/cmd/realguardio/internal/assembly"
 	"github.com/realguardio/realguardio/cmd/realguardio/internal/demo"
 	"github.com/realguardio/realguardio/cmd/realguardio/internal/settings"
 )
 
 func newAudit(w World) *cobra.Command {
 	audit := &cobra.Command{Use: "audit", Short: "Look at what was recorded of who did what"}
-	audit.AddCommand(newAuditList(w))
+	audit.AddCommand(newAuditList(w), newAuditVerify(w))
 	return audit
 }
+
+// recordingParts are those that keep an audit log.
+var recordingParts = []string{assembly.Token, assembly.Customer, assembly.SecuritySystem, assembly.Notification}
 
 func newAuditList(w World) *cobra.Command {
 	part, actor, subject, action, limit := "token", "", "", "", "50"
@@ -27,7 +31,7 @@ func newAuditList(w World) *cobra.Command {
   realguardio audit list --target usr_06h03td30m2a8mycerj5kpyt3r --limit 500 -o json`,
 	}
 	declare := func(s *settings.Set) {
-		s.String(&part, "part", "whose log", settings.OneOf("token", "customer", "securitysystem", "notification"))
+		s.String(&part, "part", "whose log", settings.OneOf(recordingParts...))
 		s.String(&actor, "actor", "only what this subject did")
 		s.String(&subject, "target", "only what was done to this")
 		s.String(&action, "action", "only this action; with a dot at the end all that begin so")

@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -186,6 +187,8 @@ type Problem struct {
 		Field       string `json:"field"`
 		Description string `json:"description"`
 	} `json:"errors"`
+	// RetryAfter is how long to wait before the next try; 0 where nothing is said of that.
+	RetryAfter time.Duration `json:"-"`
 	// nonce is what a DPoP proof has to name the next time.
 	nonce string
 }
@@ -224,6 +227,9 @@ func exchange(client *http.Client, request *http.Request, out any) error {
 		problem := &Problem{}
 		_ = json.Unmarshal(body, problem) // whatever it is, the status is known
 		problem.Status, problem.nonce = response.StatusCode, response.Header.Get("DPoP-Nonce")
+		if seconds, err := strconv.ParseUint(response.Header.Get("Retry-After"), 10, 16); err == nil {
+			problem.RetryAfter = time.Duration(seconds) * time.Second
+		}
 		return problem
 	}
 	if out == nil {

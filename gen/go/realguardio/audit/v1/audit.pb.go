@@ -283,6 +283,9 @@ type ListEntriesResponse struct {
 	Entries []*Entry               `protobuf:"bytes,1,rep,name=entries,proto3" json:"entries,omitempty"`
 	// Empty on the last page.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	// The number of the newest entry that was written, whichever are asked for; of the first page alone. All from 1 to it are
+	// there, unless some were taken out.
+	LastNumber    int64 `protobuf:"varint,3,opt,name=last_number,json=lastNumber,proto3" json:"last_number,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -331,6 +334,13 @@ func (x *ListEntriesResponse) GetNextPageToken() string {
 	return ""
 }
 
+func (x *ListEntriesResponse) GetLastNumber() int64 {
+	if x != nil {
+		return x.LastNumber
+	}
+	return 0
+}
+
 var File_realguardio_audit_v1_audit_proto protoreflect.FileDescriptor
 
 const file_realguardio_audit_v1_audit_proto_rawDesc = "" +
@@ -363,10 +373,12 @@ const file_realguardio_audit_v1_audit_proto_rawDesc = "" +
 	"\x06action\x18\x04 \x01(\tB\a\xbaH\x04r\x02\x18@R\x06action\x12$\n" +
 	"\tpage_size\x18\x05 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12'\n" +
 	"\n" +
-	"page_token\x18\x06 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x10R\tpageToken\"t\n" +
+	"page_token\x18\x06 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x10R\tpageToken\"\x95\x01\n" +
 	"\x13ListEntriesResponse\x125\n" +
 	"\aentries\x18\x01 \x03(\v2\x1b.realguardio.audit.v1.EntryR\aentries\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xbc\x01\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12\x1f\n" +
+	"\vlast_number\x18\x03 \x01(\x03R\n" +
+	"lastNumber2\xbc\x01\n" +
 	"\fAuditService\x12\xab\x01\n" +
 	"\vListEntries\x12(.realguardio.audit.v1.ListEntriesRequest\x1a).realguardio.audit.v1.ListEntriesResponse\"G\xda\xe7\x18$\x12\x01\x01\x1a\x11REALGUARDIO_ADMIN\"\n" +
 	"audit.read0\x01\x82\xd3\xe4\x93\x02\x16\x12\x14/api/v1/audit/{part}\x90\x02\x01B\xe0\x01\n" +
