@@ -11,12 +11,12 @@ import (
 	"sync"
 )
 
-// kept is for how many certificates. While one replaces another there are two.
-const kept = 3
+// limit is for how many certificates something is kept. While one replaces another there are two.
+const limit = 3
 
 // Set keeps what was made for the certificates that were asked for last. It is safe for concurrent use.
 type Set[T any] struct {
-	make   func(*tls.Certificate) (T, error)
+	create func(*tls.Certificate) (T, error)
 	finish func(T)
 
 	mu     sync.Mutex
@@ -32,13 +32,13 @@ type made[T any] struct {
 	kept        bool
 }
 
-// New makes a set. make makes what is kept for a certificate, finish ends it when it is not kept any more and nobody uses it.
-func New[T any](make func(*tls.Certificate) (T, error), finish func(T)) *Set[T] {
-	return &Set[T]{make: make, finish: finish}
+// New makes a set. create makes what is kept for a certificate, finish ends it when it is not kept any more and nobody uses it.
+func New[T any](create func(*tls.Certificate) (T, error), finish func(T)) *Set[T] {
+	return &Set[T]{create: create, finish: finish}
 }
 
 // Get returns what is kept for a certificate, made when there is nothing. Who has got it calls release once, when they do not
-// use it any more.
+// use it any more. The error is that of making it, or says that the certificate is empty or the set closed.
 func (s *Set[T]) Get(certificate *tls.Certificate) (it T, release func(), err error) {
 	if len(certificate.Certificate) == 0 {
 		return it, nil, errors.New("there is no certificate")
@@ -65,15 +65,15 @@ func (s *Set[T]) first(certificate *tls.Certificate) (*made[T], error) {
 		s.of = slices.Insert(slices.Delete(s.of, at, at+1), 0, one)
 		return one, nil
 	}
-	it, err := s.make(certificate)
+	it, err := s.create(certificate)
 	if err != nil {
 		return nil, err
 	}
 	one := &made[T]{certificate: digest, it: it, kept: true}
 	s.of = slices.Insert(s.of, 0, one)
-	if len(s.of) > kept {
-		last := s.of[kept]
-		s.of = slices.Delete(s.of, kept, kept+1)
+	if len(s.of) > limit {
+		last := s.of[limit]
+		s.of = slices.Delete(s.of, limit, limit+1)
 		last.kept = false
 		s.end(last)
 	}
