@@ -207,6 +207,33 @@ func TestNativeGRPCRefusals(t *testing.T) {
 	}
 }
 
+// TestNativeGRPCTakesOneMessageWhereTheMethodDoes: another number is the caller's fault, and no internal error of ours.
+func TestNativeGRPCTakesOneMessageWhereTheMethodDoes(t *testing.T) {
+	w := newWorld(t)
+	conn := w.gateway(t).dial(t)
+	ctx := authorized(t.Context(), "Bearer "+w.idp.Token(t, meshtest.Claims{Scopes: []string{"securitysystem.read"}}))
+	for _, method := range []string{
+		securitysystemv1.SecuritySystemService_GetSecuritySystem_FullMethodName, securitysystemv1.SecuritySystemService_WatchSecuritySystems_FullMethodName,
+	} {
+		for _, messages := range []int{0, 2, 3} {
+			stream, err := conn.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}, method)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for range messages {
+				_ = stream.SendMsg(&securitysystemv1.GetSecuritySystemRequest{SecuritySystemId: "sys_1"}) // RecvMsg tells
+			}
+			_ = stream.CloseSend()
+			if err := stream.RecvMsg(&emptypb.Empty{}); status.Code(err) != codes.InvalidArgument || mesh.Reason(err) != mesh.ReasonMalformedMessage {
+				t.Errorf("%d messages to %s: %v", messages, method, err)
+			}
+		}
+	}
+	if seen := w.backend.take(); len(seen) != 0 {
+		t.Errorf("the service was called %d times", len(seen))
+	}
+}
+
 // say sends and receives one note.
 func say(t *testing.T, stream grpc.ClientStream, text string) string {
 	t.Helper()

@@ -11,6 +11,7 @@ import (
 	"io"
 	"strings"
 
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
@@ -33,7 +34,7 @@ type Admit func(ctx context.Context, streams bool) (leave func(), err error)
 
 // New makes what a mesh server needs to pass calls on. Of the services only methods declared edge can be reached.
 func New(admit Admit, upstreams ...Upstream) (*mesh.PassThrough, error) {
-	route, streams := map[string]grpc.ClientConnInterface{}, map[string]bool{}
+	route, methods := map[string]grpc.ClientConnInterface{}, map[string]protoreflect.MethodDescriptor{}
 	p := &mesh.PassThrough{}
 	for _, u := range upstreams {
 		for _, service := range u.Services {
@@ -44,7 +45,7 @@ func New(admit Admit, upstreams ...Upstream) (*mesh.PassThrough, error) {
 			route[name] = u.Conn
 			for i := range service.Methods().Len() {
 				m := service.Methods().Get(i)
-				streams["/"+name+"/"+string(m.Name())] = m.IsStreamingClient() || m.IsStreamingServer()
+				methods["/"+name+"/"+string(m.Name())] = m
 			}
 			p.Services = append(p.Services, service)
 		}
@@ -52,16 +53,16 @@ func New(admit Admit, upstreams ...Upstream) (*mesh.PassThrough, error) {
 	p.Handler = func(_ any, in grpc.ServerStream) error {
 		method, _ := grpc.MethodFromServerStream(in)
 		service, _, _ := strings.Cut(strings.TrimPrefix(method, "/"), "/")
-		conn := route[service]
-		if conn == nil {
+		conn, m := route[service], methods[method]
+		if conn == nil || m == nil {
 			return status.Error(codes.Unimplemented, "unknown service")
 		}
-		leave, err := admit(in.Context(), streams[method])
+		leave, err := admit(in.Context(), m.IsStreamingClient() || m.IsStreamingServer())
 		if err != nil {
 			return err
 		}
 		defer leave()
-		return pass(conn, method, in)
+		return pass(conn, method, m.IsStreamingClient(), in)
 	}
 	return p, nil
 }
@@ -73,8 +74,9 @@ var forwarded = []string{"accept-language", "idempotency-key"}
 var bidi = &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}
 
 // pass runs one call. The caller's deadline and cancellation go on with the context; so does its token, by the
-// connection's propagation. The service's own metadata stays inside, its status and details go back.
-func pass(conn grpc.ClientConnInterface, method string, in grpc.ServerStream) error {
+// connection's propagation. The service's own metadata stays inside, its status and details go back. Unless it takes many, the
+// method takes one message.
+func pass(conn grpc.ClientConnInterface, method string, many bool, in grpc.ServerStream) error {
 	ctx, cancel := context.WithCancelCause(outgoing(in.Context()))
 	defer cancel(nil)
 	out, err := conn.NewStream(ctx, bidi, method)
@@ -83,7 +85,7 @@ func pass(conn grpc.ClientConnInterface, method string, in grpc.ServerStream) er
 	}
 	// It ends with the caller's stream, which ends when this handler does.
 	go func() {
-		if err := send(in, out); err != nil {
+		if err := send(in, out, many); err != nil {
 			cancel(err)
 		}
 	}()
@@ -94,12 +96,15 @@ func pass(conn grpc.ClientConnInterface, method string, in grpc.ServerStream) er
 	return err
 }
 
-// send copies the caller's messages to the upstream.
-func send(in grpc.ServerStream, out grpc.ClientStream) error {
-	for {
+// send copies the caller's messages to the upstream. Of too many or too few it is told here: the upstream would call it an
+// internal error, as if it were not the caller's.
+func send(in grpc.ServerStream, out grpc.ClientStream, many bool) error {
+	for n := 0; ; n++ {
 		var message emptypb.Empty
 		err := in.RecvMsg(&message)
-		if errors.Is(err, io.EOF) {
+		if ended := errors.Is(err, io.EOF); !many && (ended && n == 0 || err == nil && n > 0) {
+			return notOne()
+		} else if ended {
 			return out.CloseSend()
 		}
 		if err != nil {
@@ -109,6 +114,15 @@ func send(in grpc.ServerStream, out grpc.ClientStream) error {
 			return nil // receive learns why
 		}
 	}
+}
+
+func notOne() error {
+	info := &errdetails.ErrorInfo{Reason: mesh.ReasonMalformedMessage, Domain: mesh.ErrorDomain}
+	refused, err := status.New(codes.InvalidArgument, "the method takes one message").WithDetails(info)
+	if err != nil { // only for a code of OK
+		return err
+	}
+	return refused.Err()
 }
 
 // receive copies the upstream's messages to the caller, and returns what the call ended with.
