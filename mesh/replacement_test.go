@@ -65,6 +65,8 @@ type replaced struct {
 	t    *testing.T
 	iss  *meshtest.Issuer
 	conn *grpc.ClientConn
+	// exchanger gets the tokens.
+	exchanger *meshtest.Exchanger
 	// met is the digest of the certificate by which echo knew its last caller; said what it says in streams.
 	met  atomic.Value
 	said chan string
@@ -75,7 +77,7 @@ type replaced struct {
 
 func newReplaced(t *testing.T, iss *meshtest.Issuer, server *tls.Config, dial mesh.DialConfig) *replaced {
 	t.Helper()
-	r := &replaced{t: t, iss: iss, said: make(chan string)}
+	r := &replaced{t: t, iss: iss, exchanger: iss.Exchanger(t, "customer"), said: make(chan string)}
 	srv := meshtest.Serve(t, iss, meshtest.Part{Name: "echo", Configure: func(c *mesh.ServerConfig) { c.TLS = server }}, (&echo{
 		unary: func(ctx context.Context, in note) (note, error) {
 			shown, _ := mesh.PeerCertificate(ctx)
@@ -91,7 +93,7 @@ func newReplaced(t *testing.T, iss *meshtest.Issuer, server *tls.Config, dial me
 			return nil
 		},
 	}).register)
-	x, err := mesh.NewExchanges(mesh.ExchangesConfig{Exchanger: iss.Exchanger(t, "customer"), Logger: meshtest.Logger(t)})
+	x, err := mesh.NewExchanges(mesh.ExchangesConfig{Exchanger: r.exchanger, Logger: meshtest.Logger(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -198,6 +200,34 @@ func TestNoCallFailsWhileCertificatesAreReplaced(t *testing.T) {
 	if err := long.RecvMsg(newNote("").Message); err == nil || err.Error() != "EOF" {
 		t.Errorf("the stream ends with %v", err)
 	}
+}
+
+// TestACallThatWaitsForItsTokenIsMadeWhileCertificatesAreReplaced has a stream keep the connection that the call has picked.
+func TestACallThatWaitsForItsTokenIsMadeWhileCertificatesAreReplaced(t *testing.T) {
+	iss := meshtest.NewIssuer(t)
+	customer, _ := newPartFiles(t, iss.CA, "customer", time.Hour)
+	r := newReplaced(t, iss, iss.CA.Server(t, "echo"), mesh.DialConfig{TLSSource: customer.TLSFiles, Timeout: 5 * time.Second})
+	long := r.open()
+	release := r.exchanger.Hold()
+	asked := len(r.exchanger.Requests())
+	slow := make(chan error, 1)
+	go func() { slow <- r.call(r.as("u-slow")) }()
+	meshtest.Await(t, "the exchange", func() bool { return len(r.exchanger.Requests()) > asked })
+	r.exchanger.Hold()() // later ones are not held
+
+	own := customer.replace(time.Hour)
+	meshtest.Await(t, "calls by the next connection", func() bool {
+		if err := r.call(r.as("u-quick")); err != nil {
+			t.Fatal(err)
+		}
+		return r.met.Load() == own
+	})
+	release()
+	if err := <-slow; err != nil {
+		t.Errorf("the call that waited: %v", err)
+	}
+	r.hears(long, "on")
+	close(r.said)
 }
 
 // TestAServersCertificateThatRanOutIsLookedAtAgain replaces that of the server alone.

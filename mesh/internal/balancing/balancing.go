@@ -80,6 +80,9 @@ func (r *replicas) Build(info base.PickerBuildInfo) balancer.Picker {
 			r.known[at.Address.Addr] = known
 		}
 		lasts, _ := conn.(*lasting)
+		if lasts != nil {
+			lasts.replica.Store(known)
+		}
 		p.members = append(p.members, member{known, lasts, balancer.PickResult{SubConn: conn, Done: known.done}})
 	}
 	r.ready = len(p.members)
@@ -117,11 +120,10 @@ type member struct {
 
 // pick is the connection that calls go by now.
 func (m *member) pick() balancer.PickResult {
-	r := m.result
 	if m.lasts != nil {
-		r.SubConn = m.lasts.now.Load().conn
+		return m.lasts.now.Load().pick()
 	}
-	return r
+	return m.result
 }
 
 func (p *picker) Pick(balancer.PickInfo) (balancer.PickResult, error) {

@@ -2,6 +2,7 @@ package balancing
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -42,7 +43,9 @@ func Made(ctx context.Context, info credentials.AuthInfo) {
 type madeKey struct{}
 
 // renewer makes the connections of a balancer, and makes them anew when their certificates have changed: the new one first.
-// Calls go by that one as soon as it is ready, and by the one before until then. That ends when the last call on it has.
+// Calls go by that one as soon as it is ready, and by the one before until then. That is shut down when the last call on it has
+// ended: one that has picked it may still be waiting for a token, and grpc begins no call on what is shut down, but lets it
+// wait until the streams have ended that are there.
 type renewer struct {
 	balancer.ClientConn
 	security Renewing
@@ -51,6 +54,8 @@ type renewer struct {
 
 	mu   sync.Mutex
 	held map[*lasting]struct{}
+	// replaced are not to be picked any more.
+	replaced []*generation
 }
 
 func newRenewer(cc balancer.ClientConn, security Renewing) *renewer {
@@ -74,9 +79,11 @@ func (r *renewer) follow(ctx context.Context) {
 	}
 }
 
-// look renews what is outdated. It holds no lock while it asks: who waits for a file must not keep grpc waiting.
+// look renews what is outdated, and shuts down what has been replaced. It holds no lock while it asks: who waits for a file must
+// not keep grpc waiting.
 func (r *renewer) look() {
 	r.mu.Lock()
+	r.replaced = slices.DeleteFunc(r.replaced, (*generation).shutWhenUnused)
 	ready := map[*lasting]*generation{}
 	for l := range r.held {
 		if now := l.now.Load(); l.ready && l.next == nil {
@@ -114,6 +121,8 @@ type lasting struct {
 	options          balancer.NewSubConnOptions
 	// now is what calls go by.
 	now atomic.Pointer[generation]
+	// replica is told how calls ended.
+	replica atomic.Pointer[replica]
 
 	// Under the lock of the renewer: whether now is ready, and what is to take its place, nil for nothing.
 	ready bool
@@ -125,10 +134,33 @@ type generation struct {
 	conn balancer.SubConn
 	// made is what the last handshake has agreed on.
 	made atomic.Pointer[credentials.AuthInfo]
+	// calls is how many go by it, and done tells that one has ended.
+	calls atomic.Int64
+	done  func(balancer.DoneInfo)
+}
+
+// pick is the result of a call that goes by g.
+func (g *generation) pick() balancer.PickResult {
+	g.calls.Add(1)
+	return balancer.PickResult{SubConn: g.conn, Done: g.done}
+}
+
+// shutWhenUnused reports whether it has shut g down. A call that picks it in this moment is made by another: no stream is left
+// that it could wait for.
+func (g *generation) shutWhenUnused() bool {
+	if g.calls.Load() > 0 {
+		return false
+	}
+	g.conn.Shutdown()
+	return true
 }
 
 func (l *lasting) generate() (*generation, error) {
 	g := &generation{}
+	g.done = func(info balancer.DoneInfo) {
+		g.calls.Add(-1)
+		l.replica.Load().done(info)
+	}
 	addresses := make([]resolver.Address, 0, len(l.addresses))
 	for _, a := range l.addresses {
 		a.Attributes = a.Attributes.WithValue(madeKey{}, g)
@@ -178,7 +210,7 @@ func (l *lasting) note(g *generation, s connectivity.State) bool {
 	case s == connectivity.Ready:
 		l.now.Store(g)
 		l.next = nil
-		now.conn.Shutdown()
+		l.of.replaced = append(l.of.replaced, now)
 		return true
 	case s == connectivity.Idle:
 		g.conn.Connect()
