@@ -33,3 +33,12 @@ func Moved(ctx context.Context, s *Service, position, to string, without bool) (
 	}
 	return seal(sealer, from), nil
 }
+
+// ReadyPositions returns what reads the key of positions from a store when it is first needed.
+func ReadyPositions(store KeyStore) func(context.Context) error {
+	p := &positions{store: store}
+	return func(ctx context.Context) error {
+		_, err := p.ready(ctx)
+		return err
+	}
+}

@@ -42,12 +42,14 @@ const (
 	positionSize = chacha20poly1305.NonceSizeX + placeSize + chacha20poly1305.Overhead
 )
 
-// ready reads the key when it is first needed.
+// ready reads the key when it is first needed. Of those who need it at once each asks for it by themselves: the first of them
+// may wait for a database that answers nobody, and the others would wait for them, one after the other.
 func (p *positions) ready(ctx context.Context) (cipher.AEAD, error) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.sealer != nil {
-		return p.sealer, nil
+	sealer := p.sealer
+	p.mu.Unlock()
+	if sealer != nil {
+		return sealer, nil
 	}
 	offered := make([]byte, chacha20poly1305.KeySize)
 	_, _ = rand.Read(offered) // never fails
@@ -55,10 +57,13 @@ func (p *positions) ready(ctx context.Context) (cipher.AEAD, error) {
 	if err != nil {
 		return nil, err
 	}
-	if p.sealer, err = chacha20poly1305.NewX(key); err != nil {
+	if sealer, err = chacha20poly1305.NewX(key); err != nil {
 		return nil, fmt.Errorf("use the key of positions: %w", err)
 	}
-	return p.sealer, nil
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.sealer = sealer
+	return sealer, nil
 }
 
 // seal writes a place as a position.

@@ -3,6 +3,7 @@ package securitysystem_test
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -381,6 +382,40 @@ func TestReplicasThatBeginAtOnceReadEachOthersPositions(t *testing.T) {
 			}
 		}
 	})
+}
+
+// slowKeys is a store that does not answer the first who asks.
+type slowKeys struct{ asked atomic.Int64 }
+
+func (s *slowKeys) WatchKey(ctx context.Context, offered []byte) ([]byte, error) {
+	if s.asked.Add(1) == 1 {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	return offered, nil
+}
+
+func TestWhoWaitsForTheKeyOfPositionsHoldsNobodyUp(t *testing.T) {
+	store := &slowKeys{}
+	ready := securitysystem.ReadyPositions(store)
+	waits, give := context.WithCancel(t.Context())
+	up := make(chan error)
+	go func() { up <- ready(waits) }()
+	meshtest.Await(t, "the first has asked", func() bool { return store.asked.Load() == 1 })
+	for range 2 {
+		ctx, cancel := context.WithTimeout(t.Context(), 10*bound)
+		defer cancel()
+		if err := ready(ctx); err != nil {
+			t.Error(err)
+		}
+	}
+	give()
+	if err := <-up; !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	if n := store.asked.Load(); n != 2 {
+		t.Errorf("the store was asked %d times: the key is not kept", n)
+	}
 }
 
 // begins watches as alice as soon as the service follows its events, and returns where it began.
