@@ -11,19 +11,21 @@ type Stats struct {
 	Requests, Refused, Failures uint64
 	// TurnedAway are calls that were refused unasked: too many waited, or the issuer had just failed several times.
 	TurnedAway uint64
+	// Guessed are calls that were refused unasked because too many bad tokens had come from their peer.
+	Guessed uint64
 	// Waiting is how many calls wait for an answer now.
 	Waiting int64
 }
 
 // counters are those of a [Verifier].
 type counters struct {
-	hits, requests, refused, failures, turnedAway atomic.Uint64
+	hits, requests, refused, failures, turnedAway, guessed atomic.Uint64
 }
 
 // Stats reads the counters. It takes no lock.
 func (v *Verifier) Stats() Stats {
 	return Stats{
 		Hits: v.count.hits.Load(), Requests: v.count.requests.Load(), Refused: v.count.refused.Load(),
-		Failures: v.count.failures.Load(), TurnedAway: v.count.turnedAway.Load(), Waiting: v.waiting.Load(),
+		Failures: v.count.failures.Load(), TurnedAway: v.count.turnedAway.Load(), Guessed: v.count.guessed.Load(), Waiting: v.waiting.Load(),
 	}
 }

@@ -161,6 +161,7 @@ func (v *Verifier) Verify(ctx context.Context, token string) (mesh.Identity, err
 	}
 	of, stranger := strangerOf(ctx)
 	if stranger && v.strangers.tired(of, now) && !v.good.holds(d) {
+		v.count.guessed.Add(1)
 		return mesh.Identity{}, fmt.Errorf("%w: too many bad tokens from one peer", mesh.ErrCannotVerify)
 	}
 	defer v.waiting.Add(-1)

@@ -431,6 +431,8 @@ func TestWhoGuessesTokensIsSoonNotAskedAboutMore(t *testing.T) {
 			}
 			if n := iss.asked.Load() - before; n < 100 || n > 150 {
 				t.Errorf("the issuer was asked %d times about 1000 guesses", n)
+			} else if got := v.Stats(); int64(got.Guessed) != 1000-int64(n) || got.TurnedAway != 0 {
+				t.Errorf("the issuer was asked %d times about 1000 guesses, and counted were %+v", n, got)
 			}
 			if _, err := v.Verify(from(t, address.neighbour), good); err != nil {
 				t.Errorf("a token that is remembered: %v", err)

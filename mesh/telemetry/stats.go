@@ -35,6 +35,7 @@ func (m *Metrics) Introspection(issuer string, v interface{ Stats() introspectio
 		{counter, "mesh_introspection_refused_total", "Answers of the issuer by which a token is no good.", func() float64 { return float64(v.Stats().Refused) }},
 		{counter, "mesh_introspection_failures_total", "Questions to the issuer that brought no answer.", func() float64 { return float64(v.Stats().Failures) }},
 		{counter, "mesh_introspection_turned_away_total", "Opaque tokens refused unasked, because too many wait or the issuer has just failed.", func() float64 { return float64(v.Stats().TurnedAway) }},
+		{counter, "mesh_introspection_guessed_total", "Opaque tokens refused unasked, because many bad ones have come from the same peer.", func() float64 { return float64(v.Stats().Guessed) }},
 		{gauge, "mesh_introspection_waiting", "Calls that wait for what the issuer says.", func() float64 { return float64(v.Stats().Waiting) }},
 	})
 }

@@ -174,7 +174,7 @@ type (
 )
 
 func (asker) Stats() introspection.Stats {
-	return introspection.Stats{Hits: 1, Requests: 2, Refused: 3, Failures: 4, TurnedAway: 5, Waiting: 6}
+	return introspection.Stats{Hits: 1, Requests: 2, Refused: 3, Failures: 4, TurnedAway: 5, Waiting: 6, Guessed: 7}
 }
 
 func (server) Load() mesh.Load {
@@ -207,7 +207,7 @@ func TestWhatTheLibraryKnowsOfItselfIsShown(t *testing.T) {
 		"mesh_verifier_hits_total": 1, "mesh_verifier_misses_total": 2, "mesh_verifier_refused_total": 3, "mesh_jwks_fetches_total": 4,
 		"mesh_jwks_fetch_failures_total": 5, "mesh_jwks_age_seconds": 6,
 		"mesh_introspection_hits_total": 1, "mesh_introspection_requests_total": 2, "mesh_introspection_refused_total": 3,
-		"mesh_introspection_failures_total": 4, "mesh_introspection_turned_away_total": 5, "mesh_introspection_waiting": 6,
+		"mesh_introspection_failures_total": 4, "mesh_introspection_turned_away_total": 5, "mesh_introspection_waiting": 6, "mesh_introspection_guessed_total": 7,
 		"mesh_revocations_entries": 1, "mesh_revocations_age_seconds": 2, "mesh_revocations_lag_seconds": 3, "mesh_revocations_resyncs_total": 4,
 		"mesh_exchange_hits_total": 1, "mesh_exchange_misses_total": 2, "mesh_exchange_failures_total": 3,
 		"mesh_calls_in_progress": 1, "mesh_calls_limit": 2, "mesh_calls_waiting": 3, "mesh_streams_open": 4, "mesh_streams_limit": 5,
