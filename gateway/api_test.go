@@ -188,7 +188,7 @@ func TestWhatAServiceSees(t *testing.T) {
 		"X-Forwarded-Client-Cert": "By=spiffe://evil", "X-Forwarded-Host": "evil.example", "X-Forwarded-For": "9.9.9.9, 203.0.113.7",
 		"X-HTTP-Method-Override": "DELETE", "Authority": "evil", "Grpcgateway-Authorization": "evil", "X-Client-Cert": "evil",
 		"Accept-Language": "de", "Idempotency-Key": "k1", "X-Request-Id": "req-1", "Traceparent": strangersTrace,
-		"Tracestate": "evil=1", "Baggage": "user=u-eve",
+		"Tracestate": "evil=1", "Baggage": "user=u-eve", "Mesh-Client": "9.9.9.9", "Grpc-Metadata-Mesh-Client": "9.9.9.9",
 	}).want(t, http.StatusOK, "")
 	calls := w.backend.take()
 	if len(calls) != 1 || calls[0].caller.Subject != "u-alice" {
@@ -198,7 +198,7 @@ func TestWhatAServiceSees(t *testing.T) {
 	if auth := md.Get("authorization"); len(auth) != 1 || !strings.HasPrefix(auth[0], "Bearer eyJ") {
 		t.Errorf("%d authorization values", len(auth))
 	}
-	want := map[string]string{"accept-language": "de", "idempotency-key": "k1", "x-request-id": "req-1", "x-forwarded-for": "203.0.113.7"}
+	want := map[string]string{"accept-language": "de", "idempotency-key": "k1", "x-request-id": "req-1", "x-forwarded-for": "203.0.113.7", "mesh-client": "203.0.113.7"}
 	for key, value := range want {
 		if got := md.Get(key); len(got) != 1 || got[0] != value {
 			t.Errorf("%s is %v; want %s", key, got, value)

@@ -51,10 +51,10 @@ func (g *Gateway) newEdge(public *url.URL) (http.Handler, error) {
 
 func (e *edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := e.now()
-	r = r.WithContext(mesh.WithRequestID(r.Context(), r.Header.Get("X-Request-Id")))
+	client := e.client(r)
+	r = r.WithContext(mesh.WithClientAddress(mesh.WithRequestID(r.Context(), r.Header.Get("X-Request-Id")), client))
 	ctx, span := e.tracer.Request(w.Header(), r)
 	r = r.WithContext(ctx)
-	client := e.client(r)
 	if len(e.trusted)+len(e.vouching) > 0 { // from here on the remote address and the certificate are the client's, and no proxy's
 		r.TLS = e.shown(r)
 		r.RemoteAddr = netip.AddrPortFrom(client, 0).String()

@@ -150,7 +150,7 @@ func TestNativeGRPCWhatAServiceSees(t *testing.T) {
 	ctx := authorized(t.Context(), "Bearer "+w.idp.Token(t, meshtest.Claims{Scopes: []string{"securitysystem.read"}}))
 	ctx = metadata.AppendToOutgoingContext(ctx, "x-user-id", "u-eve", "x-forwarded-client-cert", "evil", "x-forwarded-for", "6.6.6.6", "cookie", "a=b",
 		"evil-bin", "\x00", "grpcgateway-authorization", "evil", "x-request-id", "req-7", "accept-language", "de",
-		"traceparent", strangersTrace, "tracestate", "evil=1", "baggage", "user=u-eve", "idempotency-key", "a", "idempotency-key", "b")
+		"traceparent", strangersTrace, "tracestate", "evil=1", "baggage", "user=u-eve", "idempotency-key", "a", "idempotency-key", "b", "mesh-client", "6.6.6.6")
 	var headers, trailers metadata.MD
 	client := securitysystemv1.NewSecuritySystemServiceClient(conn)
 	if _, err := client.ListSecuritySystems(ctx, &securitysystemv1.ListSecuritySystemsRequest{}, grpc.Header(&headers), grpc.Trailer(&trailers)); err != nil {
@@ -161,6 +161,10 @@ func TestNativeGRPCWhatAServiceSees(t *testing.T) {
 		switch key {
 		case "traceparent":
 			if len(md[key]) != 1 || md[key][0] == strangersTrace {
+				t.Errorf("the service saw %v", md[key])
+			}
+		case "mesh-client":
+			if len(md[key]) != 1 || md[key][0] != "127.0.0.1" {
 				t.Errorf("the service saw %v", md[key])
 			}
 		case "authorization", "mesh-token-ref", "x-request-id", "accept-language", ":authority", "content-type", "user-agent", "grpc-accept-encoding":

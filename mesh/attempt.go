@@ -8,10 +8,10 @@ import (
 	"google.golang.org/grpc/metadata"
 )
 
-// attempt is a call under way: its token, which workloads it came through, and what was last made of it.
+// attempt is a call under way: its token, which workloads and what client it came from, and what was last made of it.
 type attempt struct {
 	carried
-	via string
+	via, client string
 	// over is what the connection has shown that bound was got for, and got what that gave.
 	over atomic.Pointer[shown]
 	got  atomic.Pointer[traded]
@@ -75,19 +75,24 @@ func (tokenCredentials) GetRequestMetadata(ctx context.Context, _ ...string) (ma
 	case c == nil:
 		return bearerOf(token), nil
 	case a.plain.Load():
-		return c.telling(a.via, bearerOf(token)), nil
+		return c.telling(a, bearerOf(token)), nil
 	}
 	md, asked := c.sent.authorize(token)
 	a.sent.Store(c.sent)
 	a.asked.Store(asked)
-	return c.telling(a.via, md), nil
+	return c.telling(a, md), nil
 }
 
-// telling adds to the metadata of a call which workloads it came through, where it goes to a workload.
-func (c *authInfo) telling(via string, md map[string]string) map[string]string {
-	if via == "" || c.workload == "" {
+// telling adds to the metadata of a call which workloads and what client it came from, where it goes to a workload.
+func (c *authInfo) telling(a *attempt, md map[string]string) map[string]string {
+	if c.workload == "" {
 		return md
 	}
-	md[viaKey] = via
+	if a.via != "" {
+		md[viaKey] = a.via
+	}
+	if a.client != "" {
+		md[clientKey] = a.client
+	}
 	return md
 }

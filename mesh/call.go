@@ -3,6 +3,7 @@ package mesh
 import (
 	"context"
 	"crypto/rand"
+	"net/netip"
 
 	"google.golang.org/grpc/metadata"
 )
@@ -22,6 +23,8 @@ type call struct {
 	traceparent string
 	// way is known when the guard has decided.
 	way way
+	// client is where the work came from that began without an RPC; the zero Addr where it began with one.
+	client netip.Addr
 	// identity is set by the guard, so that the log line, written outside of it, can name the caller.
 	identity *Identity
 }
@@ -46,7 +49,7 @@ func RequestID(ctx context.Context) string {
 func WithRequestID(ctx context.Context, id string) context.Context {
 	c := &call{requestID: requestIDOr(id)}
 	if before := callFrom(ctx); before != nil {
-		c.way = before.way // which no handler can forget
+		c.way, c.client = before.way, before.client // which no handler can forget
 	}
 	return context.WithValue(ctx, callKey{}, c)
 }

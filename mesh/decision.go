@@ -1,6 +1,9 @@
 package mesh
 
-import "time"
+import (
+	"net/netip"
+	"time"
+)
 
 // Decision is what a guard has decided about a call.
 type Decision struct {
@@ -24,6 +27,8 @@ type Denial struct {
 	Caller *Identity
 	// Via are the workloads that the call came through, as [Via] has them.
 	Via []string
+	// Client is the address that the call came from, as [ClientAddress] has it.
+	Client netip.Addr
 	// RequestID is by which the logs of all parts know the call.
 	RequestID string
 }

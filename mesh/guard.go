@@ -113,7 +113,7 @@ func (g *guard) deny(ctx context.Context, c *caller, d Decision, err error) {
 		call.identity = &c.identity
 	}
 	g.cfg.Denied(Denial{
-		Time: g.cfg.Now(), Method: d.Method, Reason: Reason(err), Cause: d.Cause, Caller: &c.identity, Via: Via(ctx), RequestID: RequestID(ctx),
+		Time: g.cfg.Now(), Method: d.Method, Reason: Reason(err), Cause: d.Cause, Caller: &c.identity, Via: Via(ctx), Client: ClientAddress(ctx), RequestID: RequestID(ctx),
 	})
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -41,13 +42,15 @@ type line struct {
 	mu  sync.Mutex
 	met map[string][]mesh.Identity
 	via map[string][]string
+	// client has the address that each part knows of whom the call began with.
+	client map[string]netip.Addr
 }
 
 func (l *line) meet(ctx context.Context, part string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.met[part] = append(l.met[part], mesh.Caller(ctx))
-	l.via[part] = mesh.Via(ctx)
+	l.via[part], l.client[part] = mesh.Via(ctx), mesh.ClientAddress(ctx)
 }
 
 func (l *line) last(part string) mesh.Identity {
@@ -63,7 +66,7 @@ func (l *line) last(part string) mesh.Identity {
 // newLine makes the parts a, b, c and d, connected by hops. onward is how a handler calls on.
 func newLine(t *testing.T, hops [3]hop, onward func(ctx context.Context, call func(context.Context) error) error) *line {
 	t.Helper()
-	l := &line{issuer: meshtest.NewIssuer(t), met: map[string][]mesh.Identity{}, via: map[string][]string{}}
+	l := &line{issuer: meshtest.NewIssuer(t), met: map[string][]mesh.Identity{}, via: map[string][]string{}, client: map[string]netip.Addr{}}
 	next := meshtest.Serve(t, l.issuer, meshtest.Part{Name: "d", Configure: audienceOf(t, l.issuer, "d", hops[2:])}, (&echo{
 		unary: func(ctx context.Context, in note) (note, error) {
 			l.meet(ctx, "d")
@@ -185,9 +188,14 @@ func TestThreeHopsDeepTheCallerIsStillTheCaller(t *testing.T) {
 		t.Run(fmt.Sprint(tt.hops), func(t *testing.T) {
 			l := newLine(t, tt.hops, straight)
 			for _, streamed := range []bool{false, true} {
-				got, err := l.call(t.Context(), t, streamed)
+				got, err := l.call(metadata.AppendToOutgoingContext(t.Context(), "mesh-client", "2001:db8::7"), t, streamed)
 				if err != nil || got != "user u-alice via web" {
 					t.Fatalf("streamed %v: got %q, %v", streamed, got, err)
+				}
+				for _, part := range []string{"a", "b", "c", "d"} {
+					if l.client[part] != netip.MustParseAddr("2001:db8::7") {
+						t.Errorf("streamed %v: %s was called from %v", streamed, part, l.client[part])
+					}
 				}
 				d := l.last("d")
 				if d.SessionID != "s1" || !cmp.Equal(d.Actors, tt.actors) && len(d.Actors)+len(tt.actors) > 0 || d.Confirmation.Bound() != tt.bound {

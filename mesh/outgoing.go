@@ -68,7 +68,7 @@ func (o *outgoing) stream(ctx context.Context, desc *grpc.StreamDesc, conn *grpc
 // are faults to be found.
 func (o *outgoing) prepare(ctx context.Context, method string) (context.Context, *attempt, error) {
 	if md, ok := metadata.FromOutgoingContext(ctx); ok {
-		for _, key := range []string{authorizationKey, requestIDKey, traceparentKey, tracestateKey, viaKey} {
+		for _, key := range []string{authorizationKey, requestIDKey, traceparentKey, tracestateKey, viaKey, clientKey} {
 			if len(md.Get(key)) > 0 {
 				return nil, nil, fmt.Errorf("call %s: %s in the outgoing metadata is not for handlers to set", o.target, key)
 			}
@@ -95,7 +95,7 @@ func (o *outgoing) prepare(ctx context.Context, method string) (context.Context,
 		a = &attempt{carried: token}
 		pairs = append(pairs, authorizationKey, "Bearer "+token.token)
 	default: // it is put on the call where the connection is known
-		a = &attempt{carried: token, via: via}
+		a = &attempt{carried: token, via: via, client: clientOnward(ctx)}
 		ctx = context.WithValue(ctx, attemptKey{}, a)
 	}
 	if c == nil {

@@ -126,8 +126,8 @@ func TestPartsThatCallInACircleComeToAnEnd(t *testing.T) {
 	}
 }
 
-// TestOnlyWorkloadsAreToldWhichPartsACallCameThrough has a part call servers of others, as it may by Exchange and AsService.
-func TestOnlyWorkloadsAreToldWhichPartsACallCameThrough(t *testing.T) {
+// TestOnlyWorkloadsAreToldWhereACallCameFrom has a part call servers of others, as it may by Exchange and AsService.
+func TestOnlyWorkloadsAreToldWhereACallCameFrom(t *testing.T) {
 	iss := meshtest.NewIssuer(t)
 	x, err := mesh.NewExchanges(mesh.ExchangesConfig{Exchanger: iss.Exchanger(t, "customer")})
 	if err != nil {
@@ -137,7 +137,7 @@ func TestOnlyWorkloadsAreToldWhichPartsACallCameThrough(t *testing.T) {
 		name, uri string
 		told      []string
 	}{
-		{"a workload of the domain", "spiffe://realguardio/echo", []string{"gateway"}},
+		{"a workload of the domain", "spiffe://realguardio/echo", []string{"gateway", "192.0.2.7"}},
 		{"a workload of another domain", "spiffe://elsewhere/echo", nil},
 		{"no workload", "", nil},
 	} {
@@ -146,7 +146,7 @@ func TestOnlyWorkloadsAreToldWhichPartsACallCameThrough(t *testing.T) {
 			cfg.TLS = iss.CA.Server(t, "echo")
 			cfg.TLS.Certificates[0] = iss.CA.Issue(t, certificateOf(t, server.uri))
 		}}, (&echo{unary: func(ctx context.Context, in note) (note, error) {
-			told <- metadata.ValueFromIncomingContext(ctx, "mesh-via")
+			told <- append(metadata.ValueFromIncomingContext(ctx, "mesh-via"), metadata.ValueFromIncomingContext(ctx, "mesh-client")...)
 			return in, nil
 		}}).register)
 		for name, p := range map[string]mesh.Propagation{
@@ -155,7 +155,8 @@ func TestOnlyWorkloadsAreToldWhichPartsACallCameThrough(t *testing.T) {
 			t.Run(server.name+", "+name, func(t *testing.T) {
 				front := meshtest.Serve(t, iss, meshtest.Part{Name: "customer"}, callingOn(back.Connect(t, "customer", p)).register).DialAs(t, "gateway")
 				for range 2 { // the second with a reference to the token, where it is kept
-					if _, err := say(meshtest.As(t.Context(), iss.Token(t, meshtest.Claims{})), front, "Say", ""); err != nil {
+					ctx := metadata.AppendToOutgoingContext(meshtest.As(t.Context(), iss.Token(t, meshtest.Claims{})), "mesh-client", "192.0.2.7")
+					if _, err := say(ctx, front, "Say", ""); err != nil {
 						t.Fatal(err)
 					}
 					if got := <-told; !cmp.Equal(got, server.told) {

@@ -17,9 +17,9 @@ import (
 
 // recorded is an entry of a part's audit log, as REST shows it.
 type recorded struct {
-	Actor, ClientID, Action, Target, Result, Via, RequestID string
-	Actors, Through                                         []string
-	Details                                                 map[string]string
+	Actor, ClientID, Action, Target, Result, Via, RequestID, Address string
+	Actors, Through                                                  []string
+	Details                                                          map[string]string
 }
 
 // audit reads the log of a part as the platform admin, newest first.
@@ -37,6 +37,8 @@ func checkAudit(t *testing.T, s *stand) {
 		r.Header.Set("X-Request-Id", "an-armed-system")
 		r.Header["Mesh-Via"] = []string{"notification", "\""} // nobody outside is heard
 		r.Header["Grpc-Metadata-Mesh-Via"] = []string{"notification"}
+		r.Header["Mesh-Client"], r.Header["Grpc-Metadata-Mesh-Client"] = []string{"192.0.2.7"}, []string{"192.0.2.7"}
+		r.Header.Set("X-Forwarded-For", "192.0.2.7")
 	}
 	s.api(t, http.StatusForbidden, http.MethodPost, "/api/v1/securitysystems/"+id+":arm", struct{}{}, bearer(s.tokenOf(t, "victor")))
 	s.api(t, http.StatusOK, http.MethodPost, "/api/v1/securitysystems/"+id+":arm", map[string]string{"mode": "STAY"}, bearer(s.tokenOf(t, "mary")), named)
@@ -49,13 +51,13 @@ func checkAudit(t *testing.T, s *stand) {
 	armed := s.audit(t, "securitysystem?action=system.&target="+id)
 	mary := s.user(t, "mary").Sub
 	if len(armed) < 2 || armed[0].Action != "system.disarm" || armed[1].Action != "system.arm" || armed[1].Actor != mary || armed[1].ClientID != "demo-trusted" ||
-		armed[1].Via != "gateway" || len(armed[1].Through) != 0 || armed[1].RequestID != "an-armed-system" || armed[1].Details["mode"] != "STAY" || armed[1].Result != "ok" {
+		armed[1].Via != "gateway" || len(armed[1].Through) != 0 || armed[1].RequestID != "an-armed-system" || armed[1].Details["mode"] != "STAY" || armed[1].Address != "127.0.0.1" || armed[1].Result != "ok" {
 		t.Errorf("mary's deeds: %+v", armed)
 	}
 	eventually(t, "the refusal is recorded", func() error {
 		denied := s.audit(t, "securitysystem?action=call.deny&actor="+s.user(t, "victor").Sub)
 		if !slices.ContainsFunc(denied, func(e recorded) bool {
-			return e.Target == "/realguardio.securitysystem.v1.SecuritySystemService/ArmSecuritySystem" && e.Result == "ROLE_MISSING" && e.Via == "gateway"
+			return e.Target == "/realguardio.securitysystem.v1.SecuritySystemService/ArmSecuritySystem" && e.Result == "ROLE_MISSING" && e.Via == "gateway" && e.Address == "127.0.0.1"
 		}) {
 			return problem("%+v", denied)
 		}
@@ -64,7 +66,7 @@ func checkAudit(t *testing.T, s *stand) {
 	// What the security system service asks the token service for names, by the parts' word, where it came from.
 	made := s.audit(t, "token?action=panel.create&actor=securitysystem")
 	i := slices.IndexFunc(made, func(e recorded) bool { return e.RequestID == "a-panel-of-alice" })
-	if i < 0 || made[i].Via != "securitysystem" || !slices.Equal(made[i].Through, []string{"gateway"}) {
+	if i < 0 || made[i].Via != "securitysystem" || !slices.Equal(made[i].Through, []string{"gateway"}) || made[i].Address != "127.0.0.1" {
 		t.Errorf("alice's panel: %+v", made)
 	}
 	if registered := s.audit(t, "securitysystem?action=panel.register&target="+panelAt); len(registered) == 0 || registered[0].Actor != s.user(t, "alice").Sub ||

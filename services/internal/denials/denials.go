@@ -71,10 +71,11 @@ type denial struct{ subject, client, kind, actors, via, method, reason, cause st
 
 // counted are equal denials.
 type counted struct {
-	// n of them are not recorded yet: from first, with its request id, to last.
+	// n of them are not recorded yet: from first, with its request id and address, to last.
 	n           int
 	first, last time.Time
 	requestID   string
+	address     string
 	// until is when the window ends that began as some were recorded; zero before that.
 	until time.Time
 }
@@ -112,7 +113,7 @@ func (r *Recorder) Denied(d mesh.Denial) {
 		r.seen[key] = c
 		r.of[key.subject]++
 	}
-	c.add(counted{n: 1, first: d.Time, last: d.Time, requestID: d.RequestID})
+	c.add(counted{n: 1, first: d.Time, last: d.Time, requestID: d.RequestID, address: audit.AddressOf(d.Client)})
 }
 
 // Dropped is how many denials were not recorded, because too many that differ came at once.
@@ -229,7 +230,7 @@ func (r *Recorder) report(ctx context.Context, now time.Time) {
 // add counts others that equal c's.
 func (c *counted) add(others counted) {
 	if c.n == 0 || others.first.Before(c.first) {
-		c.first, c.requestID = others.first, others.requestID
+		c.first, c.requestID, c.address = others.first, others.requestID, others.address
 	}
 	if others.last.After(c.last) {
 		c.last = others.last
@@ -240,7 +241,7 @@ func (c *counted) add(others counted) {
 func (t *taken) entry() audit.Entry {
 	e := audit.Entry{
 		Time: t.first, Actor: t.subject, ClientID: t.client, Actors: strings.Fields(t.actors), Via: strings.Fields(t.via),
-		Action: Action, Target: t.method, Result: t.reason, RequestID: t.requestID,
+		Action: Action, Target: t.method, Result: t.reason, Address: t.address, RequestID: t.requestID,
 		Details: map[string]string{"kind": t.kind, "cause": t.cause},
 	}
 	if t.n > 1 {
