@@ -209,7 +209,7 @@ func TestAMegabyteOfHeadersIsNotKept(t *testing.T) {
 			}
 		}
 	})
-	if allocated > int64(sent)*512<<10 || kept > 2<<20 {
+	if allocated > int64(sent)*768<<10 || kept > 2<<20 { // half a megabyte each is the sender's own, where -race is on
 		t.Errorf("%d KB were allocated and %d KB kept for %d MB", allocated>>10, kept>>10, sent)
 	}
 	const many = 40
