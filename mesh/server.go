@@ -296,6 +296,8 @@ func (s *Server) options(guard *guard) []grpc.ServerOption {
 		grpc.MaxHeaderListSize(2 * maxToken),
 		grpc.ConnectionTimeout(s.cfg.Limits.HandshakeTime),
 		grpc.WaitForHandlers(true),
+		// Calls run on goroutines whose stacks have grown already. Where all are busy, with streams for one, a call gets its own.
+		grpc.NumStreamWorkers(streamWorkers),
 		grpc.KeepaliveParams(keepalive.ServerParameters{
 			MaxConnectionIdle: 15 * time.Minute, Time: time.Minute, Timeout: 10 * time.Second,
 			// Clients then look their peers up again, and find replicas that are new. Streams go on as long as they like.
@@ -319,6 +321,9 @@ func (s *Server) transport() credentials.TransportCredentials {
 	}
 	return referring{&connections{TransportCredentials: security, limits: s.cfg.Limits, shed: s.cfg.Shed, now: s.cfg.Now}, s.cfg.WorkloadIDs}
 }
+
+// streamWorkers is how many goroutines wait for calls: a megabyte of stacks, once they have grown.
+const streamWorkers = 128
 
 // minPing is how often a client may ask whether the server lives.
 const minPing = 10 * time.Second
